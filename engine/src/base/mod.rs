@@ -1,0 +1,12 @@
+//! The words every other module speaks: ids, offsets, epochs and given time.
+//!
+//! Values that could be confused are different types: an [`Offset`] is not a position in a file,
+//! an [`Instant`] is not a wall-clock time.
+
+mod ids;
+mod signal;
+mod time;
+
+pub use ids::{CoreId, LeaderEpoch, NodeId, Offset, PartitionKey, ProducerEpoch, ProducerId, TopicId};
+pub use signal::{Signal, Wait};
+pub use time::{Instant, Now, WallMs};

@@ -1,0 +1,9 @@
+//! The storage engine and the broker's mind.
+//!
+//! Everything here decides; nothing here touches a clock, a file, a socket, a thread or a random
+//! source. Time and input are given. The wish to do I/O is spoken through [`io::Disk`], which
+//! `store` carries out on a real disk and `sim` on one that tears, loses and fails from a seed.
+
+pub mod base;
+pub mod io;
+pub mod record;

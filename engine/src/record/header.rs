@@ -1,0 +1,246 @@
+//! The 61-byte header of a record batch.
+//!
+//! | bytes | field | note |
+//! |---|---|---|
+//! | 0–7 | base offset | set by the broker; outside the CRC |
+//! | 8–11 | batch length | bytes after this field: total − 12 |
+//! | 12–15 | partition leader epoch | set by the leader; outside the CRC |
+//! | 16 | magic | 2 |
+//! | 17–20 | CRC-32C | over bytes 21 to the end |
+//! | 21–22 | attributes | codec 0–2, append time 3, transactional 4, control 5, delete horizon 6 |
+//! | 23–26 | last offset delta | last offset = base + delta |
+//! | 27–34 | base timestamp | ms |
+//! | 35–42 | max timestamp | ms |
+//! | 43–50 | producer id | −1 = none |
+//! | 51–52 | producer epoch | −1 = none |
+//! | 53–56 | base sequence | −1 = none |
+//! | 57–60 | record count | records follow; if compressed, one blob of all of them |
+
+use zerocopy::byteorder::big_endian::{I16, I32, I64, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::base::{LeaderEpoch, Offset};
+
+/// Length of the header, in bytes.
+pub const HEADER_BYTES: usize = 61;
+
+/// Bytes before and including the batch length field: total = length + this.
+pub const LOG_OVERHEAD: usize = 12;
+
+/// The only magic that is written or read.
+pub const MAGIC: i8 = 2;
+
+/// A batch header as it lies in memory and on disk.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy, Debug)]
+#[repr(C)]
+pub struct BatchHeader {
+    base_offset: I64,
+    batch_length: I32,
+    leader_epoch: I32,
+    magic: i8,
+    crc: U32,
+    attributes: I16,
+    last_offset_delta: I32,
+    base_timestamp: I64,
+    max_timestamp: I64,
+    producer_id: I64,
+    producer_epoch: I16,
+    base_sequence: I32,
+    record_count: I32,
+}
+
+const _: () = assert!(size_of::<BatchHeader>() == HEADER_BYTES);
+
+/// How the records of a batch are compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(missing_docs, reason = "the codecs' own names")]
+pub enum Codec {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+/// Whose clock a batch's timestamps come from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum TimestampType {
+    /// The producer's.
+    #[default]
+    CreateTime,
+    /// The broker's, at append.
+    LogAppendTime,
+}
+
+/// The attribute bits of a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Attributes(pub i16);
+
+impl Attributes {
+    /// Bit 3: timestamps are the broker's.
+    pub const LOG_APPEND_TIME: i16 = 1 << 3;
+    /// Bit 4.
+    pub const TRANSACTIONAL: i16 = 1 << 4;
+    /// Bit 5.
+    pub const CONTROL: i16 = 1 << 5;
+
+    /// The codec, or `None` for ids 5–7, which nobody defined.
+    #[must_use]
+    pub fn codec(self) -> Option<Codec> {
+        match self.0 & 7 {
+            0 => Some(Codec::None),
+            1 => Some(Codec::Gzip),
+            2 => Some(Codec::Snappy),
+            3 => Some(Codec::Lz4),
+            4 => Some(Codec::Zstd),
+            _ => None,
+        }
+    }
+
+    /// Whose timestamps these are.
+    #[must_use]
+    pub fn timestamp_type(self) -> TimestampType {
+        if self.0 & Self::LOG_APPEND_TIME != 0 {
+            TimestampType::LogAppendTime
+        } else {
+            TimestampType::CreateTime
+        }
+    }
+
+    /// Whether the batch belongs to a transaction.
+    #[must_use]
+    pub fn is_transactional(self) -> bool {
+        self.0 & Self::TRANSACTIONAL != 0
+    }
+
+    /// Whether the batch holds a control record.
+    #[must_use]
+    pub fn is_control(self) -> bool {
+        self.0 & Self::CONTROL != 0
+    }
+}
+
+impl BatchHeader {
+    /// The header at the start of `bytes`, or `None` if fewer than 61 are there. Nothing is
+    /// checked: fields may lie.
+    #[must_use]
+    pub fn peek(bytes: &[u8]) -> Option<&BatchHeader> {
+        BatchHeader::ref_from_prefix(bytes).ok().map(|(header, _)| header)
+    }
+
+    /// As [`BatchHeader::peek`], to patch in place.
+    #[must_use]
+    pub fn peek_mut(bytes: &mut [u8]) -> Option<&mut BatchHeader> {
+        BatchHeader::mut_from_prefix(bytes).ok().map(|(header, _)| header)
+    }
+
+    /// Stamps what the leader decides: outside the checksum, so nothing else changes.
+    pub fn stamp(&mut self, base_offset: Offset, epoch: LeaderEpoch) {
+        self.base_offset.set(base_offset.0);
+        self.leader_epoch.set(epoch.0);
+    }
+
+    /// The first record's offset.
+    #[must_use]
+    pub fn base_offset(&self) -> Offset {
+        Offset(self.base_offset.get())
+    }
+
+    /// The last record's offset.
+    #[must_use]
+    pub fn last_offset(&self) -> Offset {
+        Offset(self.base_offset.get().wrapping_add(i64::from(self.last_offset_delta.get())))
+    }
+
+    /// The offset after the last record.
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        Offset(self.last_offset().0.wrapping_add(1))
+    }
+
+    /// The batch length field: total − 12. May be anything, negative too.
+    #[must_use]
+    pub fn batch_length(&self) -> i32 {
+        self.batch_length.get()
+    }
+
+    /// The whole batch in bytes, or `None` if the field cannot be true (shorter than a header).
+    #[must_use]
+    pub fn total_bytes(&self) -> Option<usize> {
+        let total = i64::from(self.batch_length.get()) + LOG_OVERHEAD as i64;
+        usize::try_from(total).ok().filter(|&n| n >= HEADER_BYTES)
+    }
+
+    /// The leader epoch stamped at append.
+    #[must_use]
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        LeaderEpoch(self.leader_epoch.get())
+    }
+
+    /// The format's version: 2, or not ours.
+    #[must_use]
+    pub fn magic(&self) -> i8 {
+        self.magic
+    }
+
+    /// The stored CRC-32C.
+    #[must_use]
+    pub fn crc(&self) -> u32 {
+        self.crc.get()
+    }
+
+    /// The attribute bits.
+    #[must_use]
+    pub fn attributes(&self) -> Attributes {
+        Attributes(self.attributes.get())
+    }
+
+    /// Last offset − base offset.
+    #[must_use]
+    pub fn last_offset_delta(&self) -> i32 {
+        self.last_offset_delta.get()
+    }
+
+    /// The first record's timestamp, ms.
+    #[must_use]
+    pub fn base_timestamp(&self) -> i64 {
+        self.base_timestamp.get()
+    }
+
+    /// The largest timestamp, ms.
+    #[must_use]
+    pub fn max_timestamp(&self) -> i64 {
+        self.max_timestamp.get()
+    }
+
+    /// The producer id, −1 if none.
+    #[must_use]
+    pub fn producer_id(&self) -> i64 {
+        self.producer_id.get()
+    }
+
+    /// The producer epoch, −1 if none.
+    #[must_use]
+    pub fn producer_epoch(&self) -> i16 {
+        self.producer_epoch.get()
+    }
+
+    /// The first record's sequence number, −1 if none.
+    #[must_use]
+    pub fn base_sequence(&self) -> i32 {
+        self.base_sequence.get()
+    }
+
+    /// The claimed number of records.
+    #[must_use]
+    pub fn record_count(&self) -> i32 {
+        self.record_count.get()
+    }
+}
+
+/// Whether the stored CRC matches bytes 21 to the end of this whole batch.
+#[must_use]
+pub fn crc_matches(batch: &[u8]) -> bool {
+    const CRC_FROM: usize = 21;
+    BatchHeader::peek(batch).is_some_and(|h| h.crc() == crc32c::crc32c(&batch[CRC_FROM..]))
+}

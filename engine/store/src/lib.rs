@@ -1,0 +1,1 @@
+//! Direct I/O on glommio: the hands of the engine.

@@ -1,0 +1,1 @@
+//! The Kafka protocol: bytes to types and back, every count bounded.
