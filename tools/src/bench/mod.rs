@@ -1,0 +1,1 @@
+//! `ringlog bench`: a load on a broker, its data checked, its figures written down.

@@ -1,0 +1,14 @@
+//! What the one binary `ringlog` is made of.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`cli`] | the command line: subcommands, help, exit codes |
+//! | [`bench`] | the main job: a broker of its own, a load, a check, a report |
+//! | [`load`] | the load generator: a Kafka client that knows nothing of our broker |
+//!
+//! `load` sees a broker as any client does: it imports `wire`, `engine::record` and
+//! `engine::base`, nothing else of the house.
+
+pub mod bench;
+pub mod cli;
+pub mod load;

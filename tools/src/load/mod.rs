@@ -1,0 +1,1 @@
+//! The load generator: a Kafka client on one thread, which knows nothing of our broker.
