@@ -5,6 +5,7 @@
 //! | [`cli`] | the command line: subcommands, help, exit codes |
 //! | [`bench`] | the main job: a broker of its own, a load, a check, a report |
 //! | [`load`] | the load generator: a Kafka client that knows nothing of our broker |
+//! | [`report`] | what a run leaves behind: table, report.json, .hlog files, one offline page |
 //!
 //! `load` sees a broker as any client does: it imports `wire`, `engine::record` and
 //! `engine::base`, nothing else of the house.
@@ -12,3 +13,4 @@
 pub mod bench;
 pub mod cli;
 pub mod load;
+pub mod report;

@@ -1,0 +1,537 @@
+//! What a run knows when it ends: plain values that the load generator fills and that every
+//! output (terminal, `report.json`, `.hlog`, page) is made from. Nothing here computes a figure
+//! twice: rates are methods over bytes, records and wall clock.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// The version of `report.json`. It rises when a key changes its meaning or goes away.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// At most this many intervals are kept for one run, so that the page stays below its size bound
+/// and the generator's memory stays flat on long runs (see [`interval_length`]).
+pub const INTERVALS_MAX: usize = 300;
+
+/// Latency above this is recorded as this: one hour in nanoseconds.
+pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+
+/// An empty latency histogram: nanoseconds, three significant digits, growing as it needs to.
+pub fn latency_histogram() -> Histogram<u64> {
+    let mut histogram = Histogram::new(3).expect("three digits are within the histogram's range");
+    histogram.auto(true);
+    histogram
+}
+
+/// The interval that a run of this length is cut into: one second, or whole seconds such that
+/// [`INTERVALS_MAX`] intervals cover the run.
+pub fn interval_length(run: Duration) -> Duration {
+    Duration::from_secs(run.as_secs().div_ceil(INTERVALS_MAX as u64).max(1))
+}
+
+/// One finished (or interrupted) run.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// Names the run folder, for example `20261122-071200-7f3c`.
+    pub run_id: String,
+    /// Version and commit of the tool, for example `0.1.0 (a1b2c3d)`.
+    pub tool_version: String,
+    /// Name of the workload.
+    pub workload: String,
+    /// When the measured window began, in milliseconds since the epoch.
+    pub started_unix_ms: u64,
+    /// Length of the measured window as planned; what was measured is in [`Throughput::wall`].
+    pub duration: Duration,
+    /// Load that ran before the window and counts in no figure.
+    pub warm_up: Duration,
+    /// The command that repeats this run, every setting spelled out.
+    pub command_line: String,
+    /// Every setting in effect, in the order in which they are shown.
+    pub settings: Vec<Setting>,
+    /// The settings that decide what was measured, typed.
+    pub load: LoadSettings,
+    /// Where it ran.
+    pub machine: MachineFingerprint,
+    /// What an acknowledgement meant in this run.
+    pub durability: DurabilityMode,
+    /// The broker under load.
+    pub broker: BrokerFacts,
+    /// What producers got acknowledged in the window (with `acks=0`: what they sent).
+    pub produced: Throughput,
+    /// What consumers read in the window; `None` without consumers.
+    pub consumed: Option<Throughput>,
+    /// Latency over the whole window.
+    pub latency: LatencySet,
+    /// The window cut into intervals, in order of time.
+    pub intervals: Vec<Interval>,
+    /// The data check, over warm-up and window.
+    pub check: DataCheck,
+    /// Whether the generator kept its own plan.
+    pub validity: Validity,
+    /// True when the run was interrupted: figures cover what was measured until then.
+    pub partial: bool,
+}
+
+impl RunReport {
+    /// The one word for the run. A failed data check outranks a late generator.
+    pub fn verdict(&self) -> Verdict {
+        match (self.check.verdict(), self.validity.is_valid()) {
+            (CheckVerdict::Failed, _) => Verdict::DataCheckFailed,
+            (_, false) => Verdict::Invalid,
+            _ => Verdict::Valid,
+        }
+    }
+}
+
+/// The one word for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The figures say what they claim.
+    Valid,
+    /// The generator missed its own plan: the figures describe the generator, not the broker.
+    Invalid,
+    /// Records were lost, duplicated, reordered or changed.
+    DataCheckFailed,
+}
+
+impl Verdict {
+    /// The exit code of `ringlog bench`.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Valid => 0,
+            Self::DataCheckFailed => 5,
+            Self::Invalid => 6,
+        }
+    }
+
+    /// As printed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Valid => "VALID",
+            Self::Invalid => "INVALID",
+            Self::DataCheckFailed => "DATA CHECK FAILED",
+        }
+    }
+}
+
+/// One setting in effect and where its value came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The setting's full name, for example `load.record_bytes` or `log.segment.bytes`.
+    pub name: String,
+    /// The effective value as text.
+    pub value: String,
+    /// Where the value came from.
+    pub origin: Origin,
+}
+
+/// Where a setting's value came from, lowest precedence first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Built in.
+    Default,
+    /// The workload file or the embedded workload.
+    Workload,
+    /// The settings file.
+    File,
+    /// `--set name=value`.
+    Set,
+    /// An environment variable.
+    Environment,
+    /// A flag of its own.
+    Flag,
+    /// Worked out by the tool (a free port, the plan that fits the disk).
+    Derived,
+}
+
+impl Origin {
+    /// As printed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Workload => "workload",
+            Self::File => "file",
+            Self::Set => "--set",
+            Self::Environment => "environment",
+            Self::Flag => "flag",
+            Self::Derived => "derived",
+        }
+    }
+}
+
+/// When records are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "model", rename_all = "snake_case")]
+pub enum Arrivals {
+    /// Open loop, evenly spaced planned times.
+    Fixed {
+        /// Planned records per second over all producers.
+        records_per_s: f64,
+    },
+    /// Open loop, exponentially distributed gaps.
+    Poisson {
+        /// Mean planned records per second over all producers.
+        records_per_s: f64,
+    },
+    /// Closed loop: the next request leaves when one of `depth` comes back.
+    Closed {
+        /// Requests in flight per producer.
+        depth: u32,
+    },
+}
+
+impl Arrivals {
+    /// As printed.
+    pub fn label(self) -> String {
+        match self {
+            Self::Fixed { records_per_s } => format!("open loop, {records_per_s:.0} records/s, fixed gaps"),
+            Self::Poisson { records_per_s } => format!("open loop, {records_per_s:.0} records/s, Poisson"),
+            Self::Closed { depth } => format!("closed loop, depth {depth}"),
+        }
+    }
+}
+
+/// What the producers wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Acks {
+    /// Every in-sync replica.
+    All,
+    /// The leader.
+    Leader,
+    /// Nothing.
+    None,
+}
+
+impl Acks {
+    /// Kafka's word: `all`, `1` or `0`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Leader => "1",
+            Self::None => "0",
+        }
+    }
+}
+
+/// The settings that decide what was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadSettings {
+    /// When records are sent.
+    pub arrivals: Arrivals,
+    /// Bytes of one record's value (the mean where sizes vary).
+    pub record_bytes: u64,
+    /// Target size of a record batch.
+    pub batch_bytes: u64,
+    /// How long a producer may wait to fill a batch, in milliseconds.
+    pub linger_ms: f64,
+    /// Partitions of the topic.
+    pub partitions: u32,
+    /// Producer connections.
+    pub producers: u32,
+    /// Consumer connections.
+    pub consumers: u32,
+    /// What the producers wait for.
+    pub acks: Acks,
+    /// `none`, `gzip`, `snappy`, `lz4` or `zstd`.
+    pub compression: String,
+    /// Whether producers are idempotent.
+    pub idempotence: bool,
+    /// Seed of arrivals, sizes, keys and payloads.
+    pub seed: u64,
+}
+
+/// What an acknowledgement meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum DurabilityMode {
+    /// On disk: written and flushed before the acknowledgement.
+    Flushed {
+        /// What the producers waited for.
+        acks: Acks,
+    },
+    /// Written to the page cache or device without a flush per acknowledgement.
+    Relaxed {
+        /// What the producers waited for.
+        acks: Acks,
+        /// Effective `flush.messages`.
+        flush_messages: i64,
+        /// Effective `flush.ms`.
+        flush_ms: i64,
+    },
+    /// A broker that is not ours: only its answer was seen.
+    Unknown {
+        /// What the producers waited for.
+        acks: Acks,
+    },
+}
+
+impl DurabilityMode {
+    /// As printed.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Flushed { acks } => format!("acks={}, flushed (fdatasync per group)", acks.word()),
+            Self::Relaxed { acks, flush_messages, flush_ms } => {
+                let count = if *flush_messages == i64::MAX {
+                    "never".to_string()
+                } else {
+                    flush_messages.to_string()
+                };
+                let time = if *flush_ms == i64::MAX { "never".to_string() } else { flush_ms.to_string() };
+                format!("acks={}, relaxed (flush.messages={count}, flush.ms={time})", acks.word())
+            }
+            Self::Unknown { acks } => format!("acks={}, flush unknown (not our broker)", acks.word()),
+        }
+    }
+}
+
+/// Whether the broker's buffers were registered with the kernel's rings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BufferMode {
+    /// Registered: the kernel pinned them once.
+    Registered,
+    /// Not registered: the memlock limit is too small.
+    Unregistered,
+    /// Not our broker.
+    Unknown,
+}
+
+impl BufferMode {
+    /// As printed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Unregistered => "unregistered (memlock limit)",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The broker under load, as far as it could be seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BrokerFacts {
+    /// Name and version, for example `ringlog 0.1.0`, or `unknown`.
+    pub name: String,
+    /// Bootstrap address.
+    pub address: String,
+    /// Process id when the broker is a child of this run.
+    pub pid: Option<u32>,
+    /// Cores that it was pinned to.
+    pub cores: Vec<u32>,
+    /// User and system CPU seconds within the measured window.
+    pub cpu_seconds: Option<f64>,
+    /// Highest resident memory seen, in bytes.
+    pub rss_bytes_max: Option<u64>,
+    /// Configured buffer pool, in bytes.
+    pub pool_bytes: Option<u64>,
+    /// Whether its buffers were registered.
+    pub buffers: BufferMode,
+    /// Time from start to the `ready` line, in milliseconds.
+    pub ready_ms: Option<f64>,
+}
+
+impl BrokerFacts {
+    /// What is known of a broker that this run did not start.
+    pub fn foreign(address: impl Into<String>) -> Self {
+        Self {
+            name: "unknown".to_string(),
+            address: address.into(),
+            pid: None,
+            cores: Vec::new(),
+            cpu_seconds: None,
+            rss_bytes_max: None,
+            pool_bytes: None,
+            buffers: BufferMode::Unknown,
+            ready_ms: None,
+        }
+    }
+}
+
+/// The machine, as far as it can change a figure. Filled by [`super::machine::fingerprint`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineFingerprint {
+    /// Eight hexadecimal digits over what must be equal for two runs to be comparable.
+    pub hardware_id: String,
+    /// Processor name.
+    pub cpu_model: String,
+    /// Processors online.
+    pub cores: u32,
+    /// Main memory in bytes.
+    pub memory_bytes: u64,
+    /// Kernel release and architecture.
+    pub kernel: String,
+    /// Distribution.
+    pub os: String,
+    /// File system type of the data directory.
+    pub filesystem: String,
+    /// Device below the data directory.
+    pub device: String,
+    /// The device's model, when it has one.
+    pub device_model: String,
+    /// I/O scheduler of the device.
+    pub scheduler: String,
+    /// `write back` or `write through`, as the kernel sees the device's cache.
+    pub write_cache: String,
+    /// Logical block size in bytes; 0 when unknown.
+    pub logical_block_bytes: u32,
+    /// Where the file system is mounted.
+    pub mount_point: String,
+    /// Mount options.
+    pub mount_options: String,
+    /// Kernel clock source.
+    pub clocksource: String,
+    /// Memlock limit in bytes; `None` is unlimited.
+    pub memlock_bytes: Option<u64>,
+    /// CPU frequency governor, when there is one.
+    pub governor: String,
+    /// Kernel command line.
+    pub kernel_command_line: String,
+}
+
+/// Work over wall clock. Rates are computed, never averaged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Throughput {
+    /// Records.
+    pub records: u64,
+    /// Bytes of keys and values, without protocol or batch overhead.
+    pub bytes: u64,
+    /// Wall clock of the window in which they were counted.
+    pub wall: Duration,
+}
+
+impl Throughput {
+    /// Records per second; 0 for an empty window.
+    pub fn records_per_s(&self) -> f64 {
+        self.per_s(self.records)
+    }
+
+    /// Megabytes (10^6 bytes) per second; 0 for an empty window.
+    pub fn mb_per_s(&self) -> f64 {
+        self.per_s(self.bytes) / 1e6
+    }
+
+    /// Mebibytes (2^20 bytes) per second; 0 for an empty window.
+    pub fn mib_per_s(&self) -> f64 {
+        self.per_s(self.bytes) / (1 << 20) as f64
+    }
+
+    fn per_s(&self, amount: u64) -> f64 {
+        let seconds = self.wall.as_secs_f64();
+        if seconds > 0.0 { amount as f64 / seconds } else { 0.0 }
+    }
+}
+
+/// Latency in nanoseconds, one histogram per question. Create them with [`latency_histogram`].
+#[derive(Debug, Clone, Default)]
+pub struct LatencySet {
+    /// From the planned send to the acknowledgement. In a closed loop it equals the service time.
+    pub produce_response: Option<Histogram<u64>>,
+    /// From the actual send to the acknowledgement.
+    pub produce_service: Option<Histogram<u64>>,
+    /// From the planned send to the consumer that has the record in hand.
+    pub end_to_end: Option<Histogram<u64>>,
+}
+
+impl LatencySet {
+    /// Adds another set's samples: exact, so percentiles of the sum are percentiles of all samples.
+    pub fn add(&mut self, other: &Self) {
+        for (into, from) in [
+            (&mut self.produce_response, &other.produce_response),
+            (&mut self.produce_service, &other.produce_service),
+            (&mut self.end_to_end, &other.end_to_end),
+        ] {
+            let Some(from) = from else { continue };
+            let into = into.get_or_insert_with(latency_histogram);
+            into.add(from).expect("a growing histogram takes every value");
+        }
+    }
+}
+
+/// One cut of the measured window.
+#[derive(Debug, Clone)]
+pub struct Interval {
+    /// Start, from the start of the window.
+    pub start: Duration,
+    /// Length.
+    pub length: Duration,
+    /// Records acknowledged to producers.
+    pub records_in: u64,
+    /// Bytes acknowledged to producers.
+    pub bytes_in: u64,
+    /// Records read by consumers.
+    pub records_out: u64,
+    /// Bytes read by consumers.
+    pub bytes_out: u64,
+    /// Sends that left later than planned by more than the allowance.
+    pub late_sends: u64,
+    /// Latency of what completed in this interval.
+    pub latency: LatencySet,
+}
+
+/// What the data check found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DataCheck {
+    /// Records sent.
+    pub sent: u64,
+    /// Records acknowledged.
+    pub acked: u64,
+    /// Records read; 0 when nothing was read back.
+    pub read: u64,
+    /// Acknowledged but never read.
+    pub lost: u64,
+    /// Read more than once.
+    pub duplicate: u64,
+    /// Read after a later record of the same partition and producer.
+    pub reordered: u64,
+    /// Read with other bytes than were sent.
+    pub corrupt: u64,
+    /// True when records were read back and compared. False without consumers.
+    pub checked: bool,
+}
+
+impl DataCheck {
+    /// What the counts mean.
+    pub fn verdict(&self) -> CheckVerdict {
+        if self.lost + self.duplicate + self.reordered + self.corrupt > 0 {
+            CheckVerdict::Failed
+        } else if self.checked {
+            CheckVerdict::Passed
+        } else {
+            CheckVerdict::NotChecked
+        }
+    }
+}
+
+/// The word for a data check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckVerdict {
+    /// Every acknowledged record was read back once, in order, byte for byte.
+    Passed,
+    /// Some record was lost, duplicated, reordered or changed.
+    Failed,
+    /// Nothing was read back.
+    NotChecked,
+}
+
+/// Whether the generator kept its own plan.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Validity {
+    /// Share of sends that left later than planned by more than the allowance, 0 to 1.
+    pub late_share: f64,
+    /// Achieved rate over planned rate; 1 in a closed loop.
+    pub achieved_share: f64,
+    /// Why the run does not count; empty for a valid run. One sentence each.
+    pub reasons: Vec<String>,
+}
+
+impl Validity {
+    /// True when there is no reason against the run.
+    pub fn is_valid(&self) -> bool {
+        self.reasons.is_empty()
+    }
+}

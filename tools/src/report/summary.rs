@@ -1,0 +1,125 @@
+//! What `ringlog bench` prints when a run ends.
+
+use std::fmt::Write;
+
+use hdrhistogram::Histogram;
+
+use super::data::{CheckVerdict, RunReport};
+use super::quantile::{LADDER, carried_ns};
+use super::units;
+
+/// Prints [`summary`] to standard output.
+pub fn print_summary(report: &RunReport) {
+    print!("{}", summary(report));
+}
+
+/// The table of percentiles, the data check with the verdict, throughput, and one line in the form
+/// of `kafka-producer-perf-test`, so that figures can be set beside older ones. A percentile that
+/// the samples do not carry is `-`.
+pub fn summary(report: &RunReport) -> String {
+    let mut out = String::new();
+    table(&mut out, report);
+    throughput(&mut out, report);
+    check(&mut out, report);
+    perf_test_line(&mut out, report);
+    out
+}
+
+fn table(out: &mut String, report: &RunReport) {
+    let _ = write!(out, "{:10}", "");
+    for rung in LADDER {
+        let _ = write!(out, "{:>9}", rung.label);
+    }
+    let _ = writeln!(out, "{:>9}   (ms)", "max");
+    let rows = [
+        ("response", &report.latency.produce_response, "from the planned send to the acknowledgement"),
+        ("service", &report.latency.produce_service, "from the actual send to the acknowledgement"),
+        ("end2end", &report.latency.end_to_end, "from the planned send to the consumer"),
+    ];
+    for (name, histogram, meaning) in rows {
+        let Some(histogram) = histogram else { continue };
+        let _ = write!(out, " {name:9}");
+        for rung in LADDER {
+            let value = carried_ns(histogram, rung).map_or_else(|| "-".to_string(), units::milliseconds);
+            let _ = write!(out, "{value:>9}");
+        }
+        let max = if histogram.is_empty() { "-".to_string() } else { units::milliseconds(histogram.max()) };
+        let _ = writeln!(out, "{max:>9}   {meaning}");
+    }
+}
+
+fn throughput(out: &mut String, report: &RunReport) {
+    let directions = [("in", Some(report.produced)), ("out", report.consumed)];
+    for (name, throughput) in directions {
+        let Some(throughput) = throughput else { continue };
+        let _ = writeln!(
+            out,
+            " {name:3} {} records/s · {:.1} MB/s ({:.1} MiB/s) over {:.1} s",
+            units::grouped(throughput.records_per_s().round() as u64),
+            throughput.mb_per_s(),
+            throughput.mib_per_s(),
+            throughput.wall.as_secs_f64(),
+        );
+    }
+}
+
+fn check(out: &mut String, report: &RunReport) {
+    let check = &report.check;
+    let verdict = report.verdict().word();
+    let partial = if report.partial { " (PARTIAL: interrupted)" } else { "" };
+    let counts = match check.verdict() {
+        CheckVerdict::NotChecked => "not read back".to_string(),
+        _ => format!(
+            "{} read · {} lost · {} duplicate · {} reordered · {} corrupt",
+            units::grouped(check.read),
+            units::grouped(check.lost),
+            units::grouped(check.duplicate),
+            units::grouped(check.reordered),
+            units::grouped(check.corrupt),
+        ),
+    };
+    let _ = writeln!(out, " {} sent · {counts}      {verdict}{partial}", units::grouped(check.sent));
+    let _ = writeln!(
+        out,
+        " late sends {} · achieved {} of the plan · {}",
+        units::percent(report.validity.late_share),
+        units::percent(report.validity.achieved_share),
+        report.durability.label(),
+    );
+    for reason in &report.validity.reasons {
+        let _ = writeln!(out, " invalid: {reason}");
+    }
+}
+
+/// `MB` in this line is 2^20 bytes, as in Kafka's tool. Its latency counts from the planned send.
+fn perf_test_line(out: &mut String, report: &RunReport) {
+    let produced = &report.produced;
+    let _ = write!(
+        out,
+        " {} records sent, {:.1} records/sec ({:.2} MB/sec)",
+        produced.records,
+        produced.records_per_s(),
+        produced.mib_per_s()
+    );
+    let carried: Option<&Histogram<u64>> = report.latency.produce_response.as_ref().filter(|h| !h.is_empty());
+    if let Some(histogram) = carried {
+        let _ = write!(
+            out,
+            ", {:.2} ms avg latency, {:.2} ms max latency",
+            histogram.mean() / 1e6,
+            histogram.max() as f64 / 1e6
+        );
+        for (quantile, one_in, name) in
+            [(0.5, 2, "50th"), (0.95, 20, "95th"), (0.99, 100, "99th"), (0.999, 1_000, "99.9th")]
+        {
+            if super::quantile::is_carried(histogram.len(), one_in) {
+                let _ = write!(
+                    out,
+                    ", {:.2} ms {name}",
+                    super::quantile::value_ns(histogram, quantile) as f64 / 1e6
+                );
+            }
+        }
+    }
+    out.push_str(".\n");
+}
