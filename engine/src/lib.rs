@@ -5,5 +5,6 @@
 //! `store` carries out on a real disk and `sim` on one that tears, loses and fails from a seed.
 
 pub mod base;
+pub mod config;
 pub mod io;
 pub mod record;

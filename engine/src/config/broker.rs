@@ -1,0 +1,255 @@
+//! A broker's settings: command line over environment over `--set` over file over defaults, and
+//! above them what was altered while brokers ran.
+
+use std::collections::BTreeMap;
+
+use super::alter::{self, AlterOp};
+use super::def::{self, ConfigError, Def};
+use super::describe::{Described, DescribedSynonym};
+use super::listener::{self, Listener};
+use super::topic::{self, TopicSettings};
+use crate::base::NodeId;
+
+pub use super::broker_defs::DEFS;
+
+/// Where a broker's value comes from; later ones win.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// The configuration file.
+    File,
+    /// `--set name=value`.
+    Set,
+    /// The environment.
+    Env,
+    /// A flag of its own on the command line.
+    Flag,
+    /// Altered for all brokers while they ran.
+    DynamicDefault,
+    /// Altered for this broker while it ran.
+    DynamicBroker,
+}
+
+/// A value and where it comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Given {
+    /// The value, checked.
+    pub value: String,
+    /// Who set it.
+    pub origin: Origin,
+}
+
+/// The settings of one origin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Layer {
+    /// Who set them.
+    pub origin: Origin,
+    /// Kafka's names and the values.
+    pub values: BTreeMap<String, String>,
+}
+
+/// A broker's settings, resolved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BrokerSettings {
+    /// Every value that was set, strongest origin first.
+    given: BTreeMap<&'static str, Vec<Given>>,
+    /// `node.id`.
+    pub node_id: NodeId,
+    /// `listeners`: at least one, names differ.
+    pub listeners: Vec<Listener>,
+    /// One for each listener, in their order; a port may be 0 where the listener's is. See
+    /// [`BrokerSettings::advertise`].
+    pub advertised: Vec<Listener>,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// `log.dirs`: the data directory.
+    pub data_dir: String,
+    /// `num.partitions`, at least 1.
+    pub num_partitions: i32,
+    /// `default.replication.factor`, at least 1.
+    pub default_replication_factor: i16,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
+    /// `socket.request.max.bytes`.
+    pub socket_request_bytes_max: u32,
+    /// `fetch.max.bytes`.
+    pub fetch_bytes_max: u32,
+    /// `connections.max.idle.ms`; `None` never closes.
+    pub connections_idle_ms_max: Option<u64>,
+    /// `max.connections`.
+    pub connections_max: u32,
+    /// `max.connections.per.ip`.
+    pub connections_per_ip_max: u32,
+    /// `log.retention.check.interval.ms`, at least 1.
+    pub retention_check_interval_ms: u64,
+    /// `producer.id.expiration.ms`, at least 1.
+    pub producer_id_expiration_ms: u64,
+}
+
+impl Default for BrokerSettings {
+    fn default() -> Self {
+        BrokerSettings::parse(&[]).expect("the defaults pass their own checks")
+    }
+}
+
+impl BrokerSettings {
+    /// Resolves what was set at start.
+    ///
+    /// # Errors
+    /// The first setting that is unknown or refused, a topic default that no topic could have
+    /// included.
+    pub fn parse(layers: &[Layer]) -> Result<BrokerSettings, ConfigError> {
+        let mut given: BTreeMap<&'static str, Vec<Given>> = BTreeMap::new();
+        for layer in layers {
+            for (name, value) in &layer.values {
+                let def = def::find(DEFS, name, value)?;
+                let value = value.trim().to_owned();
+                def.check(&value)?;
+                given.entry(def.name).or_default().push(Given { value, origin: layer.origin });
+            }
+        }
+        BrokerSettings::resolve(given)
+    }
+
+    /// These settings with others above them that were altered while brokers ran: for all
+    /// brokers, and for this one.
+    ///
+    /// # Errors
+    /// As [`BrokerSettings::parse`].
+    pub fn with_dynamic(
+        &self,
+        all: &BTreeMap<String, String>,
+        this: &BTreeMap<String, String>,
+    ) -> Result<BrokerSettings, ConfigError> {
+        let mut given = self.given.clone();
+        for list in given.values_mut() {
+            list.retain(|g| g.origin < Origin::DynamicDefault);
+        }
+        for (origin, values) in [(Origin::DynamicDefault, all), (Origin::DynamicBroker, this)] {
+            for (name, value) in values {
+                let def = def::find(DEFS, name, value)?;
+                def.check(value)?;
+                given.entry(def.name).or_default().push(Given { value: value.clone(), origin });
+            }
+        }
+        given.retain(|_, list| !list.is_empty());
+        BrokerSettings::resolve(given)
+    }
+
+    /// Applies alterations to the dynamic settings of one level (all brokers, or this one): that
+    /// level's new overrides, checked.
+    ///
+    /// # Errors
+    /// The first alteration that is refused; nothing is changed then.
+    pub fn alter(
+        &self,
+        overrides: &BTreeMap<String, String>,
+        ops: &[(String, AlterOp)],
+    ) -> Result<BTreeMap<String, String>, ConfigError> {
+        let current = |def: &'static Def| self.given(def.name).map_or_else(String::new, |g| g.value.clone());
+        let find = |name: &str, value: &str| def::find(DEFS, name, value);
+        let altered = alter::apply(overrides, ops, find, &current)?;
+        self.with_dynamic(&BTreeMap::new(), &altered)?;
+        Ok(altered)
+    }
+
+    /// The value in force under Kafka's name and where it comes from; `None` where it is null.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<Given> {
+        if let Some(given) = self.given.get(name).and_then(|list| list.first()) {
+            return Some(given.clone());
+        }
+        let def = DEFS.iter().find(|d| d.name == name)?;
+        def.default.map(|value| Given { value: value.to_owned(), origin: Origin::Default })
+    }
+
+    /// What a topic without overrides has.
+    #[must_use]
+    pub fn topic_defaults(&self) -> TopicSettings {
+        topic::parse(&BTreeMap::new(), self).expect("checked when these settings were resolved")
+    }
+
+    /// Every setting with its value and where that comes from, by name.
+    #[must_use]
+    pub fn describe(&self) -> Vec<Described> {
+        DEFS.iter()
+            .map(|def| {
+                let default =
+                    def.default.map(|value| Given { value: value.to_owned(), origin: Origin::Default });
+                let set = self.given.get(def.name).into_iter().flatten().cloned();
+                let synonyms: Vec<DescribedSynonym> = set
+                    .chain(default)
+                    .map(|g| DescribedSynonym {
+                        name: def.name,
+                        value: Some(g.value),
+                        source: g.origin.into(),
+                    })
+                    .collect();
+                let given = self.given(def.name);
+                let source = given.as_ref().map_or(Origin::Default, |g| g.origin).into();
+                Described::of(def, given.map(|g| g.value), source, !def.dynamic, synonyms)
+            })
+            .collect()
+    }
+
+    /// What clients are told, once the listeners' ports are known: `bound` holds the port of each
+    /// listener, in order.
+    ///
+    /// # Panics
+    /// If there are not as many ports as listeners.
+    #[must_use]
+    pub fn advertise(&self, bound: &[u16]) -> Vec<Listener> {
+        assert_eq!(bound.len(), self.advertised.len(), "one port for each listener");
+        let with_port = |(listener, &port): (&Listener, &u16)| match listener.port {
+            0 => Listener { port, ..listener.clone() },
+            _ => listener.clone(),
+        };
+        self.advertised.iter().zip(bound).map(with_port).collect()
+    }
+
+    fn resolve(mut given: BTreeMap<&'static str, Vec<Given>>) -> Result<BrokerSettings, ConfigError> {
+        for list in given.values_mut() {
+            // Stable, so that of two layers with one origin the later wins.
+            list.reverse();
+            list.sort_by_key(|g| std::cmp::Reverse(g.origin));
+        }
+        let text = |name: &str| -> Option<&str> {
+            let set = given.get(name).and_then(|list| list.first()).map(|g| g.value.as_str());
+            set.or_else(|| DEFS.iter().find(|d| d.name == name).expect("a name of our own table").default)
+        };
+        let long = |name: &str| -> i64 {
+            text(name).and_then(|v| v.parse().ok()).expect("checked by its definition")
+        };
+        let int = |name: &str| u32::try_from(long(name)).expect("checked by its definition");
+        let bool = |name: &str| text(name).is_some_and(|v| v.eq_ignore_ascii_case("true"));
+
+        let listeners = listener::parse_listeners(text("listeners").unwrap_or_default())?;
+        let map = text("listener.security.protocol.map").unwrap_or_default();
+        listener::check_protocols(&listeners, map)?;
+        let advertised = listener::parse_advertised(text("advertised.listeners"), &listeners)?;
+        let settings = BrokerSettings {
+            node_id: NodeId(int("node.id") as i32),
+            listeners,
+            advertised,
+            rack: text("broker.rack").filter(|r| !r.is_empty()).map(str::to_owned),
+            data_dir: text("log.dirs").unwrap_or_default().to_owned(),
+            num_partitions: int("num.partitions") as i32,
+            default_replication_factor: long("default.replication.factor") as i16,
+            auto_create_topics: bool("auto.create.topics.enable"),
+            delete_topics: bool("delete.topic.enable"),
+            socket_request_bytes_max: int("socket.request.max.bytes"),
+            fetch_bytes_max: int("fetch.max.bytes"),
+            connections_idle_ms_max: u64::try_from(long("connections.max.idle.ms")).ok(),
+            connections_max: int("max.connections"),
+            connections_per_ip_max: int("max.connections.per.ip"),
+            retention_check_interval_ms: long("log.retention.check.interval.ms") as u64,
+            producer_id_expiration_ms: int("producer.id.expiration.ms").into(),
+            given,
+        };
+        topic::parse(&BTreeMap::new(), &settings)?;
+        Ok(settings)
+    }
+}
