@@ -1,1 +1,33 @@
-//! Direct I/O on glommio: the hands of the engine.
+//! Direct I/O on glommio: the hands of the engine. It executes; it decides nothing.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`runtime`] | the only way to start an executor: glommio's defaults hang and starve, ours do not |
+//! | [`fairness`] | gives the rings their turn, because preemption is off |
+//! | `pool` | one registered region per executor, handed out by credit |
+//! | `chunk` | a buffer being filled, and its sealed, shared form |
+//! | `disk` | [`GlommioDisk`]: `engine::io::Disk` over the above |
+//! | `names` | what blocks (rename, list, fsync of a directory …), for the blocking threads |
+//! | [`data_dir`] | the lock on a data directory and the probe for direct I/O |
+//!
+//! Invariants:
+//! - Every buffer holds a credit for its rounded size before it exists, and keeps it until the
+//!   kernel is done with it, whatever became of the future that asked.
+//! - No operation waits for ever: each has a deadline, after which it goes on unattended.
+//! - Nothing that may block runs on an executor's own thread.
+
+pub mod data_dir;
+pub mod fairness;
+pub mod runtime;
+
+mod chunk;
+mod disk;
+mod faults;
+mod names;
+mod pool;
+
+pub use chunk::{Buf, Chunk};
+pub use disk::{DiskSettings, File, GlommioDisk, OP_DEADLINE, SYNCFS_ABOVE, prime};
+#[cfg(feature = "fault-points")]
+pub use faults::FaultPoints;
+pub use pool::{PoolStats, READERS_SHARE};

