@@ -7,4 +7,5 @@
 pub mod base;
 pub mod config;
 pub mod io;
+pub mod log;
 pub mod record;
