@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+type Pairs = &'static [(&'static str, &'static str)];
+
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
 }
@@ -130,7 +132,7 @@ fn settings_that_old_tools_send_are_kept_without_effect() {
 
 #[test]
 fn retention_comes_from_the_finest_broker_unit_that_is_set() {
-    let cases: &[(&[(&str, &str)], Option<u64>)] = &[
+    let cases: &[(Pairs, Option<u64>)] = &[
         (&[("log.retention.hours", "2")], Some(7_200_000)),
         (&[("log.retention.hours", "2"), ("log.retention.minutes", "3")], Some(180_000)),
         (&[("log.retention.minutes", "3"), ("log.retention.ms", "5")], Some(5)),

@@ -6,7 +6,8 @@ use super::alter::{self, AlterOp};
 use super::broker::{BrokerSettings, Origin};
 use super::def::{self, ConfigError, Def, Kind, Support, list_items};
 use super::describe::{Described, DescribedSynonym, Source};
-use crate::record::TimestampType;
+use crate::base::WallMs;
+use crate::record::{Limits, TimestampType};
 
 pub use super::topic_defs::DEFS;
 
@@ -65,6 +66,22 @@ impl TopicSettings {
     #[must_use]
     pub fn is_relaxed(&self) -> bool {
         self.flush_messages > 1 && self.flush_ms != 0
+    }
+
+    /// What a batch for this topic is checked against, at `now`. Compressed records are not
+    /// inflated: no setting demands it.
+    #[must_use]
+    pub fn limits(&self, produce_version: i16, now: WallMs) -> Limits {
+        Limits {
+            max_bytes: self.max_message_bytes,
+            segment_bytes: self.segment_bytes,
+            produce_version,
+            timestamp_type: self.timestamp_type,
+            timestamp_before_max_ms: self.timestamp_before_max_ms,
+            timestamp_after_max_ms: self.timestamp_after_max_ms,
+            now,
+            inflate_bytes_max: None,
+        }
     }
 
     /// `durable` or `relaxed`, for reports and metrics.

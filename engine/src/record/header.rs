@@ -238,9 +238,79 @@ impl BatchHeader {
     }
 }
 
+/// What a builder decides about a header; the rest follows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fields {
+    pub(super) total_bytes: usize,
+    pub(super) attributes: i16,
+    pub(super) count: i32,
+    pub(super) base_timestamp: i64,
+    pub(super) max_timestamp: i64,
+    pub(super) producer_id: i64,
+    pub(super) producer_epoch: i16,
+    pub(super) base_sequence: i32,
+}
+
+impl BatchHeader {
+    /// A header with offset 0, no leader epoch and no checksum yet.
+    pub(super) fn compose(fields: &Fields) -> BatchHeader {
+        let length = i32::try_from(fields.total_bytes - LOG_OVERHEAD).expect("a batch is far below 2 GiB");
+        BatchHeader {
+            base_offset: 0.into(),
+            batch_length: length.into(),
+            leader_epoch: (-1).into(),
+            magic: MAGIC,
+            crc: 0.into(),
+            attributes: fields.attributes.into(),
+            last_offset_delta: (fields.count - 1).into(),
+            base_timestamp: fields.base_timestamp.into(),
+            max_timestamp: fields.max_timestamp.into(),
+            producer_id: fields.producer_id.into(),
+            producer_epoch: fields.producer_epoch.into(),
+            base_sequence: fields.base_sequence.into(),
+            record_count: fields.count.into(),
+        }
+    }
+
+    /// Moves all timestamps so that the first record's becomes `base`.
+    pub(super) fn shift_timestamps(&mut self, base: i64) {
+        let span = self.max_timestamp.get().wrapping_sub(self.base_timestamp.get());
+        self.base_timestamp.set(base);
+        self.max_timestamp.set(base.wrapping_add(span));
+    }
+
+    /// Sets the largest timestamp.
+    pub(super) fn set_max_timestamp(&mut self, max: i64) {
+        self.max_timestamp.set(max);
+    }
+
+    /// Sets attribute bits.
+    pub(super) fn add_attributes(&mut self, bits: i16) {
+        self.attributes.set(self.attributes.get() | bits);
+    }
+
+    /// Sets the producer's fields.
+    pub(super) fn set_producer(&mut self, id: i64, epoch: i16, sequence: i32) {
+        self.producer_id.set(id);
+        self.producer_epoch.set(epoch);
+        self.base_sequence.set(sequence);
+    }
+}
+
+/// Computes and stores the checksum of a whole batch.
+///
+/// # Panics
+/// If `batch` is shorter than a header.
+pub(super) fn seal_crc(batch: &mut [u8]) {
+    let crc = crc32c::crc32c(&batch[CRC_FROM..]);
+    BatchHeader::peek_mut(batch).expect("a whole batch").crc.set(crc);
+}
+
+/// The first byte that the checksum covers.
+const CRC_FROM: usize = 21;
+
 /// Whether the stored CRC matches bytes 21 to the end of this whole batch.
 #[must_use]
 pub fn crc_matches(batch: &[u8]) -> bool {
-    const CRC_FROM: usize = 21;
     BatchHeader::peek(batch).is_some_and(|h| h.crc() == crc32c::crc32c(&batch[CRC_FROM..]))
 }
