@@ -56,6 +56,14 @@ impl<'a> Cursor<'a> {
         Ok(self.array::<1>(what)?[0])
     }
 
+    pub(super) fn i16(&mut self, what: &'static str) -> Result<i16, Malformed> {
+        self.array(what).map(i16::from_be_bytes)
+    }
+
+    pub(super) fn i32(&mut self, what: &'static str) -> Result<i32, Malformed> {
+        self.array(what).map(i32::from_be_bytes)
+    }
+
     pub(super) fn u32(&mut self, what: &'static str) -> Result<u32, Malformed> {
         self.array(what).map(u32::from_be_bytes)
     }

@@ -1,6 +1,7 @@
 //! Which old segments go. A plan only: nothing is deleted here.
 
 use crate::base::{Offset, WallMs};
+use crate::config::TopicSettings;
 use crate::log::segments::{Segment, Segments};
 
 /// How long and how much a topic keeps.
@@ -10,6 +11,12 @@ pub struct RetentionLimits {
     pub ms: Option<u64>,
     /// `retention.bytes`: a floor, whole segments go only while at least this much stays.
     pub bytes: Option<u64>,
+}
+
+impl From<&TopicSettings> for RetentionLimits {
+    fn from(settings: &TopicSettings) -> RetentionLimits {
+        RetentionLimits { ms: settings.retention_ms, bytes: settings.retention_bytes }
+    }
 }
 
 /// What retention wants.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::base::{Now, Offset, WallMs};
+use crate::config::TopicSettings;
 use crate::log::Malformed;
 use crate::log::cursor::Cursor;
 use crate::log::index::{IndexPace, NO_TIMESTAMP, TimestampOffset};
@@ -42,6 +43,18 @@ pub struct RollLimits {
     pub index_bytes: u32,
     /// `index.interval.bytes`.
     pub index_interval_bytes: u32,
+}
+
+impl From<&TopicSettings> for RollLimits {
+    fn from(settings: &TopicSettings) -> RollLimits {
+        RollLimits {
+            segment_bytes: settings.segment_bytes,
+            segment_ms: settings.segment_ms,
+            jitter_ms: settings.segment_jitter_ms,
+            index_bytes: settings.segment_index_bytes,
+            index_interval_bytes: settings.index_interval_bytes,
+        }
+    }
 }
 
 /// Where a batch lies. Journal entries name it, so replay never decides a roll again.
