@@ -6,7 +6,7 @@
 
 use crate::base::{LeaderEpoch, Offset};
 use crate::log::segments::{Segment, Segments};
-use crate::record::{BatchHeader, TimestampType};
+use crate::record::{BatchHeader, Records, TimestampType, payload};
 
 /// A record's offset, with its time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,15 +17,6 @@ pub struct TimedOffset {
     pub timestamp: i64,
     /// The leader epoch of its batch.
     pub leader_epoch: LeaderEpoch,
-}
-
-/// A record inside its batch, as its varints say.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RecordDeltas {
-    /// Offset − base offset.
-    pub offset: i32,
-    /// Timestamp − base timestamp.
-    pub timestamp: i64,
 }
 
 /// The first segment that holds a record with a timestamp of `target` or later: begin at what its
@@ -50,47 +41,60 @@ pub fn may_hold(header: &BatchHeader, from: Offset, target: i64) -> bool {
     header.max_timestamp() >= target && header.last_offset() >= from
 }
 
-/// The first record of a batch, at or after `from`, with a timestamp of `target` or later.
-/// With the broker's timestamps every record has the batch's, and `records` is not asked.
+/// The first record of a whole batch, at or after `from`, with a timestamp of `target` or later.
+///
+/// With the broker's timestamps every record has the batch's and nothing is inflated. Records that
+/// cannot be read (a producer's compressed bytes are stored unread, and may inflate to more than
+/// `inflate_bytes_max`) count as if each had the batch's largest timestamp: the answer is then early,
+/// so a consumer that begins there misses nothing.
+#[must_use]
 pub fn first_at_or_after(
-    header: &BatchHeader,
-    records: impl IntoIterator<Item = RecordDeltas>,
+    batch: &[u8],
     from: Offset,
     target: i64,
+    inflate_bytes_max: usize,
 ) -> Option<TimedOffset> {
-    if !may_hold(header, from, target) {
-        return None;
-    }
+    let header = BatchHeader::peek(batch).filter(|header| may_hold(header, from, target))?;
+    let whole = timed(header, header.base_offset().max(from), header.max_timestamp());
     if header.attributes().timestamp_type() == TimestampType::LogAppendTime {
-        return Some(timed(header, header.base_offset().max(from), header.max_timestamp()));
+        return Some(whole);
     }
-    records
-        .into_iter()
-        .map(|record| resolve(header, record))
-        .find(|found| found.offset >= from && found.timestamp >= target)
+    first(batch, header, inflate_bytes_max, |found| found.offset >= from && found.timestamp >= target)
+        .unwrap_or(Some(whole))
 }
 
-/// The record with the batch's largest timestamp, the first such: the answer for −3 once
-/// the batch of the largest timestamp is found. `None` if no record agrees with the header.
-pub fn first_of_max(
+/// The first record with a whole batch's largest timestamp: the answer for −3 once the batch of the
+/// largest timestamp is found. Its last one if the records cannot be read, or none agrees with the
+/// header. `None` if the batch has no timestamps.
+#[must_use]
+pub fn first_of_max(batch: &[u8], inflate_bytes_max: usize) -> Option<TimedOffset> {
+    let header = BatchHeader::peek(batch).filter(|header| header.max_timestamp() >= 0)?;
+    let max = header.max_timestamp();
+    if header.attributes().timestamp_type() == TimestampType::LogAppendTime {
+        return Some(timed(header, header.base_offset(), max));
+    }
+    let exact = first(batch, header, inflate_bytes_max, |found| found.timestamp == max).ok().flatten();
+    Some(exact.unwrap_or(timed(header, header.last_offset(), max)))
+}
+
+/// The batch's records cannot be read.
+struct Unreadable;
+
+fn first(
+    batch: &[u8],
     header: &BatchHeader,
-    records: impl IntoIterator<Item = RecordDeltas>,
-) -> Option<TimedOffset> {
-    if header.max_timestamp() < 0 {
-        return None;
+    inflate_bytes_max: usize,
+    wanted: impl Fn(&TimedOffset) -> bool,
+) -> Result<Option<TimedOffset>, Unreadable> {
+    let records = payload(batch, inflate_bytes_max).map_err(|_| Unreadable)?;
+    for record in Records::of(header, &records) {
+        let record = record.map_err(|_| Unreadable)?;
+        let found = timed(header, record.offset, record.timestamp);
+        if wanted(&found) {
+            return Ok(Some(found));
+        }
     }
-    if header.attributes().timestamp_type() == TimestampType::LogAppendTime {
-        return Some(timed(header, header.base_offset(), header.max_timestamp()));
-    }
-    records
-        .into_iter()
-        .map(|record| resolve(header, record))
-        .find(|found| found.timestamp == header.max_timestamp())
-}
-
-fn resolve(header: &BatchHeader, record: RecordDeltas) -> TimedOffset {
-    let offset = header.base_offset().0.wrapping_add(i64::from(record.offset));
-    timed(header, Offset(offset), header.base_timestamp().wrapping_add(record.timestamp))
+    Ok(None)
 }
 
 fn timed(header: &BatchHeader, offset: Offset, timestamp: i64) -> TimedOffset {
@@ -100,8 +104,9 @@ fn timed(header: &BatchHeader, offset: Offset, timestamp: i64) -> TimedOffset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Now;
+    use crate::base::{Now, WallMs};
     use crate::log::fixture::Batch;
+    use crate::record::{BatchBuilder, Codec, stamp_append_time};
 
     /// One segment of one batch of ten records for each largest timestamp.
     fn log(timestamps: &[i64]) -> Segments {
@@ -136,44 +141,54 @@ mod tests {
         assert_eq!(base(&log(&[]), 0), None);
     }
 
-    fn records() -> [RecordDeltas; 4] {
-        // Base 1000: 1000, 1300, 1100, 1300.
-        [(0, 0), (1, 300), (2, 100), (3, 300)].map(|(offset, timestamp)| RecordDeltas { offset, timestamp })
+    const MAX: usize = 1 << 20;
+
+    /// A batch at offset 100 with records at 1000, 1300, 1100, 1300.
+    fn batch(codec: Codec) -> Vec<u8> {
+        let mut builder = BatchBuilder::new(codec);
+        for timestamp in [1_000, 1_300, 1_100, 1_300] {
+            builder.push(timestamp, None, Some(b"value"), &[]);
+        }
+        let mut bytes = builder.finish();
+        BatchHeader::peek_mut(&mut bytes).expect("a header").stamp(Offset(100), LeaderEpoch(6));
+        bytes
     }
 
-    /// A batch at offset 100 with base timestamp 1000 and largest timestamp 1300.
-    fn bytes(attributes: i16) -> Vec<u8> {
-        let mut bytes =
-            Batch { base: 100, records: 4, max_timestamp: 1_300, epoch: 6, ..Batch::default() }.encode();
-        bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
-        bytes[27..35].copy_from_slice(&1_000_i64.to_be_bytes());
-        bytes
+    fn find(batch: &[u8], from: i64, target: i64) -> Option<(i64, i64)> {
+        first_at_or_after(batch, Offset(from), target, MAX).map(|t| (t.offset.0, t.timestamp))
     }
 
     #[test]
     fn the_exact_record_is_found() {
-        let bytes = bytes(0);
-        let header = BatchHeader::peek(&bytes).expect("a header");
-        let find = |from, target| {
-            first_at_or_after(header, records(), Offset(from), target).map(|t| (t.offset.0, t.timestamp))
-        };
-        assert_eq!(find(0, 0), Some((100, 1_000)));
-        assert_eq!(find(0, 1_001), Some((101, 1_300)));
-        assert_eq!(find(102, 1_001), Some((102, 1_100)));
-        assert_eq!(find(102, 1_101), Some((103, 1_300)));
-        assert_eq!(find(0, 1_301), None);
-        assert_eq!(find(104, 0), None);
-        let max = TimedOffset { offset: Offset(101), timestamp: 1_300, leader_epoch: LeaderEpoch(6) };
-        assert_eq!(first_of_max(header, records()), Some(max));
-        assert_eq!(first_of_max(header, []), None, "a header that no record agrees with");
+        for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let batch = batch(codec);
+            assert_eq!(find(&batch, 0, 0), Some((100, 1_000)));
+            assert_eq!(find(&batch, 0, 1_001), Some((101, 1_300)));
+            assert_eq!(find(&batch, 102, 1_001), Some((102, 1_100)));
+            assert_eq!(find(&batch, 102, 1_101), Some((103, 1_300)));
+            assert_eq!(find(&batch, 0, 1_301), None);
+            assert_eq!(find(&batch, 104, 0), None);
+            let max = TimedOffset { offset: Offset(101), timestamp: 1_300, leader_epoch: LeaderEpoch(6) };
+            assert_eq!(first_of_max(&batch, MAX), Some(max));
+        }
+    }
+
+    #[test]
+    fn unreadable_records_give_an_early_answer() {
+        let mut batch = batch(Codec::Zstd);
+        batch[61..].fill(0xEE);
+        assert_eq!(find(&batch, 0, 1_001), Some((100, 1_300)));
+        assert_eq!(find(&batch, 102, 1_001), Some((102, 1_300)));
+        assert_eq!(find(&batch, 0, 1_301), None);
+        assert_eq!(first_of_max(&batch, MAX).map(|t| t.offset), Some(Offset(103)));
     }
 
     #[test]
     fn the_brokers_time_is_that_of_every_record() {
-        let bytes = bytes(1 << 3);
-        let header = BatchHeader::peek(&bytes).expect("a header");
-        let found = first_at_or_after(header, [], Offset(102), 1_200).map(|t| (t.offset.0, t.timestamp));
-        assert_eq!(found, Some((102, 1_300)));
-        assert_eq!(first_of_max(header, []).map(|t| t.offset), Some(Offset(100)));
+        let mut batch = batch(Codec::None);
+        stamp_append_time(&mut batch, WallMs(2_000));
+        assert_eq!(find(&batch, 102, 1_500), Some((102, 2_000)));
+        assert_eq!(find(&batch, 0, 2_001), None);
+        assert_eq!(first_of_max(&batch, MAX).map(|t| t.offset), Some(Offset(100)));
     }
 }
