@@ -1,1 +1,26 @@
 //! A disk that tears, loses and fails from one seed, and the worlds run over it.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`world`] | [`World`]: one machine: a task executor with virtual time over one disk; it crashes and starts again |
+//! | [`disk`] | [`SimDisk`]: `engine::io::Disk` over the machine's storage |
+//! | [`storage`] | what the platter holds and what only the caches do |
+//! | [`faults`] | what goes wrong when |
+//! | [`contract`] | every rule of `engine::io::Disk`, run against this disk and against the real one |
+//! | [`random`] | the one source of chance |
+//!
+//! Invariants: no thread, no clock, no chance but the seed's. The same seed gives the same run,
+//! crash and losses included.
+
+pub mod contract;
+pub mod disk;
+pub mod faults;
+pub mod random;
+pub mod storage;
+pub mod world;
+
+pub use disk::SimDisk;
+pub use faults::Faults;
+pub use random::Random;
+pub use storage::Counters;
+pub use world::World;

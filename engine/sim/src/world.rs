@@ -1,0 +1,323 @@
+//! [`World`]: one machine on one thread. Its tasks run in an order that the seed chooses, time
+//! passes only when nobody can run, and its disk may lose power at any step.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BinaryHeap};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use engine::base::{Instant, Now, Signal, WallMs};
+
+use crate::disk::SimDisk;
+use crate::faults::Faults;
+use crate::random::Random;
+use crate::storage::{Counters, Storage, UnderWay};
+
+/// More steps than any job of a test needs: a job that takes them runs in a circle.
+pub const STEPS_MAX: u64 = 20_000_000;
+
+/// The wall clock when a world begins, milliseconds since the epoch.
+pub const WALL_AT_START: i64 = 1_700_000_000_000;
+
+/// A machine. Cloning shares it.
+#[derive(Clone)]
+pub struct World {
+    pub(crate) inner: Rc<Inner>,
+}
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+pub(crate) struct Inner {
+    tasks: RefCell<BTreeMap<u64, (Task, Waker)>>,
+    next_task: Cell<u64>,
+    ready: Ready,
+    timers: RefCell<BinaryHeap<Timer>>,
+    next_timer: Cell<u64>,
+    clock: Cell<u64>,
+    steps: Cell<u64>,
+    random: RefCell<Random>,
+    pub(crate) storage: RefCell<Storage>,
+    pub(crate) faults: RefCell<Faults>,
+    pub(crate) under_way: RefCell<BTreeMap<u64, UnderWay>>,
+    /// Rises with every crash: what belongs to an older life is void.
+    pub(crate) life: Cell<u64>,
+}
+
+type Ready = Arc<Mutex<Vec<u64>>>;
+
+struct TaskWaker {
+    task: u64,
+    ready: Ready,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut ready = self.ready.lock().expect("one thread cannot poison a lock");
+        if !ready.contains(&self.task) {
+            ready.push(self.task);
+        }
+    }
+}
+
+struct Timer {
+    at: u64,
+    number: u64,
+    waker: Waker,
+}
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Timer) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Timer {}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Timer) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timer {
+    /// The heap gives the greatest first: that is the earliest, and of those the first made.
+    fn cmp(&self, other: &Timer) -> std::cmp::Ordering {
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+impl World {
+    /// A machine with an empty disk.
+    #[must_use]
+    pub fn new(seed: u64) -> World {
+        let inner = Inner {
+            tasks: RefCell::default(),
+            next_task: Cell::new(0),
+            ready: Ready::default(),
+            timers: RefCell::default(),
+            next_timer: Cell::new(0),
+            clock: Cell::new(0),
+            steps: Cell::new(0),
+            random: RefCell::new(Random::new(seed)),
+            storage: RefCell::new(Storage::new()),
+            faults: RefCell::default(),
+            under_way: RefCell::default(),
+            life: Cell::new(0),
+        };
+        World { inner: Rc::new(inner) }
+    }
+
+    /// A core's view of the disk, with a pool of its own of `pool_bytes`.
+    #[must_use]
+    pub fn disk(&self, pool_bytes: usize) -> SimDisk {
+        SimDisk::new(self.clone(), pool_bytes)
+    }
+
+    /// Changes what goes wrong from now on.
+    pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.inner.faults.borrow_mut());
+    }
+
+    /// What has been done to the disk since the world began.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.inner.storage.borrow().counters.clone()
+    }
+
+    /// Both clocks.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        let nanos = self.inner.clock.get();
+        Now { mono: Instant(nanos), wall: WallMs(WALL_AT_START + (nanos / 1_000_000) as i64) }
+    }
+
+    /// Draws from the world's chance.
+    pub fn random<T>(&self, draw: impl FnOnce(&mut Random) -> T) -> T {
+        draw(&mut self.inner.random.borrow_mut())
+    }
+
+    /// Ends after a while of virtual time.
+    pub fn sleep(&self, time: Duration) -> Sleep {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Sleep { world: self.clone(), at: self.inner.clock.get().saturating_add(nanos), armed: false }
+    }
+
+    /// Starts a task. It runs until it ends or the power goes.
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let number = self.inner.next_task.replace(self.inner.next_task.get() + 1);
+        let waker = Waker::from(Arc::new(TaskWaker { task: number, ready: self.inner.ready.clone() }));
+        waker.wake_by_ref();
+        self.inner.tasks.borrow_mut().insert(number, (Box::pin(task), waker));
+    }
+
+    /// Starts a task whose value others can wait for.
+    pub fn start<T: 'static>(&self, task: impl Future<Output = T> + 'static) -> Running<T> {
+        let running = Running { value: Rc::default() };
+        let value = running.value.clone();
+        self.spawn(async move {
+            let result = task.await;
+            *value.0.borrow_mut() = Some(result);
+            value.1.notify();
+        });
+        running
+    }
+
+    /// Runs the world until `main` ends, and no step longer.
+    ///
+    /// # Panics
+    /// If nothing can ever happen any more, or not within [`STEPS_MAX`] steps.
+    pub fn run_until<T: 'static>(&self, main: impl Future<Output = T> + 'static) -> T {
+        let running = self.start(main);
+        loop {
+            if let Some(value) = running.value.0.borrow_mut().take() {
+                return value;
+            }
+            assert!(self.step(), "every task waits and no timer is set: a deadlock");
+            assert!(self.inner.steps.get() < STEPS_MAX, "the world runs in a circle");
+        }
+    }
+
+    /// Runs the world for some steps; fewer if nothing is left to do.
+    pub fn run_steps(&self, steps: u64) {
+        for _ in 0..steps {
+            if !self.step() {
+                return;
+            }
+        }
+    }
+
+    /// Polls one ready task of chance's choice, or lets time pass to the next timer. False if
+    /// there is neither.
+    fn step(&self) -> bool {
+        self.inner.steps.set(self.inner.steps.get() + 1);
+        let task = {
+            let mut ready = self.inner.ready.lock().expect("one thread cannot poison a lock");
+            match ready.len() {
+                0 => None,
+                len => Some(ready.swap_remove(self.random(|r| r.index(len)))),
+            }
+        };
+        let Some(number) = task else { return self.pass_time() };
+        let Some((mut task, waker)) = self.inner.tasks.borrow_mut().remove(&number) else { return true };
+        let life = self.inner.life.get();
+        let poll = task.as_mut().poll(&mut Context::from_waker(&waker));
+        assert_eq!(life, self.inner.life.get(), "a task cannot cut its own power");
+        if poll.is_pending() {
+            self.inner.tasks.borrow_mut().insert(number, (task, waker));
+        }
+        true
+    }
+
+    fn pass_time(&self) -> bool {
+        let timer = self.inner.timers.borrow_mut().pop();
+        let Some(timer) = timer else { return false };
+        self.inner.clock.set(self.inner.clock.get().max(timer.at));
+        timer.waker.wake();
+        true
+    }
+
+    /// Cuts the power: every task is gone, the disk keeps what was flushed and some of the rest.
+    /// The next disks and tasks are those of a machine that starts again.
+    pub fn crash(&self) {
+        self.inner.life.set(self.inner.life.get() + 1);
+        let under_way = std::mem::take(&mut *self.inner.under_way.borrow_mut());
+        self.stop();
+        let mut random = self.random(Random::split);
+        self.inner.storage.borrow_mut().crash(under_way.into_values().collect(), &mut random);
+    }
+
+    /// Ends every task, as `kill -9` would: the kernel goes on with what it was given.
+    pub fn kill(&self) {
+        self.inner.life.set(self.inner.life.get() + 1);
+        for (inode, at, bytes) in std::mem::take(&mut *self.inner.under_way.borrow_mut()).into_values() {
+            inode.borrow_mut().write(at, bytes);
+        }
+        self.stop();
+    }
+
+    fn stop(&self) {
+        // Dropping a task runs its destructors, which may reach back into the world.
+        let tasks = std::mem::take(&mut *self.inner.tasks.borrow_mut());
+        drop(tasks);
+        let timers = std::mem::take(&mut *self.inner.timers.borrow_mut());
+        drop(timers);
+        self.inner.ready.lock().expect("one thread cannot poison a lock").clear();
+    }
+}
+
+/// A task's value, once it has one.
+pub struct Running<T> {
+    value: Rc<(RefCell<Option<T>>, Signal)>,
+}
+
+impl<T> Running<T> {
+    /// Waits for it.
+    pub async fn join(self) -> T {
+        loop {
+            let ended = self.value.1.wait();
+            if let Some(value) = self.value.0.borrow_mut().take() {
+                return value;
+            }
+            ended.await;
+        }
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.value.0.borrow().is_some()
+    }
+}
+
+/// Ends when virtual time has come. See [`World::sleep`].
+pub struct Sleep {
+    world: World,
+    at: u64,
+    armed: bool,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let inner = self.world.inner.clone();
+        if inner.clock.get() >= self.at {
+            return Poll::Ready(());
+        }
+        if !self.armed {
+            self.armed = true;
+            let number = inner.next_timer.replace(inner.next_timer.get() + 1);
+            inner.timers.borrow_mut().push(Timer { at: self.at, number, waker: cx.waker().clone() });
+        }
+        Poll::Pending
+    }
+}
+
+/// Runs two futures in one task.
+pub async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut first, mut second) = (None, None);
+    std::future::poll_fn(|cx| {
+        if first.is_none()
+            && let Poll::Ready(value) = a.as_mut().poll(cx)
+        {
+            first = Some(value);
+        }
+        if second.is_none()
+            && let Poll::Ready(value) = b.as_mut().poll(cx)
+        {
+            second = Some(value);
+        }
+        if first.is_some() && second.is_some() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    (first.expect("polled to its end"), second.expect("polled to its end"))
+}
