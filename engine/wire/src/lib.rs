@@ -33,9 +33,11 @@ mod header;
 #[cfg(feature = "sample")]
 pub mod sample;
 
+pub use api::{ApiKey, LeaderIdAndEpoch, NodeEndpoint, VersionRange};
 pub use api::{
-    ApiKey, LeaderIdAndEpoch, NodeEndpoint, VersionRange, api_versions, create_topics, fetch, metadata,
-    produce,
+    api_versions, create_topics, delete_topics, describe_cluster, describe_configs,
+    describe_topic_partitions, fetch, find_coordinator, incremental_alter_configs, init_producer_id,
+    list_offsets, metadata, produce,
 };
 pub use codec::{DecodeError, List, ListIter, Message, Reader, Records, Segment, Splice, Writer};
 pub use error_code::ErrorCode;

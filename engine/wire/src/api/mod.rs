@@ -3,9 +3,17 @@
 
 pub mod api_versions;
 pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_topic_partitions;
 pub mod fetch;
+pub mod find_coordinator;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
 mod key;
 mod leader;
+pub mod list_offsets;
 pub mod metadata;
 pub mod produce;
 mod topics;
