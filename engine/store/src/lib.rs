@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`runtime`] | the only way to start an executor: glommio's defaults hang and starve, ours do not |
 //! | [`fairness`] | gives the rings their turn, because preemption is off |
+//! | [`lend`] | record bytes lent to another core |
 //! | `pool` | one registered region per executor, handed out by credit |
 //! | `chunk` | a buffer being filled, and its sealed, shared form |
 //! | `disk` | [`GlommioDisk`]: `engine::io::Disk` over the above |
@@ -18,6 +19,7 @@
 
 pub mod data_dir;
 pub mod fairness;
+pub mod lend;
 pub mod runtime;
 
 mod chunk;

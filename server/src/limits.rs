@@ -1,0 +1,23 @@
+//! Bounds that no setting moves.
+
+/// Requests of one connection that may wait for their replies. One more stops reading from it.
+pub const SLOTS_MAX: usize = 256;
+
+/// Reply bytes of one connection that may wait to be sent. Beyond, reading from it stops.
+pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
+
+/// The largest request that is not a Produce, in bytes.
+pub const SMALL_REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of mail to one other core that may wait. Beyond, the connections that write it wait.
+pub const MAIL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Partitions of one fetch that wake it as they grow. Those of a larger one are looked at again
+/// at short intervals.
+pub const WATCHED_MAX: usize = 4096;
+
+/// Topics that one request may create or delete.
+pub const TOPICS_PER_REQUEST_MAX: usize = 1000;
+
+/// Partitions of one core.
+pub const PARTITIONS_PER_CORE_MAX: usize = 20_000;

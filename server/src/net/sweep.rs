@@ -1,0 +1,56 @@
+//! Deadlines, looked at twice a second instead of with a timer per connection.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use engine::base::Instant;
+
+use super::Net;
+use super::conn::Conn;
+use crate::runtime::{Reason, clock};
+
+/// How often the connections are looked at.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a slow frame or a stalled send is borne while memory is short.
+const PATIENCE_WHEN_TIGHT: Duration = Duration::from_secs(2);
+
+impl Net {
+    /// The job that closes connections past their deadlines. It ends only with its task.
+    pub async fn run_sweep(self: Rc<Self>) {
+        loop {
+            glommio::timer::sleep(SWEEP_EVERY).await;
+            let now = clock::now().mono;
+            let late: Vec<(Rc<Conn>, Reason)> = {
+                let conns = self.conns.borrow();
+                conns.iter().filter_map(|(_, c)| self.late(c, now).map(|r| (c.clone(), r))).collect()
+            };
+            for (conn, reason) in late {
+                conn.close_now(reason);
+            }
+        }
+    }
+
+    /// Why this connection must go now, if it must.
+    fn late(&self, conn: &Conn, now: Instant) -> Option<Reason> {
+        let (settings, marks) = (&self.settings, &conn.marks);
+        let patience =
+            |limit: Duration, tight: bool| if tight { limit.min(PATIENCE_WHEN_TIGHT) } else { limit };
+        if let Some(since) = marks.blocked_since.get() {
+            let limit = patience(settings.send_stall, self.leases.is_tight());
+            return (now.since(since) > limit).then_some(Reason::SlowReader);
+        }
+        if let Some(since) = marks.frame_since.get() {
+            let bytes = marks.frame_bytes.get();
+            let limit = if bytes == 0 && !marks.greeted.get() {
+                settings.first_frame
+            } else {
+                let whole = settings.frame + Duration::from_secs((bytes >> 20) as u64);
+                patience(whole, self.buffers.is_tight())
+            };
+            return (now.since(since) > limit).then_some(Reason::SlowFrame);
+        }
+        let idle = settings.idle.filter(|_| conn.is_quiet())?;
+        (now.since(marks.active_at.get()) > idle).then_some(Reason::Idle)
+    }
+}

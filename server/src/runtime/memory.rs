@@ -1,0 +1,240 @@
+//! Memory that connections use: recycled heap buffers for receives and replies, and the charge on
+//! log memory that replies hold.
+//!
+//! Receive buffers are powers of two and charged to a budget while a connection holds them.
+//! Free ones are kept per size, so that a warm broker allocates nothing per request.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use engine::base::Signal;
+use wire::Writer;
+
+/// The smallest receive buffer, in bytes: what a quiet connection reads with.
+pub const RECEIVE_BYTES_MIN: usize = 16 * 1024;
+
+/// The largest that is kept for reuse, in bytes.
+const RECEIVE_BYTES_KEPT_MAX: usize = 4 * 1024 * 1024;
+
+const CLASSES: usize = (RECEIVE_BYTES_KEPT_MAX / RECEIVE_BYTES_MIN).ilog2() as usize + 1;
+
+/// Free receive memory that is kept, in bytes.
+const FREE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Free reply buffers that are kept, and the largest of them in bytes.
+const REPLIES_KEPT_MAX: usize = 512;
+const REPLY_BYTES_KEPT_MAX: usize = 16 * 1024;
+
+/// One core's receive and reply memory.
+pub struct Buffers {
+    budget: usize,
+    held: Cell<usize>,
+    free_bytes: Cell<usize>,
+    free: RefCell<[Vec<Vec<u8>>; CLASSES]>,
+    room: Signal,
+    replies: RefCell<Vec<Writer>>,
+}
+
+fn class_of(bytes: usize) -> Option<usize> {
+    let class = (bytes / RECEIVE_BYTES_MIN).ilog2() as usize;
+    (class < CLASSES).then_some(class)
+}
+
+impl Buffers {
+    /// Memory of which at most `budget` bytes are held by connections at a time.
+    #[must_use]
+    pub fn new(budget: usize) -> Buffers {
+        Buffers {
+            budget,
+            held: Cell::new(0),
+            free_bytes: Cell::new(0),
+            free: RefCell::new(std::array::from_fn(|_| Vec::new())),
+            room: Signal::new(),
+            replies: RefCell::new(Vec::with_capacity(REPLIES_KEPT_MAX)),
+        }
+    }
+
+    /// A buffer of at least `bytes`, rounded up to a power of two, or `None` while the budget is
+    /// spent. One that exceeds the whole budget is given only while nothing else is held.
+    pub fn take(&self, bytes: usize) -> Option<Vec<u8>> {
+        let bytes = bytes.max(RECEIVE_BYTES_MIN).next_power_of_two();
+        let held = self.held.get();
+        if held > 0 && held + bytes > self.budget {
+            return None;
+        }
+        self.held.set(held + bytes);
+        if let Some(buf) = class_of(bytes).and_then(|class| self.free.borrow_mut()[class].pop()) {
+            self.free_bytes.set(self.free_bytes.get() - buf.len());
+            return Some(buf);
+        }
+        Some(vec![0; bytes])
+    }
+
+    /// Takes a buffer back.
+    pub fn give(&self, buf: Vec<u8>) {
+        let bytes = buf.len();
+        self.held.set(self.held.get() - bytes);
+        if let Some(class) = class_of(bytes)
+            && self.free_bytes.get() + bytes <= FREE_BYTES_MAX
+        {
+            self.free_bytes.set(self.free_bytes.get() + bytes);
+            self.free.borrow_mut()[class].push(buf);
+        }
+        self.room.notify();
+    }
+
+    /// Ends when a buffer came back.
+    pub async fn room(&self) {
+        self.room.wait().await;
+    }
+
+    /// Bytes that connections hold.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.get()
+    }
+
+    /// Whether so much is held that slow senders must go.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.held.get() > self.budget / 4 * 3
+    }
+
+    /// An empty writer for a reply.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        self.replies.borrow_mut().pop().unwrap_or_else(|| Writer::with_buffer(Vec::with_capacity(256)))
+    }
+
+    /// Takes a writer back.
+    pub fn give_writer(&self, mut writer: Writer) {
+        let mut replies = self.replies.borrow_mut();
+        if writer.head().len() <= REPLY_BYTES_KEPT_MAX && replies.len() < REPLIES_KEPT_MAX {
+            writer.clear();
+            replies.push(writer);
+        }
+    }
+}
+
+/// How many log bytes the replies of one core may hold. Soft: a fetch asks what it may take, and
+/// a single batch larger than that still comes whole.
+#[derive(Debug)]
+pub struct LeaseBudget {
+    limit: usize,
+    held: Cell<usize>,
+    freed: Signal,
+}
+
+/// The least that a fetch may take while anything is left, in bytes.
+const LEASE_BYTES_MIN: usize = 32 * 1024;
+
+/// One reply takes at most this part of what is left (one over this number).
+const LEASE_SHARE: usize = 32;
+
+/// The most that one reply takes, in bytes. A larger answer comes in several fetches, which Kafka's
+/// protocol allows: every client asks again from where it stands.
+pub const LEASE_BYTES_MAX: usize = 1024 * 1024;
+
+impl LeaseBudget {
+    /// A budget of `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Rc<LeaseBudget> {
+        Rc::new(LeaseBudget { limit, held: Cell::new(0), freed: Signal::new() })
+    }
+
+    /// How many bytes one reply may take now: a small part of what is left, so that a hundred
+    /// readers that stop leave room for those that do not. `None` when nothing is left.
+    #[must_use]
+    pub fn allowance(&self) -> Option<usize> {
+        let left = self.limit.saturating_sub(self.held.get());
+        (left > 0).then(|| (left / LEASE_SHARE).clamp(LEASE_BYTES_MIN, LEASE_BYTES_MAX))
+    }
+
+    /// Whether so much is held that readers that do not read must go.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.held.get() > self.limit / 4 * 3
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.get()
+    }
+
+    /// Ends when a lease was given back.
+    pub async fn freed(&self) {
+        self.freed.wait().await;
+    }
+
+    /// Charges `bytes` until the guard drops.
+    #[must_use]
+    pub fn charge(self: &Rc<Self>, bytes: usize) -> LeaseGuard {
+        self.held.set(self.held.get() + bytes);
+        LeaseGuard { budget: self.clone(), bytes }
+    }
+}
+
+/// A charge on a [`LeaseBudget`].
+#[derive(Debug)]
+pub struct LeaseGuard {
+    budget: Rc<LeaseBudget>,
+    bytes: usize,
+}
+
+impl LeaseGuard {
+    /// Corrects the charge to what was really taken.
+    pub fn resize(&mut self, bytes: usize) {
+        self.budget.held.set(self.budget.held.get() - self.bytes + bytes);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for LeaseGuard {
+    fn drop(&mut self) {
+        self.budget.held.set(self.budget.held.get() - self.bytes);
+        self.budget.freed.notify();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_holds_and_a_returned_buffer_is_reused() {
+        let buffers = Buffers::new(64 * 1024);
+        let a = buffers.take(1).unwrap();
+        let b = buffers.take(30 * 1024).unwrap();
+        assert_eq!((a.len(), b.len()), (16 * 1024, 32 * 1024));
+        assert!(buffers.take(32 * 1024).is_none(), "48 KiB are held of 64");
+        let at = b.as_ptr();
+        buffers.give(b);
+        let again = buffers.take(32 * 1024).unwrap();
+        assert_eq!(again.as_ptr(), at);
+        buffers.give(a);
+    }
+
+    #[test]
+    fn a_frame_above_the_whole_budget_is_served_alone() {
+        let buffers = Buffers::new(64 * 1024);
+        let small = buffers.take(1).unwrap();
+        assert!(buffers.take(1 << 20).is_none());
+        buffers.give(small);
+        let large = buffers.take(1 << 20).unwrap();
+        assert!(buffers.take(1).is_none());
+        buffers.give(large);
+        assert_eq!(buffers.held(), 0);
+    }
+
+    #[test]
+    fn readers_that_stop_leave_room_for_others() {
+        let budget = LeaseBudget::new(32 << 20);
+        let held: Vec<LeaseGuard> =
+            (0..100).map(|_| budget.charge(budget.allowance().expect("a hundred fit"))).collect();
+        assert!(budget.is_tight());
+        drop(held);
+        assert_eq!((budget.held(), budget.allowance()), (0, Some(LEASE_BYTES_MAX)));
+        assert_eq!(LeaseBudget::new(0).allowance(), None);
+    }
+}
