@@ -21,14 +21,18 @@ use glommio::io::{DmaFile, OpenOptions};
 use glommio::timer::Timer;
 
 use crate::chunk::{Buf, Chunk, Kind};
-use crate::faults::FaultPoints;
+use crate::faults::{FaultPoints, Skip};
 use crate::names::{self, Small};
 use crate::pool::{Credit, Pool, PoolStats};
 
 /// How long an operation may take before its caller gets [`DiskFault::Timeout`].
 pub const OP_DEADLINE: Duration = Duration::from_secs(30);
 
-/// From this many files up, `flush_all` syncs the file system once instead of each file.
+/// From this many files up, `flush_all` syncs the file system once instead of each file. Measured
+/// on ext4, p50 in ms, one dirty block a file, each file flushed (all in flight together) against
+/// one sync: 16 files 1.2 : 0.3, 128 files 8.5 : 0.5, 256 files 17 : 0.9 when blocks were
+/// overwritten; 32 files 2.5 : 7.9, 128 files 14 : 7.6 when files grew. The sync also carries the
+/// unwritten data of strangers on the same file system, so few files are not worth it.
 pub const SYNCFS_ABOVE: usize = 32;
 
 /// How long a read whose buffer would miss the pool's region waits for a better moment, before
@@ -191,6 +195,9 @@ impl GlommioDisk {
     }
 
     async fn flush_one(&self, file: &File) -> DiskResult<()> {
+        if self.inner.faults.skips(Skip::Flush) {
+            return Ok(());
+        }
         let open = file.inner.clone();
         self.run(DiskOp::Flush, &file.inner.name, async move { open.direct.fdatasync().await.map_err(plain) })
             .await
@@ -341,17 +348,17 @@ impl Disk for GlommioDisk {
     }
 
     async fn flush(&self, file: &File) -> DiskResult<()> {
-        if self.inner.faults.skips_flush() {
-            return Ok(());
-        }
         self.flush_one(file).await
     }
 
     async fn flush_all(&self, files: &[File]) -> DiskResult<()> {
-        if files.is_empty() || self.inner.faults.skips_flush() {
+        if files.is_empty() {
             return Ok(());
         }
         if files.len() >= SYNCFS_ABOVE {
+            if self.inner.faults.skips(Skip::SyncFs) {
+                return Ok(());
+            }
             let (root, name) = (self.inner.root_fd.clone(), &files[0].inner.name);
             let witness = files[0].inner.duplicate().map_err(|e| disk_error(DiskOp::Flush, name, &e))?;
             return self
@@ -394,11 +401,19 @@ impl Disk for GlommioDisk {
 
     async fn make_dir(&self, dir: &FileName) -> DiskResult<()> {
         let (root, name) = (self.inner.root.clone(), dir.clone());
-        self.run_blocking(DiskOp::MakeDir, dir, move || names::make_dir(&root, &name)).await
+        let sync = !self.inner.faults.skips(Skip::SyncDir);
+        self.run_blocking(DiskOp::MakeDir, dir, move || {
+            let made = names::make_dir(&root, &name)?;
+            if sync { made.sync() } else { Ok(()) }
+        })
+        .await
     }
 
     async fn sync_dir(&self, dir: &FileName) -> DiskResult<()> {
         let path = self.path(dir);
+        if self.inner.faults.skips(Skip::SyncDir) {
+            return Ok(());
+        }
         self.run_blocking(DiskOp::SyncDir, dir, move || names::sync_dir(&path)).await
     }
 

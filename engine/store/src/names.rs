@@ -4,7 +4,7 @@
 use std::fs::{self, File as StdFile, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engine::io::{DirEntry, FileName, Open};
 
@@ -38,20 +38,27 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     StdFile::open(path)?.sync_all()
 }
 
-/// Creates `root/dir` with its parents and makes the whole chain of names durable, also of
-/// directories that were there: the process that created one may have died before its sync.
-pub(crate) fn make_dir(root: &Path, dir: &FileName) -> io::Result<()> {
+/// A chain of directories whose names are not durable yet.
+#[must_use]
+pub(crate) struct Made {
+    /// From the innermost holder to the data directory.
+    holders: Vec<PathBuf>,
+}
+
+/// Creates `root/dir` with its parents.
+pub(crate) fn make_dir(root: &Path, dir: &FileName) -> io::Result<Made> {
     let path = root.join(dir.as_str());
     fs::create_dir_all(&path)?;
-    let mut holder = path.parent();
-    while let Some(directory) = holder {
-        sync_dir(directory)?;
-        if directory == root {
-            return Ok(());
-        }
-        holder = directory.parent();
+    let holders = path.ancestors().skip(1).take_while(|holder| holder.starts_with(root));
+    Ok(Made { holders: holders.map(Path::to_path_buf).collect() })
+}
+
+impl Made {
+    /// Makes the whole chain durable, also directories that were there before: the process that
+    /// created one may have died before its sync.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.holders.iter().try_for_each(|holder| sync_dir(holder))
     }
-    Ok(())
 }
 
 /// The entries of a directory by name, without those that no engine wrote (`lost+found`).

@@ -10,6 +10,7 @@ use store::runtime::{ExecutorSettings, start};
 ///
 /// # Panics
 /// If that takes no direct I/O: then these tests can say nothing.
+#[allow(dead_code, reason = "each test file uses what it needs of this module")]
 pub(crate) fn real_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let direct = probe_direct_io(dir.path()).unwrap();
