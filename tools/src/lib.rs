@@ -5,6 +5,7 @@
 //! | [`cli`] | the command line: subcommands, help, exit codes |
 //! | [`bench`] | the main job: a broker of its own, a load, a check, a report |
 //! | [`load`] | the load generator: a Kafka client that knows nothing of our broker |
+//! | [`log`] | reading a data directory offline: dump and verify |
 //! | [`report`] | what a run leaves behind: table, report.json, .hlog files, one offline page |
 //!
 //! `load` sees a broker as any client does: it imports `wire`, `engine::record` and
@@ -13,4 +14,5 @@
 pub mod bench;
 pub mod cli;
 pub mod load;
+pub mod log;
 pub mod report;

@@ -1,0 +1,279 @@
+//! `ringlog log dump`: each kind of file as lines.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use engine::base::Offset;
+use engine::log::index::{OffsetEntry, TimeEntry};
+use engine::log::names::{self, SegmentFile};
+use engine::log::{LeaderEpochs, ProducerTable};
+use engine::record::{Records, TimestampType, payload};
+use serde_json::Value;
+
+use super::DumpArgs;
+use super::batches::{Batches, Next, Stored};
+use super::indexes::entries;
+use super::lines::{Lines, text_or_hex};
+
+/// No batch is inflated to more, in bytes.
+const INFLATE_BYTES_MAX: usize = 256 << 20;
+
+/// No small file is read that is larger, in bytes.
+const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Shows every file; returns how many damages were met.
+pub(super) fn dump<W: Write>(args: &DumpArgs, out: &mut Lines<W>) -> anyhow::Result<u64> {
+    let mut damages = 0;
+    for path in &args.paths {
+        for file in files(path)? {
+            damages += dump_file(&file, args, out).with_context(|| file.display().to_string())?;
+        }
+    }
+    Ok(damages)
+}
+
+/// The file itself, or a directory's files by name.
+pub(super) fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !fs::metadata(path).with_context(|| path.display().to_string())?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A small file, whole.
+pub(super) fn read_small(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = fs::metadata(path)?.len();
+    anyhow::ensure!(bytes <= SMALL_FILE_BYTES_MAX, "{} has {bytes} bytes", path.display());
+    Ok(fs::read(path)?)
+}
+
+fn dump_file<W: Write>(path: &Path, args: &DumpArgs, out: &mut Lines<W>) -> anyhow::Result<u64> {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    out.line("file", "Dumping", &[("file", path.display().to_string().into())])?;
+    match SegmentFile::parse(&name) {
+        Some((base, SegmentFile::Log)) => dump_segment(path, base, args, out),
+        Some((base, SegmentFile::Index)) => {
+            for entry in entries::<OffsetEntry>(&read_small(path)?) {
+                let offset = entry.offset(base).0;
+                out.line("index", "", &[("offset", offset.into()), ("position", entry.position.into())])?;
+            }
+            Ok(0)
+        }
+        Some((base, SegmentFile::TimeIndex)) => {
+            for entry in entries::<TimeEntry>(&read_small(path)?) {
+                let offset = entry.offset(base).0;
+                out.line(
+                    "timeindex",
+                    "",
+                    &[("timestamp", entry.timestamp.into()), ("offset", offset.into())],
+                )?;
+            }
+            Ok(0)
+        }
+        Some((_, SegmentFile::Snapshot)) => match ProducerTable::decode_snapshot(&read_small(path)?) {
+            Ok(table) => dump_producers(&table, out).map(|()| 0),
+            Err(error) => broken(path, &error, out),
+        },
+        Some((_, SegmentFile::TxnIndex)) => Ok(0),
+        None if name == names::LEADER_EPOCH_CHECKPOINT => match LeaderEpochs::decode(&read_small(path)?) {
+            Ok(epochs) => dump_epochs(&epochs, out).map(|()| 0),
+            Err(error) => broken(path, &error, out),
+        },
+        None if name == names::PARTITION_METADATA => {
+            match names::decode_partition_metadata(&read_small(path)?) {
+                Ok(topic) => {
+                    let kafka = names::encode_uuid(topic.0);
+                    let id = topic.to_string();
+                    out.line("partition.metadata", "", &[("topicId", kafka.into()), ("uuid", id.into())])?;
+                    Ok(0)
+                }
+                Err(error) => broken(path, &error, out),
+            }
+        }
+        None => {
+            out.line("skipped", "Not a file of a log", &[("file", name.into())])?;
+            Ok(0)
+        }
+    }
+}
+
+fn broken<W: Write>(path: &Path, error: &dyn std::fmt::Display, out: &mut Lines<W>) -> anyhow::Result<u64> {
+    out.damage(&path.display().to_string(), None, &error.to_string())?;
+    Ok(1)
+}
+
+fn dump_segment<W: Write>(
+    path: &Path,
+    base: Offset,
+    args: &DumpArgs,
+    out: &mut Lines<W>,
+) -> anyhow::Result<u64> {
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    out.line("segment", "Log", &[("startingOffset", base.0.into()), ("bytes", bytes.into())])?;
+    let mut batches = Batches::new(BufReader::with_capacity(1 << 20, file), bytes, base);
+    let mut damages = 0;
+    loop {
+        match batches.next()? {
+            Next::Batch(batch) => damages += dump_batch(&batch, args, out)?,
+            Next::End => return Ok(damages),
+            Next::Unused => {
+                let unused = bytes - batches.position();
+                out.line(
+                    "unused",
+                    "Allocated and not used",
+                    &[("position", batches.position().into()), ("bytes", unused.into())],
+                )?;
+                return Ok(damages);
+            }
+            Next::Broken(what) => {
+                out.damage(&path.display().to_string(), Some(batches.position()), what)?;
+                return Ok(damages + 1);
+            }
+        }
+    }
+}
+
+/// One batch, in the words of `kafka-dump-log`.
+pub(super) fn dump_batch<W: Write>(
+    batch: &Stored,
+    args: &DumpArgs,
+    out: &mut Lines<W>,
+) -> anyhow::Result<u64> {
+    let header = batch.header();
+    let attributes = header.attributes();
+    let valid = batch.is_valid();
+    let time = time_name(attributes.timestamp_type());
+    let last_sequence = match header.base_sequence() {
+        -1 => -1,
+        first => first.wrapping_add(header.last_offset_delta()) & i32::MAX,
+    };
+    out.line(
+        "batch",
+        "",
+        &[
+            ("baseOffset", header.base_offset().0.into()),
+            ("lastOffset", header.last_offset().0.into()),
+            ("count", header.record_count().into()),
+            ("baseSequence", header.base_sequence().into()),
+            ("lastSequence", last_sequence.into()),
+            ("producerId", header.producer_id().into()),
+            ("producerEpoch", header.producer_epoch().into()),
+            ("partitionLeaderEpoch", header.leader_epoch().0.into()),
+            ("isTransactional", attributes.is_transactional().into()),
+            ("isControl", attributes.is_control().into()),
+            ("position", batch.position.into()),
+            (time, header.max_timestamp().into()),
+            ("size", batch.bytes.len().into()),
+            ("magic", header.magic().into()),
+            ("compresscodec", codec_name(attributes.codec()).into()),
+            ("crc", header.crc().into()),
+            ("isvalid", valid.into()),
+        ],
+    )?;
+    let mut damages = u64::from(!valid);
+    if valid && (args.records || args.data) {
+        damages += dump_records(batch, args, out)?;
+    }
+    Ok(damages)
+}
+
+fn dump_records<W: Write>(batch: &Stored, args: &DumpArgs, out: &mut Lines<W>) -> anyhow::Result<u64> {
+    let header = batch.header();
+    let records = match payload(&batch.bytes, INFLATE_BYTES_MAX) {
+        Ok(records) => records,
+        Err(error) => {
+            out.damage("records", Some(batch.position), &error.to_string())?;
+            return Ok(1);
+        }
+    };
+    let time = time_name(header.attributes().timestamp_type());
+    for record in Records::of(header, &records) {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                out.damage("records", Some(batch.position), &error.to_string())?;
+                return Ok(1);
+            }
+        };
+        let size = |bytes: Option<&[u8]>| bytes.map_or(Value::from(-1), |b| b.len().into());
+        let sequence = match header.base_sequence() {
+            -1 => -1,
+            first => first.wrapping_add(record.offset_delta) & i32::MAX,
+        };
+        let mut fields = vec![
+            ("offset", Value::from(record.offset.0)),
+            (time, record.timestamp.into()),
+            ("keySize", size(record.key)),
+            ("valueSize", size(record.value)),
+            ("sequence", sequence.into()),
+            ("headerKeys", record.headers.map(|h| text_or_hex(Some(h.key))).collect()),
+        ];
+        if args.data {
+            fields.push(("key", text_or_hex(record.key)));
+            fields.push(("payload", text_or_hex(record.value)));
+        }
+        out.line("record", "|", &fields)?;
+    }
+    Ok(0)
+}
+
+/// One line per producer.
+pub(super) fn dump_producers<W: Write>(table: &ProducerTable, out: &mut Lines<W>) -> anyhow::Result<()> {
+    for (producer, entry) in table.sorted() {
+        let last = entry.last();
+        out.line(
+            "producer",
+            "",
+            &[
+                ("producerId", producer.into()),
+                ("producerEpoch", entry.epoch.into()),
+                ("coordinatorEpoch", entry.coordinator_epoch.into()),
+                ("currentTxnFirstOffset", entry.txn_first_offset.map_or(-1, |o| o.0).into()),
+                ("lastTimestamp", entry.last_timestamp.into()),
+                ("firstSequence", last.map_or(-1, |b| b.first_sequence()).into()),
+                ("lastSequence", entry.last_sequence().into()),
+                ("lastOffset", last.map_or(-1, |b| b.last_offset.0).into()),
+                ("batches", entry.batches().count().into()),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// One line per leader epoch.
+pub(super) fn dump_epochs<W: Write>(epochs: &LeaderEpochs, out: &mut Lines<W>) -> anyhow::Result<()> {
+    for start in epochs.as_slice() {
+        out.line("epoch", "", &[("epoch", start.epoch.0.into()), ("startOffset", start.start.0.into())])?;
+    }
+    Ok(())
+}
+
+fn time_name(kind: TimestampType) -> &'static str {
+    match kind {
+        TimestampType::CreateTime => "CreateTime",
+        TimestampType::LogAppendTime => "LogAppendTime",
+    }
+}
+
+fn codec_name(codec: Option<engine::record::Codec>) -> &'static str {
+    use engine::record::Codec;
+    match codec {
+        Some(Codec::None) => "none",
+        Some(Codec::Gzip) => "gzip",
+        Some(Codec::Snappy) => "snappy",
+        Some(Codec::Lz4) => "lz4",
+        Some(Codec::Zstd) => "zstd",
+        None => "unknown",
+    }
+}
