@@ -1,0 +1,186 @@
+//! Times, byte counts and size ranges as people write them: `30s`, `16KiB`, `100..2000`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Visitor};
+
+/// A stretch of time: `30s`, `500ms`, `2m`, `1h`; a bare number is seconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span(pub Duration);
+
+/// A number of bytes: `1024`, `16KiB`, `1MB`, `2GiB`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bytes(pub u64);
+
+/// One size or a uniform range: `1KiB` or `100..2000`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SizeRange {
+    /// Smallest.
+    pub min: u64,
+    /// Largest.
+    pub max: u64,
+}
+
+const BYTE_UNITS: [(&str, u64); 11] = [
+    ("gib", 1 << 30),
+    ("mib", 1 << 20),
+    ("kib", 1 << 10),
+    ("gb", 1_000_000_000),
+    ("mb", 1_000_000),
+    ("kb", 1_000),
+    ("g", 1 << 30),
+    ("m", 1 << 20),
+    ("k", 1 << 10),
+    ("b", 1),
+    ("", 1),
+];
+
+const TIME_UNITS: [(&str, f64); 6] =
+    [("ms", 1e-3), ("us", 1e-6), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)];
+
+/// Splits `12.5MiB` into its number and its unit in lower case.
+fn split(text: &str) -> Option<(f64, String)> {
+    let text = text.trim();
+    let at = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
+    let number: f64 = text[..at].replace('_', "").parse().ok()?;
+    Some((number, text[at..].trim().to_ascii_lowercase()))
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Span, String> {
+        let parsed = split(text).and_then(|(number, unit)| {
+            let (_, seconds) = TIME_UNITS.iter().find(|(name, _)| *name == unit)?;
+            Duration::try_from_secs_f64(number * seconds).ok()
+        });
+        parsed.map(Span).ok_or_else(|| format!("{text:?} is not a time; write 30s, 500ms or 2m"))
+    }
+}
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Bytes, String> {
+        let parsed = split(text).and_then(|(number, unit)| {
+            let (_, factor) = BYTE_UNITS.iter().find(|(name, _)| *name == unit)?;
+            let bytes = number * *factor as f64;
+            (bytes < 2f64.powi(63)).then_some(bytes as u64)
+        });
+        parsed.map(Bytes).ok_or_else(|| format!("{text:?} is not a size; write 1024, 16KiB or 2GB"))
+    }
+}
+
+impl FromStr for SizeRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SizeRange, String> {
+        match text.split_once("..") {
+            Some((min, max)) => Ok(SizeRange {
+                min: min.parse::<Bytes>()?.0,
+                max: max.trim_start_matches('=').parse::<Bytes>()?.0,
+            }),
+            None => {
+                let Bytes(n) = text.parse()?;
+                Ok(SizeRange { min: n, max: n })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        if ms.is_multiple_of(1_000) { write!(f, "{}s", ms / 1_000) } else { write!(f, "{:?}", self.0) }
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (unit, factor) in [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+            if self.0 >= factor && self.0.is_multiple_of(factor) {
+                return write!(f, "{}{unit}", self.0 / factor);
+            }
+        }
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Display for SizeRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.min == self.max { Bytes(self.min).fmt(f) } else { write!(f, "{}..{}", self.min, self.max) }
+    }
+}
+
+/// In a workload file a quantity is a string, or a bare number.
+fn deserialize<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(deserializer: D) -> Result<T, D::Error> {
+    struct Text<T>(std::marker::PhantomData<T>);
+    impl<T: FromStr<Err = String>> Visitor<'_> for Text<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number or a text with a unit")
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+        fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
+            self.visit_str(&number.to_string())
+        }
+        fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<T, E> {
+            self.visit_str(&number.to_string())
+        }
+        fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<T, E> {
+            self.visit_str(&number.to_string())
+        }
+    }
+    deserializer.deserialize_any(Text(std::marker::PhantomData))
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        deserialize(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        deserialize(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SizeRange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SizeRange, D::Error> {
+        deserialize(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let cases = [("30s", 30_000), ("500ms", 500), ("2m", 120_000), ("1.5s", 1_500), ("7", 7_000)];
+        for (text, ms) in cases {
+            assert_eq!(text.parse::<Span>().map(|s| s.0.as_millis()), Ok(ms), "{text}");
+        }
+        for bad in ["", "s", "-3s", "3 weeks", "1e400s"] {
+            assert!(bad.parse::<Span>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        let cases =
+            [("1024", 1024), ("16KiB", 16_384), ("16k", 16_384), ("1MB", 1_000_000), ("0.5 GiB", 1 << 29)];
+        for (text, bytes) in cases {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+        assert_eq!("100..2KiB".parse(), Ok(SizeRange { min: 100, max: 2048 }));
+        assert!("100..".parse::<SizeRange>().is_err());
+        assert!("99999999999GiB".parse::<Bytes>().is_err());
+        assert_eq!(Bytes(16_384).to_string(), "16KiB");
+    }
+}

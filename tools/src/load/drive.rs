@@ -1,0 +1,437 @@
+//! The loop: one thread, busy, all sockets, from the first connection to the last check.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use wire::ApiKey;
+
+use super::check::Findings;
+use super::client::{Client, resolve};
+use super::clock::{now_ns, wall_ms};
+use super::consumer::Consumer;
+use super::image::Filler;
+use super::plan::{Acks, Mode, Pace, Plan};
+use super::poll::{Poll, Ready};
+use super::producer::Producer;
+use super::random::Random;
+use super::recorder::{Counts, Measured};
+use super::run::{Run, Tally};
+use super::setup::{TopicView, await_topic, create_topic, producer_identity};
+use super::socket::Socket;
+use super::{LoadError, clock};
+
+/// How long answers and reads may take after the window, without any progress.
+const DRAIN_NS: u64 = 10_000_000_000;
+
+/// How often the watcher is told.
+const WATCH_NS: u64 = 250_000_000;
+
+/// Answers to produce requests are small.
+const PRODUCE_ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// What a fetch answer may hold beyond `fetch.max.bytes`: its first batch comes whole, and every
+/// partition has a header.
+const FETCH_ANSWER_BYTES_SLACK: usize = 80 << 20;
+
+/// Connections that read everything back after a produce-only run.
+const READ_BACK_CONSUMERS: usize = 4;
+
+/// What a run is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Writing what the fetch modes read.
+    Preload,
+    /// Under load, not measured.
+    WarmUp,
+    /// Under load, measured.
+    Measure,
+    /// Waiting for answers and consumers.
+    Drain,
+    /// Reading everything back.
+    ReadBack,
+}
+
+/// What a watcher is told four times a second.
+#[derive(Debug)]
+pub struct Progress {
+    /// What the run is doing.
+    pub phase: Phase,
+    /// Since the phase began.
+    pub elapsed: Duration,
+    /// How long it will last; zero if nobody knows.
+    pub length: Duration,
+    /// Since the last progress.
+    pub since: Duration,
+    /// What happened since then.
+    pub counts: Counts,
+    /// Response times since then.
+    pub response: Histogram<u64>,
+    /// Acknowledged, not read yet.
+    pub lag_records: u64,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Figures of the window.
+    pub measured: Measured,
+    /// The data check, over everything sent.
+    pub findings: Findings,
+    /// Whether what was sent was also read.
+    pub checked: bool,
+    /// Records sent, warm-up included.
+    pub records_sent: u64,
+    /// Records acknowledged, warm-up included.
+    pub records_acked: u64,
+    /// Records whose answer never came.
+    pub unanswered: u64,
+    /// Refusals by Kafka error code.
+    pub errors: Vec<(i16, u64)>,
+    /// In an open loop: records planned within the window.
+    pub records_planned: u64,
+    /// When the window began, ms since the epoch.
+    pub started_unix_ms: i64,
+    /// Stopped before its time.
+    pub interrupted: bool,
+    /// The byte budget ended the load before its time.
+    pub budget_spent: bool,
+    /// What ended the run, if it was not time.
+    pub failure: Option<LoadError>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    Producer { index: usize, link: usize },
+    Consumer { index: usize, link: usize },
+}
+
+struct Drive<'a> {
+    run: Run,
+    tally: Tally,
+    producers: Vec<Producer>,
+    consumers: Vec<Consumer>,
+    leaders: Vec<String>,
+    poll: Poll,
+    owners: Vec<Owner>,
+    ready: Vec<Ready>,
+    stop: &'a AtomicBool,
+    watch: &'a mut dyn FnMut(&Progress),
+    phase: Phase,
+    phase_ns: u64,
+    length: Duration,
+    told_ns: u64,
+    /// When the load ended: nothing planned later was sent.
+    ended_ns: u64,
+}
+
+/// Carries out a plan on the calling thread, which it keeps busy and pins if the plan says so.
+///
+/// # Errors
+/// What stands in the way of starting. Once the load runs, what ends it early is part of the outcome.
+pub fn run(plan: &Plan, stop: &AtomicBool, watch: &mut dyn FnMut(&Progress)) -> Result<Outcome, LoadError> {
+    plan.check()?;
+    pin(plan.core);
+    let mut client = Client::connect_any(&plan.brokers)?;
+    create_topic(&mut client, &plan.topic, plan.partitions as i32, plan.replication, &plan.topic_configs)?;
+    let view = await_topic(&mut client, &plan.topic)?;
+    let mut drive = Drive::new(plan, view, &client, stop, watch)?;
+    drive.connect_producers(&mut client)?;
+    let mut failure = drive.preload().err();
+    let window = match failure {
+        None => drive.measure(),
+        Some(_) => Err((now_ns(), None)),
+    };
+    let (started_ns, interrupted) = match window {
+        Ok(started) => (started, drive.stopped()),
+        Err((at, e)) => {
+            failure = failure.or(e);
+            (at, false)
+        }
+    };
+    Ok(drive.finish(started_ns, interrupted, failure))
+}
+
+fn pin(core: Option<usize>) {
+    if let Some(core) = core {
+        let mut set = rustix::thread::CpuSet::new();
+        set.set(core);
+        // A core that may not be used is no reason to fail: the run says where it ran.
+        let _ = rustix::thread::sched_setaffinity(None, &set);
+    }
+}
+
+impl<'a> Drive<'a> {
+    fn new(
+        plan: &Plan,
+        view: TopicView,
+        client: &Client,
+        stop: &'a AtomicBool,
+        watch: &'a mut dyn FnMut(&Progress),
+    ) -> Result<Drive<'a>, LoadError> {
+        if view.leaders.len() != plan.partitions {
+            return Err(LoadError::Unexpected { what: "a topic with another number of partitions" });
+        }
+        let mut nodes: Vec<i32> = view.leaders.clone();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let leader_of: Vec<usize> =
+            view.leaders.iter().map(|n| nodes.binary_search(n).expect("every leader is a node")).collect();
+        let mut led = vec![Vec::new(); nodes.len()];
+        leader_of.iter().enumerate().for_each(|(partition, leader)| led[*leader].push(partition));
+        let address = |node: &i32| view.nodes.get(node).cloned();
+        let leaders: Option<Vec<String>> = nodes.iter().map(address).collect();
+        let leaders = leaders.ok_or(LoadError::Unexpected { what: "a leader without an address" })?;
+        let version = |api| client.versions().of(api).ok_or(LoadError::NoVersion { api });
+        let mut random = Random::new(plan.seed);
+        let filler = Filler::new(plan.sizes.max, plan.codec != engine::record::Codec::None, &mut random);
+        // Runs with one seed send the same load, yet must not take each other's records for theirs.
+        let id = (clock::wall_ms() as u64 ^ clock::now_ns().rotate_left(32))
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            >> 32;
+        let run = Run {
+            plan: plan.clone(),
+            id: id as u32,
+            pace: plan.pace,
+            bytes_max: plan.bytes_max,
+            topic_id: view.id,
+            produce_version: version(ApiKey::Produce)?,
+            fetch_version: version(ApiKey::Fetch)?,
+            leader_of,
+            led,
+            filler,
+        };
+        let now = now_ns();
+        Ok(Drive {
+            tally: Tally::new(run.id, plan),
+            run,
+            producers: Vec::new(),
+            consumers: Vec::new(),
+            leaders,
+            poll: Poll::new()?,
+            owners: Vec::new(),
+            ready: Vec::new(),
+            stop,
+            watch,
+            phase: Phase::WarmUp,
+            phase_ns: now,
+            length: Duration::ZERO,
+            told_ns: now,
+            ended_ns: u64::MAX,
+        })
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn connect(&self, frame_bytes_max: usize) -> Result<Vec<Socket>, LoadError> {
+        let connect = |address: &String| Ok(Socket::connect(resolve(address)?, frame_bytes_max)?);
+        self.leaders.iter().map(connect).collect()
+    }
+
+    fn connect_producers(&mut self, client: &mut Client) -> Result<(), LoadError> {
+        for index in 0..self.run.plan.producers {
+            let identity = if self.run.plan.idempotence { Some(producer_identity(client)?) } else { None };
+            let producer = Producer::new(index, self.connect(PRODUCE_ANSWER_BYTES_MAX)?, &self.run, identity);
+            for (link, socket) in producer.sockets().enumerate() {
+                self.poll.add(socket.stream(), self.owners.len())?;
+                self.owners.push(Owner::Producer { index, link });
+            }
+            self.producers.push(producer);
+        }
+        Ok(())
+    }
+
+    fn connect_consumers(&mut self, count: usize, again: bool) -> Result<(), LoadError> {
+        let frame_bytes_max = self.run.plan.fetch_bytes + FETCH_ANSWER_BYTES_SLACK;
+        for index in 0..count {
+            let sockets = self.connect(frame_bytes_max)?;
+            let consumer =
+                Consumer::new(index, count, sockets, &self.run, again.then_some(&self.tally.ends[..]));
+            for (link, socket) in consumer.sockets().enumerate() {
+                self.poll.add(socket.stream(), self.owners.len())?;
+                self.owners.push(Owner::Consumer { index, link });
+            }
+            self.consumers.push(consumer);
+        }
+        Ok(())
+    }
+
+    /// One turn: what the sockets have, what is due, what the watcher wants to know.
+    fn turn(&mut self, end_ns: u64) -> Result<u64, LoadError> {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.poll.now(&mut ready)?;
+        for event in &ready {
+            match self.owners[event.token] {
+                Owner::Producer { index, link } => {
+                    let producer = &mut self.producers[index];
+                    if event.readable {
+                        producer.readable(link, &self.run, &mut self.tally)?;
+                    }
+                    if event.writable {
+                        producer.writable(link, now_ns())?;
+                    }
+                }
+                Owner::Consumer { index, link } => {
+                    let consumer = &mut self.consumers[index];
+                    if event.readable {
+                        consumer.readable(link, &self.run, &mut self.tally)?;
+                    }
+                    if event.writable {
+                        consumer.writable(link)?;
+                    }
+                }
+            }
+        }
+        self.ready = ready;
+        let now = now_ns();
+        self.tally.recorder.cut(now);
+        for producer in &mut self.producers {
+            producer.tick(&self.run, &mut self.tally, now, end_ns)?;
+        }
+        for consumer in &mut self.consumers {
+            consumer.tick(&self.run)?;
+        }
+        if now >= self.told_ns + WATCH_NS {
+            self.tell(now);
+        }
+        Ok(now)
+    }
+
+    fn enter(&mut self, phase: Phase, now: u64, length: Duration) {
+        self.tell(now);
+        (self.phase, self.phase_ns, self.length) = (phase, now, length);
+        self.tell(now);
+    }
+
+    fn tell(&mut self, now: u64) {
+        self.tally.wall_ms = wall_ms();
+        let (counts, response) = self.tally.recorder.live();
+        (self.watch)(&Progress {
+            phase: self.phase,
+            elapsed: Duration::from_nanos(now - self.phase_ns),
+            length: self.length,
+            since: Duration::from_nanos(now - self.told_ns),
+            counts,
+            response,
+            lag_records: self.tally.records_acked.saturating_sub(self.tally.checker.findings().read),
+        });
+        self.told_ns = now;
+    }
+
+    /// Writes what the fetch modes read, in a closed loop.
+    fn preload(&mut self) -> Result<(), LoadError> {
+        if self.run.plan.mode.produces() {
+            return Ok(());
+        }
+        (self.run.pace, self.run.bytes_max) = (Pace::Closed, self.run.plan.preload_bytes);
+        self.enter(Phase::Preload, now_ns(), Duration::ZERO);
+        while !self.stopped() {
+            self.turn(u64::MAX)?;
+            let enough = self.tally.bytes_sent >= self.run.bytes_max;
+            if enough && self.producers.iter().all(|p| p.is_drained(&self.run, &self.tally, u64::MAX)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Warm-up and window; returns when the window began, or when it failed and why.
+    fn measure(&mut self) -> Result<u64, (u64, Option<LoadError>)> {
+        let now = now_ns();
+        let plan = self.run.plan.clone();
+        let start = now + plan.warm_up.as_nanos() as u64;
+        let end = start + plan.duration.as_nanos() as u64;
+        let fail = |e| (now_ns().max(start), Some(e));
+        if plan.mode.fetches() {
+            self.connect_consumers(plan.consumers, !plan.mode.produces()).map_err(fail)?;
+        }
+        self.tally.open_window(start..end, &plan);
+        if plan.mode.produces() {
+            self.producers.iter_mut().for_each(|p| p.start(&self.run, now));
+        } else {
+            // The preload was theirs.
+            self.run.bytes_max = 0;
+        }
+        self.enter(Phase::WarmUp, now, plan.warm_up);
+        let mut last = now;
+        while last < end && !self.stopped() {
+            last = self.turn(end).map_err(fail)?;
+            if self.phase == Phase::WarmUp && last >= start {
+                self.enter(Phase::Measure, last, plan.duration);
+            }
+            // Waiting for the end with nothing left to send would be measured as slowness.
+            if plan.mode.produces() && self.tally.bytes_sent >= self.run.bytes_max {
+                break;
+            }
+        }
+        self.drain(last.min(end)).map_err(fail)?;
+        Ok(start)
+    }
+
+    /// Lets answers and consumers arrive. Nothing planned after `end_ns` is sent any more.
+    fn drain(&mut self, end_ns: u64) -> Result<(), LoadError> {
+        self.enter(Phase::Drain, now_ns(), Duration::ZERO);
+        self.ended_ns = end_ns;
+        self.until_quiet(end_ns, |d| d.producers.iter().all(|p| p.is_drained(&d.run, &d.tally, end_ns)))?;
+        let (tally, producers) = (&mut self.tally, &mut self.producers);
+        producers.iter_mut().for_each(|p| p.abandon(tally, end_ns));
+        if self.run.plan.mode == Mode::Produce && self.run.plan.read_back {
+            self.enter(Phase::ReadBack, now_ns(), Duration::ZERO);
+            self.connect_consumers(READ_BACK_CONSUMERS.min(self.run.plan.partitions), false)?;
+        }
+        if self.run.plan.mode.produces() && !self.consumers.is_empty() {
+            self.until_quiet(end_ns, Drive::is_caught_up)?;
+        }
+        Ok(())
+    }
+
+    fn is_caught_up(&self) -> bool {
+        // Without answers nobody knows where the logs end.
+        let enough =
+            self.run.plan.acks != Acks::None || self.tally.checker.findings().read >= self.tally.records_sent;
+        enough && self.consumers.iter().all(|c| c.is_caught_up(&self.tally.ends))
+    }
+
+    /// Turns until `done`, or until nothing has moved for [`DRAIN_NS`].
+    fn until_quiet(&mut self, end_ns: u64, done: impl Fn(&Drive<'a>) -> bool) -> Result<(), LoadError> {
+        let moved =
+            |d: &Drive<'a>| (d.tally.records_acked, d.tally.checker.findings().read, d.tally.records_sent);
+        let (mut last, mut last_ns) = (moved(self), now_ns());
+        while !done(self) {
+            let now = self.turn(end_ns)?;
+            if moved(self) != last {
+                (last, last_ns) = (moved(self), now);
+            } else if now > last_ns + DRAIN_NS {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, started_ns: u64, interrupted: bool, failure: Option<LoadError>) -> Outcome {
+        let now = now_ns();
+        self.tell(now);
+        let checked = !self.consumers.is_empty();
+        // The fetch modes stop in the middle of a pass; a run that broke may not have read all.
+        let whole = self.run.plan.mode.produces() && failure.is_none();
+        let (tally, producers) = (&mut self.tally, &mut self.producers);
+        producers.iter_mut().for_each(|p| p.abandon(tally, 0));
+        let tally = self.tally;
+        Outcome {
+            findings: tally.checker.finish(&tally.ledgers, whole && checked),
+            measured: tally.recorder.finish(self.ended_ns.min(now).max(started_ns)),
+            checked,
+            records_sent: tally.records_sent,
+            records_acked: tally.records_acked,
+            unanswered: tally.unanswered,
+            errors: tally.errors.into_iter().collect(),
+            records_planned: tally.records_planned,
+            started_unix_ms: wall_ms() - (now.saturating_sub(started_ns) / 1_000_000) as i64,
+            interrupted,
+            budget_spent: self.run.plan.mode.produces() && tally.bytes_sent >= self.run.bytes_max,
+            failure,
+        }
+    }
+}

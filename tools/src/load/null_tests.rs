@@ -1,0 +1,218 @@
+//! The whole generator against a broker in memory, honest and not.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use engine::record::Codec;
+
+use super::super::check::Findings;
+use super::super::plan::{Acks, Arrivals, Mode, Pace, Plan, Sizes};
+use super::super::recorder::Clock;
+use super::super::{Outcome, run};
+use super::*;
+
+/// What a dishonest broker does to the third batch of a partition, once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Plant {
+    Lose,
+    Repeat,
+    Swap,
+    Flip,
+}
+
+impl Plant {
+    pub(super) fn spoil(self, log: &mut Log) {
+        if log.batches.len() != 3 {
+            return;
+        }
+        match self {
+            // The place stays taken, so that it happens once.
+            Plant::Lose => log.batches[2] = log.batches[1].clone(),
+            Plant::Repeat => {
+                let (base, mut batch) = log.batches[2].clone();
+                let count = i64::from(BatchHeader::peek(&batch).expect("a header").record_count());
+                BatchHeader::peek_mut(&mut batch)
+                    .expect("a header")
+                    .stamp(Offset(base + count), LeaderEpoch(0));
+                log.end += count;
+                log.batches.push((base + count, batch));
+            }
+            Plant::Swap => {
+                // Their places stay, their records change sides.
+                let (first, second) = (log.batches[1].0, log.batches[2].0);
+                log.batches.swap(1, 2);
+                let moved = i64::from(BatchHeader::peek(&log.batches[1].1).expect("a header").record_count());
+                assert_eq!(moved, second - first, "batches of one size");
+                for (at, base) in [(1, first), (2, second)] {
+                    log.batches[at].0 = base;
+                    BatchHeader::peek_mut(&mut log.batches[at].1)
+                        .expect("a header")
+                        .stamp(Offset(base), LeaderEpoch(0));
+                }
+            }
+            Plant::Flip => *log.batches[2].1.last_mut().expect("bytes") ^= 1,
+        }
+    }
+}
+
+fn plan(broker: &NullBroker) -> Plan {
+    Plan {
+        brokers: vec![broker.address()],
+        topic: "load".to_string(),
+        topic_configs: Vec::new(),
+        partitions: 3,
+        replication: -1,
+        mode: Mode::Both,
+        pace: Pace::Open { records_per_s: 20_000.0, arrivals: Arrivals::Poisson },
+        depth: 5,
+        sizes: Sizes { min: 100, max: 100 },
+        keys: 0,
+        batch_bytes: 2_000,
+        linger: Duration::from_millis(1),
+        producers: 2,
+        consumers: 2,
+        acks: Acks::All,
+        codec: Codec::None,
+        idempotence: false,
+        warm_up: Duration::from_millis(50),
+        duration: Duration::from_millis(300),
+        interval: Duration::from_millis(100),
+        bytes_max: u64::MAX,
+        preload_bytes: 1 << 20,
+        fetch_bytes: 1 << 20,
+        read_back: true,
+        seed: 1,
+        core: None,
+    }
+}
+
+fn drive(change: impl FnOnce(&mut Plan)) -> Outcome {
+    spoiled(None, change)
+}
+
+fn spoiled(plant: Option<Plant>, change: impl FnOnce(&mut Plan)) -> Outcome {
+    let broker = NullBroker::start(true).expect("a broker in memory");
+    broker.shared.state.lock().expect("a state").plant = plant;
+    let mut plan = plan(&broker);
+    change(&mut plan);
+    let outcome = run(&plan, &AtomicBool::new(false), &mut |_| {}).expect("a run");
+    assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
+    outcome
+}
+
+#[test]
+fn an_open_loop_sends_its_plan_and_reads_it_all_back() {
+    let outcome = drive(|_| {});
+    let sent = outcome.records_sent;
+    assert_eq!(outcome.findings, Findings { read: sent, ..Findings::default() });
+    assert_eq!((outcome.records_acked, outcome.errors.len(), outcome.unanswered), (sent, 0, 0));
+    // 350 ms of 20,000 a second; Poisson scatters by some 80.
+    assert!((6_400..7_600).contains(&sent), "{sent}");
+    let measured = &outcome.measured;
+    assert_eq!(measured.latencies.of(Clock::Response).len(), outcome.records_planned);
+    assert_eq!(measured.latencies.of(Clock::EndToEnd).len(), outcome.records_planned);
+    assert!(measured.latencies.of(Clock::Service).len() > 0);
+    assert_eq!(measured.wall, Duration::from_millis(300));
+    assert_eq!(measured.intervals.len(), 3);
+}
+
+#[test]
+fn a_closed_loop_keeps_its_depth_and_its_data() {
+    for (keys, codec, idempotence) in
+        [(0, Codec::None, false), (40, Codec::Lz4, true), (2, Codec::Zstd, false)]
+    {
+        let outcome = drive(|plan| {
+            plan.pace = Pace::Closed;
+            plan.bytes_max = 300_000;
+            plan.duration = Duration::from_secs(600);
+            (plan.keys, plan.codec, plan.idempotence) = (keys, codec, idempotence);
+        });
+        assert!(outcome.findings.clean() && outcome.checked, "{:?}", outcome.findings);
+        assert_eq!(outcome.findings.read, outcome.records_sent);
+        assert!(outcome.budget_spent);
+    }
+}
+
+#[test]
+fn mixed_sizes_keys_and_every_acks_arrive_whole() {
+    for acks in [Acks::All, Acks::Leader, Acks::None] {
+        let outcome = drive(|plan| {
+            plan.acks = acks;
+            plan.keys = 1_000;
+            plan.sizes = Sizes { min: 24, max: 3_000 };
+        });
+        assert!(outcome.findings.clean(), "{acks:?}: {:?}", outcome.findings);
+        assert_eq!(outcome.findings.read, outcome.records_sent, "{acks:?}");
+    }
+}
+
+#[test]
+fn a_produce_only_run_is_read_back_afterwards() {
+    let outcome = drive(|plan| {
+        plan.mode = Mode::Produce;
+        plan.consumers = 0;
+    });
+    assert!(outcome.checked && outcome.findings.clean());
+    assert_eq!(outcome.findings.read, outcome.records_sent);
+    assert_eq!(outcome.measured.counts.records_out, 0, "reading back is not measured");
+}
+
+#[test]
+fn the_fetch_modes_read_their_set_again_and_again() {
+    let outcome = drive(|plan| {
+        plan.mode = Mode::FetchHot;
+        plan.preload_bytes = 200_000;
+    });
+    assert!(outcome.findings.clean(), "{:?}", outcome.findings);
+    assert!(outcome.findings.read > 2 * outcome.records_sent, "{:?}", outcome.findings);
+    assert!(outcome.measured.latencies.of(Clock::Fetch).len() > 0);
+    assert_eq!(outcome.measured.counts.records_in, 0);
+}
+
+#[test]
+fn each_lie_of_a_broker_is_found_under_its_name() {
+    let closed = |plan: &mut Plan| {
+        plan.pace = Pace::Closed;
+        // Read back afterwards: the broker lies before anybody looks.
+        (plan.mode, plan.consumers) = (Mode::Produce, 0);
+        plan.bytes_max = 200_000;
+        plan.duration = Duration::from_secs(600);
+        plan.producers = 1;
+    };
+    let lost = spoiled(Some(Plant::Lose), closed).findings;
+    assert!(lost.lost > 0 && lost.duplicate == 0 && lost.reordered == 0 && lost.corrupt == 0, "{lost:?}");
+    let twice = spoiled(Some(Plant::Repeat), closed).findings;
+    assert!(twice.duplicate > 0 && twice.lost == 0 && twice.corrupt == 0, "{twice:?}");
+    let swapped = spoiled(Some(Plant::Swap), closed).findings;
+    assert!(swapped.reordered > 0 && swapped.lost == 0 && swapped.duplicate == 0, "{swapped:?}");
+    let flipped = spoiled(Some(Plant::Flip), closed).findings;
+    assert!(flipped.corrupt > 0, "{flipped:?}");
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_named() {
+    let broker = NullBroker::start(false).expect("a broker in memory");
+    let mut plan = plan(&broker);
+    drop(broker);
+    // Nobody listens on port 1 here.
+    plan.brokers = vec!["127.0.0.1:1".to_string()];
+    let error = run(&plan, &AtomicBool::new(false), &mut |_| {}).expect_err("nobody there");
+    assert!(error.to_string().contains("cannot connect to 127.0.0.1:1"), "{error}");
+}
+
+#[test]
+fn a_stop_ends_the_run_with_what_was_measured_until_then() {
+    let broker = NullBroker::start(true).expect("a broker in memory");
+    let plan = Plan { duration: Duration::from_secs(3_600), ..plan(&broker) };
+    let stop = AtomicBool::new(false);
+    let outcome = run(&plan, &stop, &mut |progress| {
+        let measuring = progress.phase == super::super::Phase::Measure && !progress.elapsed.is_zero();
+        if measuring {
+            stop.store(true, Ordering::Relaxed);
+        }
+    })
+    .expect("a run");
+    assert!(outcome.interrupted && outcome.findings.clean());
+    assert!(outcome.measured.wall < Duration::from_secs(3_600));
+    assert!(outcome.measured.counts.records_in > 0);
+}

@@ -1,0 +1,235 @@
+//! What is to be sent, how, and for how long: plain settings, checked before anything starts.
+
+use std::time::Duration;
+
+pub use super::schedule::Arrivals;
+use super::stamp::STAMP_BYTES;
+use engine::record::Codec;
+
+/// The most clients of one kind in a run: what one thread can poll with room to spare.
+pub const CLIENTS_MAX: usize = 4_096;
+
+/// The most requests in flight on one connection.
+pub const DEPTH_MAX: usize = 4_096;
+
+/// What is measured.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Produce and consume at once.
+    #[default]
+    Both,
+    /// Produce only; what was sent is read back after the window.
+    Produce,
+    /// Read a small, freshly written set again and again: what the broker holds in memory.
+    FetchHot,
+    /// Read a set larger than the broker's memory from its start: what the disk gives.
+    FetchCold,
+}
+
+impl Mode {
+    /// Whether producers run in the measured window.
+    #[must_use]
+    pub fn produces(self) -> bool {
+        matches!(self, Mode::Both | Mode::Produce)
+    }
+
+    /// Whether consumers run in the measured window.
+    #[must_use]
+    pub fn fetches(self) -> bool {
+        self != Mode::Produce
+    }
+}
+
+/// What producers wait for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Acks {
+    /// Every in-sync replica.
+    #[default]
+    All,
+    /// The leader.
+    Leader,
+    /// Nothing: the broker never answers.
+    None,
+}
+
+impl Acks {
+    /// As on the wire: −1, 1 or 0.
+    #[must_use]
+    pub fn code(self) -> i16 {
+        match self {
+            Acks::All => -1,
+            Acks::Leader => 1,
+            Acks::None => 0,
+        }
+    }
+}
+
+/// When records are sent.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Pace {
+    /// Open loop: planned times, whatever the broker does.
+    Open {
+        /// Records a second over all producers.
+        records_per_s: f64,
+        /// How they spread.
+        arrivals: Arrivals,
+    },
+    /// Closed loop: the next request leaves when one of `depth` comes back.
+    Closed,
+}
+
+/// Sizes of record values, uniform between both ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sizes {
+    /// Smallest, bytes.
+    pub min: usize,
+    /// Largest, bytes.
+    pub max: usize,
+}
+
+impl Sizes {
+    /// Whether all values have one size.
+    #[must_use]
+    pub fn fixed(self) -> bool {
+        self.min == self.max
+    }
+
+    /// The mean, bytes.
+    #[must_use]
+    pub fn mean(self) -> f64 {
+        (self.min + self.max) as f64 / 2.0
+    }
+}
+
+/// A whole run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Bootstrap addresses, `host:port`.
+    pub brokers: Vec<String>,
+    /// The topic; made by the run.
+    pub topic: String,
+    /// Configs of the topic, under Kafka's names.
+    pub topic_configs: Vec<(String, String)>,
+    /// Its partitions.
+    pub partitions: usize,
+    /// Its replicas; −1 lets the broker choose.
+    pub replication: i16,
+    /// What is measured.
+    pub mode: Mode,
+    /// When records are sent.
+    pub pace: Pace,
+    /// Requests in flight on one connection: the loop's depth when closed, a bound when open.
+    pub depth: usize,
+    /// Sizes of values.
+    pub sizes: Sizes,
+    /// Distinct keys; 0 sends none. With keys, a record's key chooses its partition.
+    pub keys: u64,
+    /// A batch is sent when this many bytes are in it …
+    pub batch_bytes: usize,
+    /// … or when its first record was planned this long ago.
+    pub linger: Duration,
+    /// Producers, each with a connection per leader.
+    pub producers: usize,
+    /// Consumers, each with a connection per leader; partitions are dealt to them in turn.
+    pub consumers: usize,
+    /// What producers wait for.
+    pub acks: Acks,
+    /// How batches are compressed.
+    pub codec: Codec,
+    /// Whether producers ask for an id and number their batches.
+    pub idempotence: bool,
+    /// Load before the window, not measured but checked.
+    pub warm_up: Duration,
+    /// The measured window.
+    pub duration: Duration,
+    /// The window is cut into intervals of this length.
+    pub interval: Duration,
+    /// The run stops sending after this many bytes of keys and values.
+    pub bytes_max: u64,
+    /// In the fetch modes: bytes written before the window.
+    pub preload_bytes: u64,
+    /// `fetch.max.bytes` of consumers.
+    pub fetch_bytes: usize,
+    /// In mode `produce`: whether everything is read back after the window.
+    pub read_back: bool,
+    /// Seed of arrivals, sizes, keys and payloads.
+    pub seed: u64,
+    /// The CPU that the generator's thread is pinned to.
+    pub core: Option<usize>,
+}
+
+/// A plan that cannot be carried out.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum PlanError {
+    #[error(
+        "record size {got} is below {STAMP_BYTES} bytes, which each value needs to be checked; use --record-size {STAMP_BYTES} or more"
+    )]
+    RecordTooSmall { got: usize },
+    #[error("record sizes {min}..{max} run backwards; write the smaller first")]
+    SizesBackwards { min: usize, max: usize },
+    #[error("{name} must be between {min} and {max}, not {got}")]
+    OutOfRange { name: &'static str, got: usize, min: usize, max: usize },
+    #[error("the rate must be a positive number of records per second, not {0}")]
+    Rate(f64),
+    #[error("the measured window must be at least one millisecond; use --duration")]
+    NoWindow,
+    #[error("idempotent producers need acks=all; drop --idempotence or use --acks all")]
+    IdempotenceNeedsAll,
+    #[error("idempotent producers may have at most 5 requests in flight; use --depth 5 or less")]
+    IdempotenceDepth,
+    #[error("a closed loop needs an answer to wait for; use --acks 1 or all, or give a rate with --rate")]
+    ClosedWithoutAcks,
+}
+
+impl Plan {
+    /// Checks that the plan makes sense by itself.
+    pub fn check(&self) -> Result<(), PlanError> {
+        let range = |name, got, min, max| {
+            if (min..=max).contains(&got) {
+                Ok(())
+            } else {
+                Err(PlanError::OutOfRange { name, got, min, max })
+            }
+        };
+        if self.sizes.min > self.sizes.max {
+            return Err(PlanError::SizesBackwards { min: self.sizes.min, max: self.sizes.max });
+        }
+        if self.sizes.min < STAMP_BYTES {
+            return Err(PlanError::RecordTooSmall { got: self.sizes.min });
+        }
+        range("--partitions", self.partitions, 1, 100_000)?;
+        range("--producers", self.producers, 1, CLIENTS_MAX)?;
+        range("--consumers", self.consumers, usize::from(self.mode != Mode::Produce), CLIENTS_MAX)?;
+        range("--depth", self.depth, 1, DEPTH_MAX)?;
+        range("--record-size", self.sizes.max, STAMP_BYTES, 64 << 20)?;
+        range("--batch-size", self.batch_bytes, 1, 256 << 20)?;
+        if let Pace::Open { records_per_s, .. } = self.pace
+            && !(records_per_s.is_finite() && records_per_s > 0.0)
+        {
+            return Err(PlanError::Rate(records_per_s));
+        }
+        if self.duration < Duration::from_millis(1) {
+            return Err(PlanError::NoWindow);
+        }
+        if self.idempotence && self.acks != Acks::All {
+            return Err(PlanError::IdempotenceNeedsAll);
+        }
+        if self.idempotence && self.depth > 5 {
+            return Err(PlanError::IdempotenceDepth);
+        }
+        if self.pace == Pace::Closed && self.acks == Acks::None && self.mode.produces() {
+            return Err(PlanError::ClosedWithoutAcks);
+        }
+        Ok(())
+    }
+
+    /// Bytes of keys and values that a record has in the mean.
+    #[must_use]
+    pub fn record_bytes_mean(&self) -> f64 {
+        self.sizes.mean() + if self.keys > 0 { super::image::KEY_BYTES as f64 } else { 0.0 }
+    }
+}
