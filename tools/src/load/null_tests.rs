@@ -111,7 +111,7 @@ fn an_open_loop_sends_its_plan_and_reads_it_all_back() {
     let measured = &outcome.measured;
     assert_eq!(measured.latencies.of(Clock::Response).len(), outcome.records_planned);
     assert_eq!(measured.latencies.of(Clock::EndToEnd).len(), outcome.records_planned);
-    assert!(measured.latencies.of(Clock::Service).len() > 0);
+    assert!(!measured.latencies.of(Clock::Service).is_empty());
     assert_eq!(measured.wall, Duration::from_millis(300));
     assert_eq!(measured.intervals.len(), 3);
 }
@@ -165,7 +165,7 @@ fn the_fetch_modes_read_their_set_again_and_again() {
     });
     assert!(outcome.findings.clean(), "{:?}", outcome.findings);
     assert!(outcome.findings.read > 2 * outcome.records_sent, "{:?}", outcome.findings);
-    assert!(outcome.measured.latencies.of(Clock::Fetch).len() > 0);
+    assert!(!outcome.measured.latencies.of(Clock::Fetch).is_empty());
     assert_eq!(outcome.measured.counts.records_in, 0);
 }
 
