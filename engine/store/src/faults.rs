@@ -1,4 +1,5 @@
-//! Places where a test makes the disk lie. Without the feature `fault-points` they do not exist.
+//! Places where a test makes the disk lie. Without the feature `fault-points` no disk takes them and
+//! they compile to nothing.
 
 use std::cell::Cell;
 
@@ -13,7 +14,7 @@ pub enum Skip {
     SyncDir,
 }
 
-/// What goes wrong, changed while the disk is in use. Only tests can build one.
+/// What goes wrong, changed while the disk is in use. Only a test can open a disk with one.
 #[derive(Debug, Default)]
 pub struct FaultPoints {
     /// This promise is made and not kept.

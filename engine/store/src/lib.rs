@@ -30,6 +30,5 @@ mod pool;
 
 pub use chunk::{Buf, Chunk};
 pub use disk::{DiskSettings, File, GlommioDisk, OP_DEADLINE, SYNCFS_ABOVE, prime};
-#[cfg(feature = "fault-points")]
 pub use faults::{FaultPoints, Skip};
 pub use pool::{PoolStats, READERS_SHARE};

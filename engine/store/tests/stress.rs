@@ -21,6 +21,8 @@ const RUNS: usize = 6;
 const GROUPS_PER_RUN: u64 = 1500;
 const FILE_BYTES: u64 = 8 << 20;
 
+const _: () = assert!(REQUESTS_AT_ONCE * REQUEST_BYTES <= IO_BYTES_MAX, "a group is one buffer");
+
 /// With no group in this long the executor hangs: a thousand times what one takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -81,7 +83,6 @@ async fn commit(disk: GlommioDisk, commits: Rc<Commits>, progress: Arc<AtomicU64
 
 #[test]
 fn forty_requests_over_one_group_commit_never_hang() {
-    assert!(REQUESTS_AT_ONCE * REQUEST_BYTES <= IO_BYTES_MAX);
     let progress = Arc::new(AtomicU64::new(0));
     let (counter, dir) = (progress.clone(), real_dir());
     let load = std::thread::spawn(move || {
