@@ -8,4 +8,5 @@ pub mod base;
 pub mod config;
 pub mod io;
 pub mod log;
+pub mod metadata;
 pub mod record;

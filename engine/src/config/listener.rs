@@ -1,7 +1,7 @@
 //! `listeners` and `advertised.listeners`: `NAME://host:port`, comma-separated.
 
+use core::net::{IpAddr, Ipv6Addr};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
 
 use super::def::{ConfigError, list_items};
 
