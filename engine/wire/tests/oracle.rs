@@ -26,7 +26,7 @@ fn with_entropy(test: impl Fn(&[u8])) {
         Ok(())
     });
     if let Err(failure) = result {
-        panic!("{failure:.0}");
+        panic!("{failure}");
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the tests of this crate share: the list of all messages, and the comparison of two structs of
 //! different crates by their field names.
 
-#![allow(dead_code, unused_macros, unused_imports, reason = "each test binary uses a part")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod fuzz;
 pub mod tree;
 
-/// Calls `$run!(Ours, Theirs, test_name_fragment)` for every message of the served list.
+/// Calls `$run!(Ours, Theirs, extra…)` for every message that is served.
 macro_rules! for_each_message {
     ($run:ident $(, $extra:expr)*) => {
         $run!(wire::produce::Request, kafka_protocol::messages::ProduceRequest $(, $extra)*);
