@@ -34,6 +34,13 @@ fn allocated<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, bytes)
 }
 
+/// As [`allocated`], the least of several runs: the test harness allocates a little on a thread of its
+/// own, but not in every run, and what `work` allocates is in all of them.
+fn allocated_at_least<T>(mut work: impl FnMut() -> T) -> (T, usize) {
+    let runs = (0..20).map(|_| allocated(&mut work));
+    runs.min_by_key(|(_, bytes)| *bytes).expect("a run")
+}
+
 /// Most bytes that decoding a frame may allocate.
 fn bound(frame: &[u8]) -> usize {
     64 * frame.len() + 64 * 1024
@@ -43,18 +50,20 @@ fn bound(frame: &[u8]) -> usize {
 fn four_bytes_that_claim_two_billion_topics_allocate_nothing() {
     let _turn = alone();
     let body = i32::MAX.to_be_bytes();
-    let (result, bytes) = allocated(|| metadata::Request::decode(1, &mut Reader::new(&body)).map(|_| ()));
+    let (result, bytes) =
+        allocated_at_least(|| metadata::Request::decode(1, &mut Reader::new(&body)).map(|_| ()));
     assert_eq!(result, Err(DecodeError::Count { at: 4, count: i32::MAX as u32, size_min: 2, left: 0 }));
-    assert!(bytes < 1024, "{bytes} bytes allocated for four");
+    assert_eq!(bytes, 0);
 }
 
 #[test]
 fn a_compact_count_of_four_billion_allocates_nothing() {
     let _turn = alone();
     let body = [0xff, 0xff, 0xff, 0xff, 0x0f];
-    let (result, bytes) = allocated(|| metadata::Request::decode(12, &mut Reader::new(&body)).map(|_| ()));
+    let (result, bytes) =
+        allocated_at_least(|| metadata::Request::decode(12, &mut Reader::new(&body)).map(|_| ()));
     assert_eq!(result, Err(DecodeError::Count { at: 5, count: u32::MAX - 1, size_min: 18, left: 0 }));
-    assert!(bytes < 1024, "{bytes} bytes allocated for five");
+    assert_eq!(bytes, 0);
 }
 
 #[test]
@@ -214,7 +223,7 @@ fn decoding_produce_and_fetch_allocates_nothing() {
             let made: produce::Request = sample::message(&entropy, version).expect("a served version");
             let mut w = Writer::new();
             made.encode(version, &mut w);
-            let (bytes_of_records, allocated) = allocated(|| {
+            let (bytes_of_records, allocated) = allocated_at_least(|| {
                 let request =
                     produce::Request::decode(version, &mut Reader::new(w.head())).expect("a request");
                 let partitions = request.topic_data.iter().flat_map(|topic| topic.partition_data);
@@ -227,7 +236,7 @@ fn decoding_produce_and_fetch_allocates_nothing() {
             let made: fetch::Request = sample::message(&entropy, version).expect("a served version");
             let mut w = Writer::new();
             made.encode(version, &mut w);
-            let (partitions, allocated) = allocated(|| {
+            let (partitions, allocated) = allocated_at_least(|| {
                 let request = fetch::Request::decode(version, &mut Reader::new(w.head())).expect("a request");
                 request.topics.iter().map(|topic| topic.partitions.iter().count()).sum::<usize>()
             });
