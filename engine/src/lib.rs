@@ -6,6 +6,7 @@
 
 pub mod base;
 pub mod config;
+pub mod controller;
 pub mod io;
 pub mod log;
 pub mod metadata;

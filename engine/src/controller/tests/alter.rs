@@ -1,0 +1,103 @@
+use super::*;
+use crate::config::{AlterOp, topic};
+use crate::metadata::ConfigResource;
+
+fn set(name: &str, value: &str) -> (String, AlterOp) {
+    (name.to_owned(), AlterOp::Set(value.to_owned()))
+}
+
+fn of(target: AlterTarget, ops: &[(String, AlterOp)]) -> AlterConfigs {
+    AlterConfigs { target, ops: ops.to_vec() }
+}
+
+fn alter(cluster: &mut Cluster, requests: &[AlterConfigs]) -> Vec<Result<(), Refused>> {
+    let decision = alter_configs(cluster.cx(), requests, false);
+    cluster.apply(&decision.records);
+    decision.replies
+}
+
+#[test]
+fn only_what_changes_becomes_a_record() {
+    let mut cluster = Cluster::new(&[]);
+    cluster.create_named("t", 1);
+    let target = AlterTarget::Topic("t".into());
+    let first = of(target.clone(), &[set("retention.ms", "5"), set("segment.ms", "6")]);
+    assert_eq!(alter(&mut cluster, &[first]), [Ok(())]);
+    let second = of(
+        target,
+        &[set("retention.ms", "5"), ("segment.ms".into(), AlterOp::Delete), set("flush.messages", "100")],
+    );
+    let decision = alter_configs(cluster.cx(), std::slice::from_ref(&second), false);
+    assert_eq!(decision.records.len(), 2, "{:?}", decision.records);
+    cluster.apply(&decision.records);
+    let configs = &cluster.image.topic("t").unwrap().configs;
+    let settings = topic::parse(configs, &cluster.settings).unwrap();
+    assert_eq!((settings.retention_ms, settings.segment_ms), (Some(5), 604_800_000));
+    assert!(settings.is_relaxed());
+    assert_eq!(alter_configs(cluster.cx(), &[second], false).records, []);
+}
+
+#[test]
+fn one_refused_alteration_refuses_its_resource_and_no_other() {
+    let mut cluster = Cluster::new(&[]);
+    cluster.create_named("t", 1);
+    cluster.create_named("u", 1);
+    let replies = alter(
+        &mut cluster,
+        &[
+            of(AlterTarget::Topic("t".into()), &[set("retention.ms", "5"), set("segment.ms", "0")]),
+            of(AlterTarget::Topic("u".into()), &[set("retention.ms", "5")]),
+            of(AlterTarget::Topic("v".into()), &[set("retention.ms", "5")]),
+        ],
+    );
+    let kinds: Vec<_> = replies.into_iter().map(|r| r.map_err(|e| e.why)).collect();
+    assert_eq!(kinds, [Err(Why::InvalidConfig), Ok(()), Err(Why::UnknownTopicOrPartition)]);
+    assert!(cluster.image.topic("t").unwrap().configs.is_empty());
+    assert_eq!(cluster.image.topic("u").unwrap().configs.len(), 1);
+}
+
+#[test]
+fn naming_something_twice_is_refused() {
+    let mut cluster = Cluster::new(&[]);
+    cluster.create_named("t", 1);
+    let target = AlterTarget::Topic("t".into());
+    let once = of(target.clone(), &[set("retention.ms", "5")]);
+    for reply in alter(&mut cluster, &[once.clone(), once]) {
+        assert_eq!(why(reply), Why::InvalidRequest);
+    }
+    let twice = of(target, &[set("retention.ms", "5"), set("retention.ms", "6")]);
+    assert_eq!(why(alter(&mut cluster, &[twice]).pop().unwrap()), Why::InvalidRequest);
+}
+
+#[test]
+fn broker_settings_are_altered_for_one_or_for_all() {
+    let mut cluster = Cluster::new(&[]);
+    let replies = alter(
+        &mut cluster,
+        &[
+            of(AlterTarget::Broker(NodeId(1)), &[set("log.retention.ms", "7")]),
+            of(AlterTarget::AllBrokers, &[set("message.max.bytes", "2000")]),
+            of(AlterTarget::Broker(NodeId(2)), &[set("log.retention.ms", "7")]),
+        ],
+    );
+    let kinds: Vec<_> = replies.into_iter().map(|r| r.map_err(|e| e.why)).collect();
+    assert_eq!(kinds, [Ok(()), Ok(()), Err(Why::InvalidRequest)]);
+    let level = |resource| cluster.image.configs(resource).unwrap();
+    let now = cluster
+        .settings
+        .with_dynamic(level(ConfigResource::AllBrokers), level(ConfigResource::Broker(NodeId(1))))
+        .unwrap();
+    let defaults = now.topic_defaults();
+    assert_eq!((defaults.retention_ms, defaults.max_message_bytes), (Some(7), 2000));
+    let fixed = of(AlterTarget::Broker(NodeId(1)), &[set("listeners", "PLAINTEXT://h:1")]);
+    assert_eq!(why(alter(&mut cluster, &[fixed]).pop().unwrap()), Why::InvalidConfig);
+}
+
+#[test]
+fn validating_only_changes_nothing() {
+    let mut cluster = Cluster::new(&[]);
+    cluster.create_named("t", 1);
+    let request = of(AlterTarget::Topic("t".into()), &[set("retention.ms", "5")]);
+    let decision = alter_configs(cluster.cx(), &[request], true);
+    assert_eq!((decision.records, decision.replies), (vec![], vec![Ok(())]));
+}
