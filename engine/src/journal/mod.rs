@@ -1,0 +1,23 @@
+//! One core's journal: where an acknowledged record lies first.
+//!
+//! The appends of all partitions of a core become one frame, one aligned write, one flush. A frame
+//! is durable when it and every earlier frame of the core were written before a flush that returned.
+//! Frames are numbered without gaps; a file's incarnation is new at every reuse, so what an earlier
+//! use left behind never passes for data.
+//!
+//! This module holds the formats and the decisions: [`FrameBuilder`] fills a frame, [`Ring`] says
+//! which file it goes to and which may be reused, [`Scan`] reads a file back and tells a torn end
+//! from damage. The I/O is in `broker::commit` and `broker::recovery`.
+
+mod builder;
+mod layout;
+mod ring;
+mod scan;
+
+pub use builder::{FrameBuilder, FrameEntry, NoMemory, SealedFrame};
+pub use layout::{
+    BatchPlace, ENTRY_BYTES, EntryHeader, EntryKind, FILE_HEADER_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES,
+    FileHeader, FrameHeader, file_name, file_number,
+};
+pub use ring::{JournalFile, Ring};
+pub use scan::{Entries, Entry, FrameError, FrameView, ScanEnd, Verdict, judge};

@@ -1,0 +1,116 @@
+//! Which journal file takes the next frame, and which may be used again.
+
+use std::collections::VecDeque;
+
+use super::layout::FILE_HEADER_BYTES;
+
+/// A journal file in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JournalFile {
+    /// The number in its name.
+    pub number: u32,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// A file that holds frames.
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    file: JournalFile,
+    last_sequence: u64,
+    /// Where the next frame goes.
+    end: u64,
+}
+
+/// The files of one core in their order of use.
+///
+/// `active → sealed → (a checkpoint covers its last sequence) → free → active`. A file returns to
+/// `free` only by [`Ring::trim`].
+#[derive(Debug, Default)]
+pub struct Ring {
+    active: Option<Used>,
+    sealed: VecDeque<Used>,
+    free: VecDeque<JournalFile>,
+}
+
+impl Ring {
+    /// A ring without files.
+    #[must_use]
+    pub fn new() -> Ring {
+        Ring::default()
+    }
+
+    /// Files in any state.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        self.sealed.len() + self.free.len() + usize::from(self.active.is_some())
+    }
+
+    /// Bytes of frames that no checkpoint covers yet.
+    #[must_use]
+    pub fn bytes_used(&self) -> u64 {
+        let sealed: u64 = self.sealed.iter().map(|u| u.end).sum();
+        sealed + self.active.map_or(0, |u| u.end)
+    }
+
+    /// Bytes of all files.
+    #[must_use]
+    pub fn bytes_total(&self) -> u64 {
+        let free: u64 = self.free.iter().map(|f| f.bytes).sum();
+        free + self.sealed.iter().chain(&self.active).map(|u| u.file.bytes).sum::<u64>()
+    }
+
+    /// Whether a file waits to be used.
+    #[must_use]
+    pub fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// The file that takes frames now.
+    #[must_use]
+    pub fn active(&self) -> Option<JournalFile> {
+        self.active.map(|used| used.file)
+    }
+
+    /// Adds a prepared file.
+    pub fn add(&mut self, file: JournalFile) {
+        self.free.push_back(file);
+    }
+
+    /// The place for a frame of `bytes` in the active file: file and position. `None` if it has
+    /// none, or there is no active file.
+    pub fn place(&mut self, sequence: u64, bytes: usize) -> Option<(JournalFile, u64)> {
+        let active = self.active.as_mut()?;
+        if active.end + bytes as u64 > active.file.bytes {
+            return None;
+        }
+        assert!(sequence > active.last_sequence, "frames go in order");
+        let at = active.end;
+        active.end += bytes as u64;
+        active.last_sequence = sequence;
+        Some((active.file, at))
+    }
+
+    /// Makes the next free file that can hold a frame of `bytes` the active one, before the frame
+    /// `first_sequence`. `None` while a checkpoint must free one first.
+    pub fn advance(&mut self, first_sequence: u64, bytes: usize) -> Option<JournalFile> {
+        let index = self.free.iter().position(|f| FILE_HEADER_BYTES + bytes as u64 <= f.bytes)?;
+        let file = self.free.remove(index)?;
+        if let Some(full) = self.active.take() {
+            self.sealed.push_back(full);
+        }
+        self.active = Some(Used { file, last_sequence: first_sequence - 1, end: FILE_HEADER_BYTES });
+        Some(file)
+    }
+
+    /// Frees every sealed file whose frames are all at or below `covered`.
+    pub fn trim(&mut self, covered: u64) {
+        while let Some(used) = self.sealed.front() {
+            if used.last_sequence > covered {
+                break;
+            }
+            self.free.push_back(used.file);
+            self.sealed.pop_front();
+        }
+    }
+}
