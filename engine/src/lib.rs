@@ -5,9 +5,11 @@
 //! `store` carries out on a real disk and `sim` on one that tears, loses and fails from a seed.
 
 pub mod base;
+pub mod broker;
 pub mod config;
 pub mod controller;
 pub mod io;
+pub mod journal;
 pub mod log;
 pub mod metadata;
 pub mod record;

@@ -1,0 +1,470 @@
+//! Checkpoints: what a core's segments hold, so that its journal can be used again.
+//!
+//! `cores/<core>/checkpoint-0` and `-1` are written in turn, so a torn one leaves the other. All
+//! integers are big-endian, as in the log's own encodings.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0–7 | magic `RLCHKPT1` |
+//! | 8–15 | generation of the checkpoint: the higher of the two files counts |
+//! | 16–17 | core |
+//! | 18–25 | journal sequence included: every frame up to it is in what follows |
+//! | 26–33 | next sequence: above every one ever seen |
+//! | 34–41 | incarnation: the highest any journal file of the core has had |
+//! | 42–49 | length of the partitions' bytes |
+//! | 50–53 | number of partitions |
+//! | 54–57 | CRC-32C of bytes 0–53, then of the partitions' bytes |
+//! | … | partitions |
+//!
+//! A partition:
+//!
+//! | field | bytes |
+//! |---|---|
+//! | topic id, partition, ownership generation | 16, 4, 4 |
+//! | log start offset | 8 |
+//! | flags: 1 the files on disk end exactly where the segment does · 2 fenced | 1 |
+//! | open block: length, bytes | 2, … |
+//! | segments, index ends | their own encodings (`log::segments`, `log::index`) |
+//! | leader epochs: count, then epoch and start each | 4, 12 each |
+//! | producers: their own encoding (`log::producers`) | … |
+//!
+//! The open block is the last, partial 4 KiB of the active segment. It lives here and not in the
+//! segment, so no block that an acknowledged record lies in is ever rewritten without a copy.
+
+use crate::base::{CoreId, LeaderEpoch, Now, Offset, PartitionKey, TopicId};
+use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
+use crate::log::{IndexTail, LeaderEpochs, ProducerTable, Segments};
+
+use super::shard::{HostedPartition, Shard, State};
+
+/// No checkpoint is longer, in bytes: a bound for reading one back.
+const CHECKPOINT_BYTES_MAX: u64 = 1 << 30;
+
+const MAGIC: [u8; 8] = *b"RLCHKPT1";
+const HEADER_BYTES: usize = 58;
+const CRC_AT: usize = 54;
+const SEALED: u8 = 1;
+const FENCED: u8 = 2;
+
+/// Partitions captured between two pauses: about 50 µs of work.
+const CAPTURE_STEP: usize = 64;
+
+/// What one core is opened with: plain data that recovery hands to the core's own thread.
+#[derive(Clone, Debug)]
+pub struct CoreState {
+    /// The core.
+    pub core: CoreId,
+    /// The number of the next journal frame: voids every older one.
+    pub next_sequence: u64,
+    /// The highest incarnation a journal file of the core has had.
+    pub incarnation: u64,
+    /// The generation of the newest checkpoint.
+    pub checkpoint_generation: u64,
+    /// Its partitions.
+    pub partitions: Vec<(HostedPartition, PartitionState)>,
+}
+
+/// What a partition's segments and its open block hold.
+#[derive(Clone, Debug)]
+pub struct PartitionState {
+    /// Which partition.
+    pub key: PartitionKey,
+    /// Rises whenever the partition moves to another core: older entries of it are void.
+    pub generation: u32,
+    /// The log start offset.
+    pub log_start: Offset,
+    /// The segments.
+    pub segments: Segments,
+    /// The last, partial block of the active one.
+    pub open: Vec<u8>,
+    /// Whether the active segment's files were brought to their exact length, open block included.
+    pub sealed: bool,
+    /// Damage was found: it is read and never appended to, so no offset is given twice.
+    pub fenced: bool,
+    /// The ends of the active one's indexes.
+    pub index: IndexTail,
+    /// Leader epochs.
+    pub epochs: LeaderEpochs,
+    /// Idempotent producers.
+    pub producers: ProducerTable,
+}
+
+impl PartitionState {
+    /// An empty partition.
+    #[must_use]
+    pub fn new(key: PartitionKey, epoch: LeaderEpoch) -> PartitionState {
+        let seed = key.topic.0.as_u64_pair().0 ^ key.index as u64;
+        let mut epochs = LeaderEpochs::new();
+        epochs.assign(epoch, Offset::ZERO);
+        PartitionState {
+            key,
+            generation: 1,
+            log_start: Offset::ZERO,
+            segments: Segments::new(Offset::ZERO, Now::default(), seed),
+            open: Vec::new(),
+            sealed: true,
+            fenced: false,
+            index: IndexTail::new(Offset::ZERO),
+            epochs,
+            producers: ProducerTable::new(),
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.key.topic.0.as_bytes());
+        out.extend(self.key.index.to_be_bytes());
+        out.extend(self.generation.to_be_bytes());
+        out.extend(self.log_start.0.to_be_bytes());
+        out.push(u8::from(self.sealed) * SEALED + u8::from(self.fenced) * FENCED);
+        out.extend((self.open.len() as u16).to_be_bytes());
+        out.extend(&self.open);
+        self.segments.encode(out);
+        self.index.encode(out);
+        out.extend((self.epochs.as_slice().len() as u32).to_be_bytes());
+        for start in self.epochs.as_slice() {
+            out.extend(start.epoch.0.to_be_bytes());
+            out.extend(start.start.0.to_be_bytes());
+        }
+        self.producers.encode(out);
+    }
+
+    /// Reads one partition from the start of `bytes`; `None` if they are not one.
+    fn decode(bytes: &[u8]) -> Option<(PartitionState, usize)> {
+        let mut at = 0;
+        let mut take = |n: usize| {
+            let part = bytes.get(at..at + n)?;
+            at += n;
+            Some(part)
+        };
+        let topic = TopicId(uuid::Uuid::from_slice(take(16)?).ok()?);
+        let index = i32::from_be_bytes(take(4)?.try_into().ok()?);
+        let generation = u32::from_be_bytes(take(4)?.try_into().ok()?);
+        let log_start = Offset(i64::from_be_bytes(take(8)?.try_into().ok()?));
+        let flags = take(1)?[0];
+        let open_bytes = u16::from_be_bytes(take(2)?.try_into().ok()?) as usize;
+        let open = take(open_bytes)?.to_vec();
+        let (segments, used) = Segments::decode(&bytes[at..]).ok()?;
+        at += used;
+        let (index_tail, used) = IndexTail::decode(&bytes[at..]).ok()?;
+        at += used;
+        let mut take = |n: usize| {
+            let part = bytes.get(at..at + n)?;
+            at += n;
+            Some(part)
+        };
+        let count = u32::from_be_bytes(take(4)?.try_into().ok()?);
+        let mut epochs = LeaderEpochs::new();
+        for _ in 0..count {
+            let epoch = LeaderEpoch(i32::from_be_bytes(take(4)?.try_into().ok()?));
+            epochs.assign(epoch, Offset(i64::from_be_bytes(take(8)?.try_into().ok()?)));
+        }
+        let (producers, used) = ProducerTable::decode(&bytes[at..]).ok()?;
+        at += used;
+        let sound = open.len() < BLOCK
+            && u64::from(segments.active().bytes) % BLOCK as u64 == open.len() as u64
+            && index_tail.base() == segments.active().base;
+        let key = PartitionKey { topic, index };
+        let state = PartitionState {
+            key,
+            generation,
+            log_start,
+            segments,
+            open,
+            sealed: flags & SEALED != 0,
+            fenced: flags & FENCED != 0,
+            index: index_tail,
+            epochs,
+            producers,
+        };
+        sound.then_some((state, at))
+    }
+}
+
+/// A checkpoint as it was read back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Checkpoint {
+    pub(super) generation: u64,
+    pub(super) included: u64,
+    pub(super) next_sequence: u64,
+    pub(super) incarnation: u64,
+    pub(super) partitions: Vec<PartitionState>,
+}
+
+/// The numbers of a checkpoint about to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CheckpointHead {
+    pub(super) core: CoreId,
+    pub(super) generation: u64,
+    pub(super) included: u64,
+    pub(super) next_sequence: u64,
+    pub(super) incarnation: u64,
+}
+
+/// `cores/<core>/checkpoint-<slot>`.
+fn file_name(core: CoreId, slot: u64) -> FileName {
+    FileName::core_dir(core).join(format_args!("checkpoint-{slot}"))
+}
+
+/// Starts a checkpoint in `out`: room for the header, then [`PartitionState`]s.
+pub(super) fn begin(out: &mut Vec<u8>) {
+    out.clear();
+    out.resize(HEADER_BYTES, 0);
+}
+
+/// Adds a partition.
+pub(super) fn add(out: &mut Vec<u8>, partition: &PartitionState) {
+    partition.encode(out);
+}
+
+fn seal(out: &mut [u8], head: &CheckpointHead, partitions: u32) {
+    let body_bytes = (out.len() - HEADER_BYTES) as u64;
+    let (header, body) = out.split_at_mut(HEADER_BYTES);
+    header[..8].copy_from_slice(&MAGIC);
+    header[8..16].copy_from_slice(&head.generation.to_be_bytes());
+    header[16..18].copy_from_slice(&head.core.0.to_be_bytes());
+    header[18..26].copy_from_slice(&head.included.to_be_bytes());
+    header[26..34].copy_from_slice(&head.next_sequence.to_be_bytes());
+    header[34..42].copy_from_slice(&head.incarnation.to_be_bytes());
+    header[42..50].copy_from_slice(&body_bytes.to_be_bytes());
+    header[50..54].copy_from_slice(&partitions.to_be_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..CRC_AT]), body);
+    header[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
+}
+
+fn open(bytes: &[u8]) -> Option<Checkpoint> {
+    let u64_at = |at: usize| Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+    let header = bytes.get(..HEADER_BYTES)?;
+    let body = bytes.get(HEADER_BYTES..HEADER_BYTES + usize::try_from(u64_at(42)?).ok()?)?;
+    let crc = u32::from_be_bytes(header[CRC_AT..].try_into().ok()?);
+    let whole = header[..8] == MAGIC && crc == crc32c::crc32c_append(crc32c::crc32c(&header[..CRC_AT]), body);
+    if !whole {
+        return None;
+    }
+    let mut checkpoint = Checkpoint {
+        generation: u64_at(8)?,
+        included: u64_at(18)?,
+        next_sequence: u64_at(26)?,
+        incarnation: u64_at(34)?,
+        partitions: Vec::new(),
+    };
+    let count = u32::from_be_bytes(header[50..54].try_into().ok()?);
+    let mut at = 0;
+    for _ in 0..count {
+        let (partition, used) = PartitionState::decode(&body[at..])?;
+        at += used;
+        checkpoint.partitions.push(partition);
+    }
+    (at == body.len()).then_some(checkpoint)
+}
+
+/// The newest whole checkpoint of a core, if it has any.
+///
+/// # Errors
+/// The disk's. A checkpoint that does not verify is passed over in favour of the other.
+pub(super) async fn read<D: Disk>(disk: &D, core: CoreId) -> DiskResult<Option<Checkpoint>> {
+    let mut newest: Option<Checkpoint> = None;
+    let names = disk.list(&FileName::core_dir(core)).await?;
+    for slot in 0..2 {
+        let name = file_name(core, slot);
+        let Some(entry) = names.iter().find(|e| e.name == name) else { continue };
+        if entry.len > CHECKPOINT_BYTES_MAX {
+            tracing::error!(file = %name, bytes = entry.len, "checkpoint is larger than any we write");
+            continue;
+        }
+        let file = disk.open(&name, Open::Existing).await?;
+        let mut bytes = Vec::with_capacity(entry.len as usize);
+        while (bytes.len() as u64) < entry.len {
+            let chunk = disk.read(&file, bytes.len() as u64, IO_BYTES_MAX).await?;
+            if chunk.is_empty() {
+                break;
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        match open(&bytes) {
+            Some(checkpoint) if newest.as_ref().is_none_or(|n| n.generation < checkpoint.generation) => {
+                newest = Some(checkpoint);
+            }
+            Some(_) => {}
+            None => tracing::warn!(file = %name, "checkpoint does not verify: the other one counts"),
+        }
+    }
+    Ok(newest)
+}
+
+impl<D: Disk> Shard<D> {
+    /// Takes checkpoints whenever half of the journal is used.
+    pub(super) async fn run_checkpoints(&self) {
+        loop {
+            let wait = self.inner.written.wait();
+            if self.inner.closing.get() || self.inner.failed.get() {
+                return;
+            }
+            if !self.checkpoint_due() {
+                wait.await;
+                continue;
+            }
+            if let Err(error) = self.take_checkpoint().await {
+                self.fail(&error);
+            }
+        }
+    }
+
+    /// Prepares further journal files when half of those that are there is used.
+    pub(super) async fn run_preparer(&self) {
+        loop {
+            let wait = self.inner.written.wait();
+            if self.inner.closing.get() || self.inner.failed.get() {
+                return;
+            }
+            if self.wants_journal()
+                && let Err(error) = self.prepare_journal(self.inner.settings.journal_bytes).await
+            {
+                tracing::warn!(core = self.inner.core.0, %error, "no further journal file: checkpoints come sooner");
+            }
+            wait.await;
+        }
+    }
+
+    pub(super) fn wants_journal(&self) -> bool {
+        let state = self.inner.state.borrow();
+        let ring = &state.ring;
+        ring.files() < self.inner.settings.journal_files && ring.bytes_used() * 2 >= ring.bytes_total()
+    }
+
+    pub(super) fn checkpoint_due(&self) -> bool {
+        let state = self.inner.state.borrow();
+        let ring = &state.ring;
+        let full = ring.bytes_used() * 2 >= ring.bytes_total();
+        full && (ring.files() >= self.inner.settings.journal_files || !ring.has_free())
+    }
+
+    /// Writes what the journal holds into the segments, makes it durable, and records it.
+    pub(super) async fn take_checkpoint(&self) -> DiskResult<()> {
+        let included = self.inner.durable.get();
+        self.force_writes(included).await;
+        if self.inner.failed.get() {
+            return Ok(());
+        }
+        let mut out = std::mem::take(&mut self.inner.state.borrow_mut().checkpoint_buffer);
+        begin(&mut out);
+        let partitions = self.capture(&mut out).await;
+        self.finish_checkpoint(out, partitions, included).await
+    }
+
+    /// Captures every partition between two of its writes, some at a time.
+    async fn capture(&self, out: &mut Vec<u8>) -> u32 {
+        let (mut slot, mut count) = (0, 0);
+        loop {
+            let wait = self.inner.files.wait();
+            let captured = self.inner.state.borrow().capture_some(&mut slot, &mut count, out);
+            match captured {
+                Captured::All => return count,
+                Captured::Some => yield_now().await,
+                Captured::Busy => wait.await,
+            }
+        }
+    }
+
+    /// Flushes what the captured state counts on, writes the checkpoint and frees journal files.
+    pub(super) async fn finish_checkpoint(
+        &self,
+        mut out: Vec<u8>,
+        partitions: u32,
+        included: u64,
+    ) -> DiskResult<()> {
+        let inner = &self.inner;
+        let (files, head) = {
+            let mut state = inner.state.borrow_mut();
+            let files: Vec<D::File> = state.dirty_files.drain().map(|(_, file)| file).collect();
+            let head = CheckpointHead {
+                core: inner.core,
+                generation: state.checkpoint_generation + 1,
+                included,
+                next_sequence: state.sequence.max(included + 1),
+                incarnation: state.incarnation,
+            };
+            (files, head)
+        };
+        inner.disk.flush_all(&files).await?;
+        seal(&mut out, &head, partitions);
+        let name = file_name(inner.core, head.generation % 2);
+        let file = inner.disk.open(&name, Open::OrCreate).await?;
+        self.write_padded(&file, 0, &out).await?;
+        inner.disk.flush(&file).await?;
+        if head.generation <= 2 {
+            inner.disk.sync_dir(&FileName::core_dir(inner.core)).await?;
+        }
+        let mut state = inner.state.borrow_mut();
+        state.checkpoint_generation = head.generation;
+        state.checkpoint_buffer = out;
+        state.ring.trim(included);
+        state.stats.checkpoints += 1;
+        drop(state);
+        inner.files.notify();
+        inner.written.notify();
+        Ok(())
+    }
+
+    /// Has every partition written up to the frame `included`.
+    pub(super) async fn force_writes(&self, included: u64) {
+        {
+            let mut guard = self.inner.state.borrow_mut();
+            let state = &mut *guard;
+            state.force_below = included;
+            for (slot, partition) in state.partitions.iter().enumerate() {
+                let behind = partition.as_deref().is_some_and(|p| p.is_behind(included));
+                if behind {
+                    state.forced.push_back(slot as u32);
+                }
+            }
+        }
+        self.inner.written.notify();
+        loop {
+            let wait = self.inner.files.wait();
+            let behind = self.inner.state.borrow().partitions.iter().flatten().any(|p| p.is_behind(included));
+            if !behind || self.inner.failed.get() {
+                break;
+            }
+            wait.await;
+        }
+    }
+}
+
+/// How far a step of a capture got.
+enum Captured {
+    All,
+    Some,
+    /// The next partition is being written.
+    Busy,
+}
+
+impl<D: Disk> State<D> {
+    fn capture_some(&self, slot: &mut usize, count: &mut u32, out: &mut Vec<u8>) -> Captured {
+        for _ in 0..CAPTURE_STEP {
+            match self.partitions.get(*slot) {
+                None => return Captured::All,
+                Some(Some(partition)) if partition.writing => return Captured::Busy,
+                Some(Some(partition)) => {
+                    add(out, &partition.to_state());
+                    *count += 1;
+                }
+                Some(None) => {}
+            }
+            *slot += 1;
+        }
+        Captured::Some
+    }
+}
+
+/// Lets the executor run something else once.
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,42 @@
+//! One core's broker: where log, journal and reads meet.
+//!
+//! A [`Shard`] owns the partitions of one core. An append goes into the open journal frame; the
+//! commit loop writes and flushes the frame and only then makes its batches visible; the writer
+//! copies them into their segments behind the acknowledgement and takes checkpoints, so that
+//! journal files can be used again.
+//!
+//! Invariants:
+//! - nothing is visible or acknowledged before the frame that holds it is durable (on a relaxed
+//!   topic: written);
+//! - `log start <= written end <= high watermark <= log end` for every partition;
+//! - a segment holds full blocks only; the open block of each partition stands in memory and in the
+//!   checkpoint, so a block that was acknowledged is never rewritten on the strength of itself;
+//! - a journal file is used again only when a checkpoint covers every frame in it.
+//!
+//! Jobs are `async` over [`crate::io::Disk`]; no borrow of the state is held across an await.
+
+mod checkpoint;
+mod close;
+mod commit;
+mod pages;
+mod partition;
+mod produce;
+mod read;
+mod recovery;
+mod replay;
+mod retention;
+mod schedule;
+mod segment;
+mod shard;
+mod stats;
+mod tail;
+mod times;
+mod writer;
+
+pub use checkpoint::{CoreState, PartitionState};
+pub use produce::{AppendError, Appended};
+pub use read::{Bounds, FetchError, Fetched};
+pub use recovery::{Recovered, RecoveryReport, recover};
+pub use shard::{HostedPartition, Offline, Shard, ShardSettings, Ticket};
+pub use stats::ShardStats;
+pub use times::TimedOffset;

@@ -1,0 +1,346 @@
+//! Reading segments: aligned pages, a small cache of them, and read-ahead.
+
+use std::collections::VecDeque;
+
+use futures_util::future::{join_all, try_join_all};
+
+use super::read::FetchError;
+use super::shard::Shard;
+use crate::base::{Offset, PartitionKey};
+use crate::io::{BLOCK, Disk, DiskError, DiskFault, DiskOp, FileName, IO_BYTES_MAX, Open, Slice};
+use crate::log::index::{Entry, IndexSearch, Lookup, OffsetEntry, SearchStep, TimeEntry};
+use crate::log::names::SegmentFile;
+
+/// The cache may hold this share of the pool: one byte in eight.
+const CACHE_SHARE: usize = 8;
+
+/// Segment files kept open for readers.
+const HANDLES: usize = 128;
+
+/// Pages that wait to be read ahead, at most.
+const AHEAD_MAX: usize = 32;
+
+/// Pages read ahead at the same time.
+const AHEAD_LANES: usize = 4;
+
+/// Below this many bytes a read takes just the blocks it needs, not pages.
+const PAGED_FROM: usize = IO_BYTES_MAX / 2;
+
+/// One page: 256 KiB of one segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct PageId {
+    key: PartitionKey,
+    base: Offset,
+    number: u64,
+}
+
+/// What readers of a shard keep.
+pub(super) struct Pages<D: Disk> {
+    cache: VecDeque<(PageId, D::Chunk)>,
+    handles: VecDeque<(FileName, D::File)>,
+    ahead: VecDeque<(PageId, D::File)>,
+}
+
+impl<D: Disk> Default for Pages<D> {
+    fn default() -> Self {
+        Pages { cache: VecDeque::new(), handles: VecDeque::new(), ahead: VecDeque::new() }
+    }
+}
+
+impl<D: Disk> Pages<D> {
+    fn find(&self, id: PageId) -> Option<D::Chunk> {
+        self.cache.iter().rev().find(|(page, _)| *page == id).map(|(_, chunk)| chunk.clone())
+    }
+
+    fn keep(&mut self, id: PageId, chunk: D::Chunk, pool_bytes: usize) {
+        if self.find(id).is_some() {
+            return;
+        }
+        self.cache.push_back((id, chunk));
+        while self.cache.len() > (pool_bytes / CACHE_SHARE / IO_BYTES_MAX).max(1) {
+            self.cache.pop_front();
+        }
+    }
+
+    /// Forgets what it holds of segments of this partition.
+    pub(super) fn forget(&mut self, key: PartitionKey) {
+        let dir = FileName::partition_dir(key);
+        self.cache.retain(|(page, _)| page.key != key);
+        self.ahead.retain(|(page, _)| page.key != key);
+        self.handles.retain(|(name, _)| name.parent().as_ref() != Some(&dir));
+    }
+}
+
+/// One segment as a reader sees it.
+pub(super) struct SegmentSource<D: Disk> {
+    pub(super) key: PartitionKey,
+    pub(super) base: Offset,
+    /// Where its bytes end.
+    pub(super) end: u64,
+    /// Where the bytes on disk end and those of `open` begin.
+    on_disk: u64,
+    open: Option<D::Chunk>,
+    file: D::File,
+}
+
+impl<D: Disk> Shard<D> {
+    /// The segment that holds `offset`.
+    pub(super) async fn source_of(
+        &self,
+        key: PartitionKey,
+        offset: Offset,
+    ) -> Result<SegmentSource<D>, FetchError> {
+        let base = {
+            let state = self.inner.state.borrow();
+            let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
+            partition.written.find(offset).map(|s| s.base)
+        };
+        match base {
+            Some(base) => self.source(key, base).await,
+            None => Err(FetchError::OutOfRange(self.bounds(key)?)),
+        }
+    }
+
+    /// The segment that begins at `base`, opened for reading.
+    pub(super) async fn source(
+        &self,
+        key: PartitionKey,
+        base: Offset,
+    ) -> Result<SegmentSource<D>, FetchError> {
+        let (end, open, held) = {
+            let state = self.inner.state.borrow();
+            let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
+            let segment = partition.written.find(base).filter(|s| s.base == base);
+            let Some(segment) = segment else {
+                return Err(FetchError::OutOfRange(self.bounds(key)?));
+            };
+            let active = partition.segment.index.base() == base;
+            let open = if active { partition.segment.open.clone() } else { Vec::new() };
+            let held = if active { partition.segment.file.clone() } else { None };
+            (u64::from(segment.bytes), open, held)
+        };
+        let file = match held {
+            Some(file) => file,
+            None => self.handle(key, base, SegmentFile::Log).await?,
+        };
+        let on_disk = end - open.len() as u64;
+        let open = if open.is_empty() { None } else { Some(self.copied(&open).await) };
+        Ok(SegmentSource { key, base, end, on_disk, open, file })
+    }
+
+    async fn copied(&self, bytes: &[u8]) -> D::Chunk {
+        let mut buffer = self.take_io(BLOCK).await;
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        self.inner.disk.seal(buffer, bytes.len())
+    }
+
+    async fn handle(&self, key: PartitionKey, base: Offset, file: SegmentFile) -> Result<D::File, DiskError> {
+        let name = FileName::partition_dir(key).join(file.name(base));
+        let held = {
+            let mut state = self.inner.state.borrow_mut();
+            let handles = &mut state.pages.handles;
+            let at = handles.iter().position(|(n, _)| *n == name);
+            at.and_then(|at| handles.remove(at)).inspect(|held| handles.push_back(held.clone()))
+        };
+        if let Some((_, file)) = held {
+            return Ok(file);
+        }
+        let handle = self.inner.disk.open(&name, Open::Existing).await?;
+        let mut state = self.inner.state.borrow_mut();
+        let handles = &mut state.pages.handles;
+        handles.push_back((name, handle.clone()));
+        if handles.len() > HANDLES {
+            handles.pop_front();
+        }
+        Ok(handle)
+    }
+
+    /// The bytes `position..position + want` of a segment, or up to its end, in order.
+    pub(super) async fn read_range(
+        &self,
+        source: &SegmentSource<D>,
+        position: u64,
+        want: usize,
+    ) -> Result<Vec<Slice<D::Chunk>>, FetchError> {
+        let end = source.end.min(position + want as u64);
+        let disk_end = end.min(source.on_disk);
+        let mut slices = Vec::new();
+        if position < disk_end {
+            let unit = if want >= PAGED_FROM { IO_BYTES_MAX as u64 } else { BLOCK as u64 };
+            let mut at = position / unit * unit;
+            let mut parts = Vec::new();
+            while at < disk_end {
+                let len = (disk_end.next_multiple_of(BLOCK as u64) - at).min(IO_BYTES_MAX as u64);
+                parts.push((at, len as usize));
+                at += len;
+            }
+            let chunks = try_join_all(parts.iter().map(|&(at, len)| self.read_part(source, at, len))).await?;
+            for ((at, _), chunk) in parts.into_iter().zip(chunks) {
+                let start = position.max(at);
+                let stop = disk_end.min(at + chunk.len() as u64);
+                if stop <= start {
+                    return Err(short(source).into());
+                }
+                slices.push(Slice::new(chunk, (start - at) as usize, (stop - start) as usize));
+            }
+            let got: u64 = slices.iter().map(|s| s.len() as u64).sum();
+            if got != disk_end - position {
+                return Err(short(source).into());
+            }
+        }
+        if end > source.on_disk
+            && let Some(open) = &source.open
+        {
+            let start = position.max(source.on_disk);
+            let within = (start - source.on_disk) as usize;
+            slices.push(Slice::new(open.clone(), within, (end - start) as usize));
+        }
+        Ok(slices)
+    }
+
+    /// One transfer. A whole page that will not change any more is kept for the next reader.
+    async fn read_part(&self, source: &SegmentSource<D>, at: u64, len: usize) -> Result<D::Chunk, DiskError> {
+        let page = at.is_multiple_of(IO_BYTES_MAX as u64) && at + IO_BYTES_MAX as u64 <= source.on_disk;
+        let id = PageId { key: source.key, base: source.base, number: at / IO_BYTES_MAX as u64 };
+        if page && let Some(chunk) = self.inner.state.borrow().pages.find(id) {
+            return Ok(chunk);
+        }
+        let len = if page && len >= PAGED_FROM { IO_BYTES_MAX } else { len };
+        let chunk = self.inner.disk.read(&source.file, at, len).await?;
+        if page && chunk.len() == IO_BYTES_MAX {
+            let pool = self.inner.disk.pool_size();
+            self.inner.state.borrow_mut().pages.keep(id, chunk.clone(), pool);
+        }
+        Ok(chunk)
+    }
+
+    /// A reader in sequence took `bytes` up to `position`: the next as many are read meanwhile.
+    pub(super) fn read_ahead(&self, source: &SegmentSource<D>, position: u64, bytes: usize) {
+        if bytes < PAGED_FROM {
+            return;
+        }
+        let unit = IO_BYTES_MAX as u64;
+        let first = position / unit;
+        let last = ((position + bytes as u64) / unit).min((source.on_disk / unit).saturating_sub(1));
+        let mut state = self.inner.state.borrow_mut();
+        for number in first..=last {
+            let id = PageId { key: source.key, base: source.base, number };
+            let known = (number + 1) * unit > source.on_disk
+                || state.pages.find(id).is_some()
+                || state.pages.ahead.iter().any(|(page, _)| *page == id);
+            if !known && state.pages.ahead.len() < AHEAD_MAX {
+                state.pages.ahead.push_back((id, source.file.clone()));
+            }
+        }
+        drop(state);
+        self.inner.ahead.notify();
+    }
+
+    /// Reads pages ahead of readers in sequence until the shard closes.
+    pub(super) async fn run_read_ahead(&self) {
+        join_all((0..AHEAD_LANES).map(|_| self.run_ahead_lane())).await;
+    }
+
+    async fn run_ahead_lane(&self) {
+        loop {
+            let wait = self.inner.ahead.wait();
+            if self.inner.closing.get() || self.inner.failed.get() {
+                return;
+            }
+            let next = self.inner.state.borrow_mut().pages.ahead.pop_front();
+            let Some((id, file)) = next else {
+                wait.await;
+                continue;
+            };
+            let at = id.number * IO_BYTES_MAX as u64;
+            // A failure shows itself again to the reader who asks for these bytes.
+            if let Ok(chunk) = self.inner.disk.read(&file, at, IO_BYTES_MAX).await
+                && chunk.len() == IO_BYTES_MAX
+            {
+                let pool = self.inner.disk.pool_size();
+                let mut state = self.inner.state.borrow_mut();
+                if state.by_key(id.key).is_some() {
+                    state.pages.keep(id, chunk, pool);
+                }
+            }
+        }
+    }
+
+    /// The position from which a scan finds `target`: the offset index's word, or 0.
+    pub(super) async fn indexed_position(
+        &self,
+        source: &SegmentSource<D>,
+        target: Offset,
+    ) -> Result<u64, FetchError> {
+        let relative = u32::try_from(target.0 - source.base.0).unwrap_or(u32::MAX);
+        let lookup = {
+            let state = self.inner.state.borrow();
+            let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
+            (partition.segment.index.base() == source.base)
+                .then(|| partition.segment.index.lookup_offset(target))
+        };
+        let entry: Option<OffsetEntry> =
+            self.finish_lookup(source, SegmentFile::Index, lookup, relative).await?;
+        // The entry's batch may hold the target as its last offset; the one before it never does.
+        Ok(entry.map_or(0, |e| u64::from(e.position)).min(source.end))
+    }
+
+    /// The offset from which a scan finds the first record at or after `target` ms.
+    pub(super) async fn indexed_time(
+        &self,
+        source: &SegmentSource<D>,
+        target: i64,
+    ) -> Result<Offset, FetchError> {
+        let lookup = {
+            let state = self.inner.state.borrow();
+            let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
+            // The largest timestamp below the target: everything up to it is older.
+            (partition.segment.index.base() == source.base)
+                .then(|| partition.segment.index.lookup_time(target - 1))
+        };
+        let entry: Option<TimeEntry> =
+            self.finish_lookup(source, SegmentFile::TimeIndex, lookup, target - 1).await?;
+        Ok(entry.map_or(source.base, |e| e.offset(source.base)))
+    }
+
+    /// Answers a lookup from memory (the active segment) or by reading the index file. An index
+    /// that is missing is no error: the scan then begins at the segment's start.
+    async fn finish_lookup<E: Entry>(
+        &self,
+        source: &SegmentSource<D>,
+        which: SegmentFile,
+        lookup: Option<Lookup<E>>,
+        target: E::Key,
+    ) -> Result<Option<E>, FetchError> {
+        let mut search = match lookup {
+            Some(Lookup::Found(entry)) => return Ok(entry),
+            Some(Lookup::OnDisk(search)) => Some(search),
+            None => None,
+        };
+        let file = match self.handle(source.key, source.base, which).await {
+            Ok(file) => file,
+            Err(error) if error.fault == DiskFault::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if search.is_none() {
+            let bytes = self.inner.disk.len(&file).await?;
+            search = Some(IndexSearch::new(target, bytes as usize / E::BYTES));
+        }
+        let mut search = search.expect("set above");
+        loop {
+            match search.step() {
+                SearchStep::Done(entry) => return Ok(entry),
+                SearchStep::Read { at, len } => {
+                    let chunk = self.inner.disk.read(&file, at, len).await?;
+                    search.feed(&chunk);
+                }
+            }
+        }
+    }
+}
+
+/// The file ends before the bytes that the checkpoint vouches for.
+fn short<D: Disk>(source: &SegmentSource<D>) -> DiskError {
+    let file = FileName::partition_dir(source.key).join(SegmentFile::Log.name(source.base));
+    DiskError { op: DiskOp::Read, file, fault: DiskFault::Io, errno: 0 }
+}

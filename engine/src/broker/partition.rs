@@ -1,0 +1,178 @@
+//! One partition on its core.
+
+use std::rc::Rc;
+
+use super::checkpoint::PartitionState;
+use super::read::Cursors;
+use super::segment::SegmentWriter;
+use super::shard::HostedPartition;
+use super::tail::{Tail, TailBatch};
+use crate::base::{LeaderEpoch, Now, Offset, PartitionKey, Signal};
+use crate::config::TopicSettings;
+use crate::io::Disk;
+use crate::journal::BatchPlace;
+use crate::log::segments::{AppendPlan, Place, PlaceError, RollLimits};
+use crate::log::{LeaderEpochs, ProducerTable, Segments};
+use crate::record::BatchHeader;
+
+/// A partition's log and everything that decides about it.
+///
+/// Three ends, each at or behind the next: `written` (in the segment or the open block), the high
+/// watermark (durable, visible) and `head` (appended to the open frame).
+pub(super) struct Partition<D: Disk> {
+    pub(super) key: PartitionKey,
+    pub(super) generation: u32,
+    pub(super) leader_epoch: LeaderEpoch,
+    pub(super) settings: TopicSettings,
+    pub(super) log_start: Offset,
+    pub(super) high_watermark: Offset,
+    /// Segments up to the log's end: where the next batch goes.
+    pub(super) head: Segments,
+    /// Segments up to the written end: what reads, retention and checkpoints go by.
+    pub(super) written: Segments,
+    pub(super) segment: SegmentWriter<D>,
+    pub(super) tail: Tail<D::Chunk>,
+    pub(super) epochs: LeaderEpochs,
+    pub(super) producers: ProducerTable,
+    pub(super) cursors: Cursors,
+    /// Records of a relaxed topic since the last append that asked for a flush.
+    pub(super) relaxed_records: u64,
+    pub(super) signal: Rc<Signal>,
+    /// Its last write to a segment failed: appends are refused until a later try succeeds.
+    pub(super) offline: bool,
+    /// Damage was found in its journal: it is read and never appended to.
+    pub(super) fenced: bool,
+    /// A lane writes it now.
+    pub(super) writing: bool,
+    pub(super) dirty: bool,
+    pub(super) ripe: bool,
+}
+
+impl<D: Disk> Partition<D> {
+    pub(super) fn from_state(hosted: HostedPartition, state: PartitionState) -> Self {
+        assert!(hosted.key == state.key);
+        let end = state.segments.end();
+        let aligned = u64::from(state.segments.active().bytes) - state.open.len() as u64;
+        Partition {
+            key: hosted.key,
+            generation: state.generation,
+            leader_epoch: hosted.leader_epoch,
+            settings: hosted.settings,
+            log_start: state.log_start,
+            high_watermark: end,
+            head: state.segments.clone(),
+            written: state.segments,
+            segment: SegmentWriter {
+                aligned,
+                open: state.open,
+                sealed: state.sealed,
+                index: state.index,
+                file: None,
+                allocated: 0,
+            },
+            tail: Tail::new(),
+            epochs: state.epochs,
+            producers: state.producers,
+            cursors: Cursors::default(),
+            relaxed_records: 0,
+            signal: Rc::new(Signal::new()),
+            offline: false,
+            fenced: state.fenced,
+            writing: false,
+            dirty: false,
+            ripe: false,
+        }
+    }
+
+    /// The state that its segment files and the open block vouch for, to be checkpointed.
+    pub(super) fn to_state(&self) -> PartitionState {
+        let end = self.written.end();
+        let mut epochs = self.epochs.clone();
+        epochs.truncate_from_end(end);
+        PartitionState {
+            key: self.key,
+            generation: self.generation,
+            log_start: self.log_start,
+            segments: self.written.clone(),
+            open: self.segment.open.clone(),
+            sealed: self.segment.sealed,
+            fenced: self.fenced,
+            index: self.segment.index.clone(),
+            epochs,
+            producers: self.producers.snapshot_below(end),
+        }
+    }
+
+    /// The offset after the last appended record.
+    pub(super) fn log_end(&self) -> Offset {
+        self.head.end()
+    }
+
+    pub(super) fn roll_limits(&self) -> RollLimits {
+        RollLimits {
+            segment_bytes: self.settings.segment_bytes,
+            segment_ms: self.settings.segment_ms,
+            jitter_ms: self.settings.segment_jitter_ms,
+            index_bytes: self.settings.segment_index_bytes,
+            index_interval_bytes: self.settings.index_interval_bytes,
+        }
+    }
+
+    /// Where a batch goes.
+    pub(super) fn plan(
+        &self,
+        bytes: usize,
+        header: &BatchHeader,
+        now: Now,
+    ) -> Result<AppendPlan, PlaceError> {
+        self.head.plan(header, bytes, now, &self.roll_limits())
+    }
+
+    /// Whether a batch of `records` more must be flushed before its acknowledgement.
+    pub(super) fn needs_flush(&self, records: u64) -> bool {
+        !self.settings.is_relaxed() || self.relaxed_records + records >= self.settings.flush_messages
+    }
+
+    /// A batch is in the open frame at `place`; `header` is stamped.
+    pub(super) fn appended(&mut self, header: &BatchHeader, place: &BatchPlace, flush: bool, now: Now) {
+        let interval = self.settings.index_interval_bytes;
+        let at = Place { segment: place.segment, position: place.position as u32 };
+        let applied = self.head.apply(header, at, now, interval);
+        assert!(applied.is_ok(), "{}: {applied:?}", self.key);
+        self.producers.apply(header);
+        self.epochs.assign(place.leader_epoch, place.base_offset);
+        self.relaxed_records =
+            if flush { 0 } else { self.relaxed_records + u64::from(header.record_count().unsigned_abs()) };
+    }
+
+    /// A batch is durable: it becomes visible.
+    pub(super) fn show(&mut self, batch: TailBatch<D::Chunk>) {
+        assert!(batch.base_offset == self.high_watermark, "{}: no gap becomes visible", self.key);
+        self.high_watermark = batch.last_offset.plus(1);
+        self.tail.push(batch);
+        self.check();
+    }
+
+    /// The rise of the log start is durable: what lies below it may be removed.
+    pub(super) fn log_start_durable(&mut self, offset: Offset) {
+        assert!(offset >= self.log_start, "{}: the log start never goes back", self.key);
+        self.log_start = offset;
+    }
+
+    /// Whether a checkpoint that holds every frame up to `included` must wait for it.
+    pub(super) fn is_behind(&self, included: u64) -> bool {
+        self.tail.oldest_unwritten().is_some_and(|oldest| oldest <= included)
+    }
+
+    /// The order that must always hold.
+    pub(super) fn check(&self) {
+        let (start, written) = (self.log_start, self.written.end());
+        let (visible, end) = (self.high_watermark, self.head.end());
+        assert!(
+            start <= visible && written <= visible && visible <= end,
+            "{}: log start {start} <= written {written} <= high watermark {visible} <= end {end}",
+            self.key
+        );
+        assert!(u64::from(self.written.active().bytes) >= self.segment.open.len() as u64);
+    }
+}

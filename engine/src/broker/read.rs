@@ -1,0 +1,275 @@
+//! Reads: from memory without a copy, else from the segment in aligned direct reads.
+
+use smallvec::SmallVec;
+
+use super::pages::SegmentSource;
+use super::shard::{Shard, State};
+use crate::base::{LeaderEpoch, Offset, PartitionKey};
+use crate::io::{Disk, DiskError, Slice};
+use crate::log::scan::{self, Budget, Damaged, Located, Walk};
+
+/// Places remembered per partition, so that readers in sequence skip the index.
+const CURSORS: usize = 8;
+
+/// Bytes read at once while looking for an offset behind its index entry.
+const LOCATE_BYTES: usize = 64 * 1024;
+
+/// What a reader may know of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// First offset kept.
+    pub log_start: Offset,
+    /// Consumers see what is below.
+    pub high_watermark: Offset,
+    /// What readers of committed records see below; the high watermark while no transaction exists.
+    pub last_stable: Offset,
+    /// The epoch under which this node leads.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// Record batches for a fetch: whole ones, in order, as slices of shared memory.
+pub struct Fetched<C> {
+    /// The bounds when the read began.
+    pub bounds: Bounds,
+    /// The bytes.
+    pub slices: SmallVec<[Slice<C>; 4]>,
+    /// Their number.
+    pub bytes: usize,
+}
+
+/// Why nothing can be read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The shard does not host it.
+    #[error("the partition is not on this core")]
+    UnknownPartition,
+    /// Below the log start, or above the log's end.
+    #[error("the offset is not in the log")]
+    OutOfRange(Bounds),
+    /// The core's journal failed.
+    #[error("the core is offline")]
+    Offline,
+    /// The segment could not be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// What the segment holds there is not a batch.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
+
+/// A place where a reader stopped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor {
+    offset: Offset,
+    segment: Offset,
+    position: u64,
+}
+
+/// The last places where readers stopped, newest last.
+#[derive(Default, Debug)]
+pub(super) struct Cursors(SmallVec<[Cursor; CURSORS]>);
+
+impl Cursors {
+    fn find(&self, offset: Offset) -> Option<Cursor> {
+        self.0.iter().rev().find(|c| c.offset == offset).copied()
+    }
+
+    fn note(&mut self, cursor: Cursor) {
+        if self.0.len() == CURSORS {
+            self.0.remove(0);
+        }
+        self.0.push(cursor);
+    }
+}
+
+/// What a read finds in memory.
+enum Hot<C> {
+    Served(Fetched<C>),
+    Cold(Bounds),
+}
+
+impl<D: Disk> Shard<D> {
+    /// What readers of this partition may ask for now.
+    ///
+    /// # Errors
+    /// [`FetchError::UnknownPartition`], [`FetchError::Offline`].
+    pub fn bounds(&self, key: PartitionKey) -> Result<Bounds, FetchError> {
+        if self.inner.failed.get() {
+            return Err(FetchError::Offline);
+        }
+        self.inner.state.borrow().bounds(key)
+    }
+
+    /// Roughly how many bytes lie between `from` and the high watermark: what `fetch.min.bytes` is
+    /// compared with. Exact within memory.
+    #[must_use]
+    pub fn bytes_from(&self, key: PartitionKey, from: Offset) -> u64 {
+        let state = self.inner.state.borrow();
+        let Some(partition) = state.by_key(key) else { return 0 };
+        if from >= partition.high_watermark {
+            return 0;
+        }
+        if partition.tail.first_offset().is_some_and(|first| first <= from) {
+            return partition.tail.from(from).map(|b| u64::from(b.bytes)).sum();
+        }
+        let segments = partition.written.iter().rev().take_while(|s| partition.written.end_of(s.base) > from);
+        segments.map(|s| u64::from(s.bytes)).sum::<u64>() + partition.tail.unwritten_bytes() as u64
+    }
+
+    /// Whole batches from the one that holds `from` on, at most `max_bytes` of them, except that
+    /// with `at_least_one` the first comes whatever its size. Empty at the high watermark.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn read(
+        &self,
+        key: PartitionKey,
+        from: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<Fetched<D::Chunk>, FetchError> {
+        if self.inner.failed.get() {
+            return Err(FetchError::Offline);
+        }
+        let bounds = match self.inner.state.borrow_mut().read_hot(key, from, max_bytes, at_least_one)? {
+            Hot::Served(fetched) => return Ok(fetched),
+            Hot::Cold(bounds) => bounds,
+        };
+        let budget = Budget { max_bytes, at_least_one, below: bounds.high_watermark };
+        let (slices, bytes) = self.read_cold(key, from, budget).await?;
+        let mut state = self.inner.state.borrow_mut();
+        state.stats.bytes_out += bytes as u64;
+        state.stats.bytes_read_cold += bytes as u64;
+        Ok(Fetched { bounds, slices, bytes })
+    }
+
+    async fn read_cold(
+        &self,
+        key: PartitionKey,
+        from: Offset,
+        budget: Budget,
+    ) -> Result<(SmallVec<[Slice<D::Chunk>; 4]>, usize), FetchError> {
+        let cursor = self.inner.state.borrow().by_key(key).and_then(|p| p.cursors.find(from));
+        let (source, start) = match cursor {
+            Some(cursor) => (self.source(key, cursor.segment).await?, cursor.position),
+            None => {
+                let source = self.source_of(key, from).await?;
+                let near = self.indexed_position(&source, from).await?;
+                let start = self.locate(&source, near, from).await?;
+                (source, start)
+            }
+        };
+        let mut want = budget.max_bytes.max(LOCATE_BYTES);
+        loop {
+            let slices = self.read_range(&source, start, want).await?;
+            let walk = Walk::new(&slices, start, source.end, source.base);
+            let run = scan::whole_batches(walk, budget)?;
+            if run.bytes == 0
+                && let Some(more) = run.wants
+                && more > want
+            {
+                want = more;
+                continue;
+            }
+            if let Some(next) = run.next_offset {
+                let cursor =
+                    Cursor { offset: next, segment: source.base, position: start + run.bytes as u64 };
+                let mut state = self.inner.state.borrow_mut();
+                if let Some(slot) = state.slot(key)
+                    && let Some(partition) = state.partition(slot)
+                    && cursor.position < source.end
+                {
+                    partition.cursors.note(cursor);
+                }
+                drop(state);
+                self.read_ahead(&source, cursor.position, run.bytes);
+            }
+            return Ok((first_bytes(slices, run.bytes), run.bytes));
+        }
+    }
+
+    /// The position of the first batch that holds `target` or lies behind it.
+    pub(super) async fn locate(
+        &self,
+        source: &SegmentSource<D>,
+        near: u64,
+        target: Offset,
+    ) -> Result<u64, FetchError> {
+        let mut position = near;
+        let mut want = LOCATE_BYTES;
+        loop {
+            let slices = self.read_range(source, position, want).await?;
+            match scan::locate(Walk::new(&slices, position, source.end, source.base), target)? {
+                Located::At(found) => return Ok(found.position),
+                Located::Above => return Ok(source.end),
+                // A batch longer than what was read: ask from its header on, for more.
+                Located::More { position: same } if same == position => want *= 2,
+                Located::More { position: next } => position = next,
+            }
+        }
+    }
+}
+
+impl<D: Disk> State<D> {
+    fn bounds(&self, key: PartitionKey) -> Result<Bounds, FetchError> {
+        let partition = self.by_key(key).ok_or(FetchError::UnknownPartition)?;
+        Ok(Bounds {
+            log_start: partition.log_start,
+            high_watermark: partition.high_watermark,
+            last_stable: partition.high_watermark,
+            leader_epoch: partition.leader_epoch,
+        })
+    }
+
+    fn read_hot(
+        &mut self,
+        key: PartitionKey,
+        from: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<Hot<D::Chunk>, FetchError> {
+        let bounds = self.bounds(key)?;
+        let partition = self.by_key(key).ok_or(FetchError::UnknownPartition)?;
+        if from < bounds.log_start || from > partition.log_end() {
+            return Err(FetchError::OutOfRange(bounds));
+        }
+        let mut fetched = Fetched { bounds, slices: SmallVec::new(), bytes: 0 };
+        if from >= bounds.high_watermark {
+            return Ok(Hot::Served(fetched));
+        }
+        if partition.tail.first_offset().is_none_or(|first| from < first) {
+            return Ok(Hot::Cold(bounds));
+        }
+        for batch in partition.tail.from(from) {
+            let bytes = batch.bytes as usize;
+            let first = fetched.bytes == 0 && at_least_one;
+            if !first && fetched.bytes + bytes > max_bytes {
+                break;
+            }
+            for slice in &batch.slices {
+                fetched.slices.push(slice.clone());
+            }
+            fetched.bytes += bytes;
+        }
+        self.stats.bytes_out += fetched.bytes as u64;
+        Ok(Hot::Served(fetched))
+    }
+}
+
+/// The first `bytes` of a row of slices.
+fn first_bytes<C>(slices: Vec<Slice<C>>, mut bytes: usize) -> SmallVec<[Slice<C>; 4]>
+where
+    C: Clone + std::ops::Deref<Target = [u8]>,
+{
+    let mut out = SmallVec::new();
+    for slice in slices {
+        if bytes == 0 {
+            break;
+        }
+        let n = slice.len().min(bytes);
+        bytes -= n;
+        out.push(if n == slice.len() { slice } else { slice.slice(0, n) });
+    }
+    assert!(bytes == 0, "the slices hold the run");
+    out
+}

@@ -1,0 +1,348 @@
+//! Recovery: what the journals hold is written to the segments, and a new checkpoint voids them.
+//!
+//! It reads checkpoints, journals and directory listings, never a segment: its cost is bounded by
+//! the journals, whatever the size of the data. Running it twice, or killing it and running it
+//! again, ends in the same state: an entry that the checkpoint's state holds already is passed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::try_join_all;
+use rustc_hash::FxHashMap;
+
+use super::checkpoint::{self, Checkpoint, CoreState, PartitionState};
+use super::commit::slices_of;
+use super::replay::{FrameReader, ReadFrame};
+use super::shard::{HostedPartition, Shard, ShardSettings};
+use super::tail::TailBatch;
+use crate::base::{CoreId, Now, PartitionKey};
+use crate::io::{Disk, DiskResult, FileName};
+use crate::journal::{Entry, EntryKind};
+use crate::log::segments::{Applied, Place};
+use crate::record::BatchHeader;
+
+/// Replayed bytes are written out when they exceed this share of the pool: one byte in four.
+const REPLAY_SHARE: usize = 4;
+
+/// What recovery found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Journal files read.
+    pub journals: u64,
+    /// Frames replayed: those that no checkpoint covered.
+    pub frames: u64,
+    /// Batches that were not in their segments yet.
+    pub batches: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Frames that were durable once and do not verify now.
+    pub frames_damaged: u64,
+    /// Partitions that could not be continued: fenced, their bytes kept.
+    pub partitions_damaged: Vec<PartitionKey>,
+    /// Whether a frame lay behind the end that was never acknowledged as flushed.
+    pub torn: bool,
+}
+
+/// The result: one state per core, to be opened on that core's own thread.
+#[derive(Debug)]
+pub struct Recovered {
+    /// By core, from 0.
+    pub cores: Vec<CoreState>,
+    /// What happened.
+    pub report: RecoveryReport,
+}
+
+/// Replays the journals of every core that ever ran here into the partitions hosted now, spread
+/// over `cores` cores. Partitions that the metadata does not name are ignored.
+///
+/// # Errors
+/// The disk's. Nothing is lost: the journals stay as they were until the new checkpoints stand.
+pub async fn recover<D: Disk>(
+    disk: &D,
+    hosted: &[HostedPartition],
+    cores: u16,
+    now: Now,
+) -> DiskResult<Recovered> {
+    let mut recovery = Recovery::assemble(disk, hosted, cores, now).await?;
+    for core in recovery.old.keys().copied().collect::<Vec<_>>() {
+        recovery.replay(core).await?;
+    }
+    recovery.write_all().await?;
+    recovery.checkpoint().await?;
+    Ok(recovery.finish())
+}
+
+struct Recovery<D: Disk> {
+    disk: D,
+    shards: Vec<Shard<D>>,
+    owner: FxHashMap<PartitionKey, CoreId>,
+    /// Cores that have a directory, with what their checkpoint says.
+    old: BTreeMap<CoreId, Checkpoint>,
+    /// The core that each checkpointed partition was on.
+    old_owner: FxHashMap<PartitionKey, CoreId>,
+    sequence_max: u64,
+    incarnation_max: u64,
+    /// Journal files with damage, which are kept aside.
+    damaged: BTreeSet<FileName>,
+    report: RecoveryReport,
+}
+
+impl<D: Disk> Recovery<D> {
+    async fn assemble(disk: &D, hosted: &[HostedPartition], cores: u16, now: Now) -> DiskResult<Self> {
+        let mut old = BTreeMap::new();
+        for entry in disk.list(&FileName::new("cores")).await? {
+            if let Ok(number) = entry.name.base().parse()
+                && entry.is_dir
+            {
+                let core = CoreId(number);
+                old.insert(core, checkpoint::read(disk, core).await?.unwrap_or_default());
+            }
+        }
+        let mut states: FxHashMap<PartitionKey, (CoreId, PartitionState)> = FxHashMap::default();
+        for (core, checkpoint) in &mut old {
+            for state in checkpoint.partitions.drain(..) {
+                let newer = states.get(&state.key).is_none_or(|(_, held)| held.generation < state.generation);
+                if newer {
+                    states.insert(state.key, (*core, state));
+                }
+            }
+        }
+        let numbers = |f: fn(&Checkpoint) -> u64| old.values().map(f).max().unwrap_or(0);
+        let sequence_max = numbers(|c| c.next_sequence.max(1) - 1);
+        let incarnation_max = numbers(|c| c.incarnation);
+
+        let mut owner = FxHashMap::default();
+        let mut old_owner = FxHashMap::default();
+        let mut by_core: Vec<Vec<(HostedPartition, PartitionState)>> = vec![Vec::new(); usize::from(cores)];
+        for partition in hosted {
+            let core = CoreId(partition.core.0 % cores);
+            let partition = HostedPartition { core, ..partition.clone() };
+            owner.insert(partition.key, core);
+            let state = match states.remove(&partition.key) {
+                Some((before, state)) => {
+                    old_owner.insert(partition.key, before);
+                    state
+                }
+                None => PartitionState::new(partition.key, partition.leader_epoch),
+            };
+            by_core[usize::from(core.0)].push((partition, state));
+        }
+        let shards = by_core.into_iter().enumerate().map(|(core, partitions)| {
+            let core = CoreId(core as u16);
+            let state = CoreState {
+                core,
+                next_sequence: 1,
+                incarnation: 0,
+                checkpoint_generation: old.get(&core).map_or(0, |c| c.generation),
+                partitions,
+            };
+            Shard::assemble(disk.clone(), state, ShardSettings::default(), now)
+        });
+        Ok(Recovery {
+            disk: disk.clone(),
+            shards: shards.collect(),
+            owner,
+            old,
+            old_owner,
+            sequence_max,
+            incarnation_max,
+            damaged: BTreeSet::new(),
+            report: RecoveryReport::default(),
+        })
+    }
+
+    /// Replays one old core's journal in sequence order.
+    async fn replay(&mut self, core: CoreId) -> DiskResult<()> {
+        let included = self.old[&core].included;
+        let mut reader = FrameReader::open(&self.disk, core, included).await?;
+        while let Some(frame) = reader.next().await? {
+            match frame {
+                ReadFrame::Frame { sequence, view, chunks, start } => {
+                    if sequence <= included {
+                        continue;
+                    }
+                    self.report.frames += 1;
+                    for entry in view.entries() {
+                        self.apply(core, sequence, &entry, chunks, start);
+                    }
+                }
+                ReadFrame::Damaged { sequence, file } => {
+                    self.report.frames_damaged += 1;
+                    tracing::error!(
+                        core = core.0,
+                        sequence,
+                        %file,
+                        "a frame that was durable does not verify: its bytes are kept, what it held is fenced"
+                    );
+                    self.damaged.insert(file);
+                }
+            }
+            if self.pending() > self.disk.pool_size() / REPLAY_SHARE {
+                self.write_all().await?;
+            }
+        }
+        let end = reader.end();
+        self.report.journals += end.files;
+        self.report.torn |= end.torn;
+        self.sequence_max = self.sequence_max.max(end.sequence_max);
+        self.incarnation_max = self.incarnation_max.max(end.incarnation_max);
+        Ok(())
+    }
+
+    fn pending(&self) -> usize {
+        self.shards.iter().map(|s| s.inner.state.borrow().tails.unwritten()).sum()
+    }
+
+    fn apply(&mut self, core: CoreId, sequence: u64, entry: &Entry<'_>, chunks: &[D::Chunk], start: usize) {
+        let place = &entry.place;
+        let Some(owner) = self.owner.get(&place.key) else { return };
+        // Only the core that the state came from may continue it.
+        if self.old_owner.get(&place.key).is_some_and(|old| *old != core) {
+            return;
+        }
+        let shard = self.shards[usize::from(owner.0)].clone();
+        let mut guard = shard.inner.state.borrow_mut();
+        let state = &mut *guard;
+        let Some(slot) = state.slot(place.key) else { return };
+        let now = Now { wall: place.appended_at, ..shard.inner.now.get() };
+        let Some(partition) = state.partition(slot) else { return };
+        if place.generation != partition.generation || partition.fenced {
+            return;
+        }
+        if entry.kind == EntryKind::LogStart {
+            partition.log_start = partition.log_start.max(place.base_offset);
+            return;
+        }
+        let Some(header) = BatchHeader::peek(entry.batch) else { return };
+        let at = u32::try_from(place.position).map(|position| Place { segment: place.segment, position });
+        let interval = partition.settings.index_interval_bytes;
+        let applied = at.ok().map(|at| partition.head.apply(header, at, now, interval));
+        match applied {
+            Some(Ok(Applied::Already)) => return,
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => {
+                tracing::error!(
+                    partition = %place.key,
+                    sequence,
+                    "the journal does not continue this partition: it is fenced, its bytes are kept"
+                );
+                partition.fenced = true;
+                self.report.partitions_damaged.push(place.key);
+                return;
+            }
+        }
+        partition.producers.apply(header);
+        partition.epochs.assign(place.leader_epoch, place.base_offset);
+        partition.show(TailBatch {
+            base_offset: place.base_offset,
+            last_offset: place.last_offset,
+            max_timestamp: header.max_timestamp(),
+            segment: place.segment,
+            position: place.position as u32,
+            bytes: entry.batch.len() as u32,
+            sequence,
+            slices: slices_of(chunks, start + entry.at, entry.batch.len()),
+        });
+        state.tails.push(sequence, Vec::new(), entry.batch.len());
+        state.mark_dirty(slot);
+        state.forced.push_back(slot);
+        self.report.batches += 1;
+        self.report.bytes += entry.batch.len() as u64;
+    }
+
+    /// Writes everything replayed so far into segments and lets go of its memory.
+    async fn write_all(&self) -> DiskResult<()> {
+        try_join_all(self.shards.iter().map(Shard::write_everything)).await.map(|_| ())
+    }
+
+    /// New checkpoints on every core. A partition that moved stands in its new core's checkpoint,
+    /// under a higher generation, before its old core's may forget it.
+    async fn checkpoint(&mut self) -> DiskResult<()> {
+        let mut leaving: FxHashMap<CoreId, Vec<PartitionState>> = FxHashMap::default();
+        for (key, owner) in &self.owner {
+            let Some(before) = self.old_owner.get(key) else { continue };
+            if before == owner {
+                continue;
+            }
+            let shard = &self.shards[usize::from(owner.0)];
+            let mut state = shard.inner.state.borrow_mut();
+            let Some(slot) = state.slot(*key) else { continue };
+            let Some(partition) = state.partition(slot) else { continue };
+            leaving.entry(*before).or_default().push(partition.to_state());
+            partition.generation += 1;
+        }
+        let next = self.sequence_max + 1;
+        for shard in &self.shards {
+            let mut state = shard.inner.state.borrow_mut();
+            state.sequence = next;
+            state.incarnation = self.incarnation_max;
+            shard.inner.durable.set(next - 1);
+        }
+        let moved = !leaving.is_empty();
+        for shard in &self.shards {
+            let leaving = leaving.remove(&shard.inner.core).unwrap_or_default();
+            shard.checkpoint_with(&leaving).await?;
+        }
+        if moved {
+            for shard in &self.shards {
+                shard.checkpoint_with(&[]).await?;
+            }
+        }
+        for file in &self.damaged {
+            let Some(dir) = file.parent() else { continue };
+            self.disk.rename(file, &dir.join(format_args!("damaged-{}", file.base()))).await?;
+            self.disk.sync_dir(&dir).await?;
+        }
+        for core in self.old.keys().filter(|core| usize::from(core.0) >= self.shards.len()) {
+            let kept = self.damaged.iter().any(|file| file.parent() == Some(FileName::core_dir(*core)));
+            if !kept {
+                self.disk.remove(&FileName::core_dir(*core)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Recovered {
+        let cores = self.shards.iter().map(Shard::to_state).collect();
+        Recovered { cores, report: self.report }
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// A checkpoint of everything, which the journal of no core is needed for any more. `leaving`
+    /// are partitions that stay in it until their new core's checkpoint stands.
+    async fn checkpoint_with(&self, leaving: &[PartitionState]) -> DiskResult<()> {
+        self.inner.disk.make_dir(&FileName::core_dir(self.inner.core)).await?;
+        let mut out = Vec::new();
+        checkpoint::begin(&mut out);
+        let mut count = leaving.len() as u32;
+        for state in leaving {
+            checkpoint::add(&mut out, state);
+        }
+        for partition in self.inner.state.borrow().partitions.iter().flatten() {
+            checkpoint::add(&mut out, &partition.to_state());
+            count += 1;
+        }
+        self.finish_checkpoint(out, count, self.inner.durable.get()).await
+    }
+
+    /// The shard's state as plain data.
+    fn to_state(&self) -> CoreState {
+        let state = self.inner.state.borrow();
+        let partitions = state.partitions.iter().flatten().map(|p| {
+            let hosted = HostedPartition {
+                key: p.key,
+                core: self.inner.core,
+                leader_epoch: p.leader_epoch,
+                settings: p.settings.clone(),
+            };
+            (hosted, p.to_state())
+        });
+        CoreState {
+            core: self.inner.core,
+            next_sequence: state.sequence,
+            incarnation: state.incarnation,
+            checkpoint_generation: state.checkpoint_generation,
+            partitions: partitions.collect(),
+        }
+    }
+}

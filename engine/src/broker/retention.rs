@@ -1,0 +1,189 @@
+//! Retention and the end of segments: what is old leaves the names at once and the disk slowly.
+
+use super::segment::SegmentWriter;
+use super::shard::{Shard, State};
+use crate::base::{Now, Offset, PartitionKey, WallMs};
+use crate::io::{Disk, DiskResult, FileName};
+use crate::journal::BatchPlace;
+use crate::log::names::SegmentFile;
+use crate::log::retention::{self, RetentionLimits};
+
+/// Segment files kept for reuse per core: a file whose blocks were written before takes appends
+/// without converting extents.
+const FREE_SEGMENTS: usize = 4;
+
+/// Smaller files are not worth keeping, bytes.
+const FREE_SEGMENT_BYTES_MIN: u64 = 1024 * 1024;
+
+impl<D: Disk> Shard<D> {
+    /// Applies `retention.ms` and `retention.bytes` to every partition. Call it every
+    /// `log.retention.check.interval.ms`.
+    pub async fn housekeep(&self, now: Now) {
+        self.inner.now.set(now);
+        let keys: Vec<PartitionKey> = self.inner.state.borrow().by_key.keys().copied().collect();
+        for key in keys {
+            if self.inner.failed.get() || self.inner.closing.get() {
+                return;
+            }
+            if let Err(error) = self.retain(key, now).await {
+                tracing::warn!(partition = %key, %error, "retention stopped for this partition");
+            }
+        }
+    }
+
+    async fn retain(&self, key: PartitionKey, now: Now) -> DiskResult<()> {
+        let plan = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(slot) = state.slot(key) else { return Ok(()) };
+            let Some(partition) = state.partition(slot) else { return Ok(()) };
+            partition.producers.expire(now.wall, self.inner.settings.producer_expiration_ms);
+            let limits = RetentionLimits {
+                ms: partition.settings.retention_ms,
+                bytes: partition.settings.retention_bytes,
+            };
+            let plan = retention::plan(
+                &partition.written,
+                partition.log_start,
+                partition.high_watermark,
+                now.wall,
+                limits,
+            );
+            plan.map(|plan| (slot, plan))
+        };
+        let Some((slot, plan)) = plan else { return Ok(()) };
+        if plan.roll && !self.leave_active(slot, now).await? {
+            return Ok(());
+        }
+        if !self.raise_log_start(slot, plan.log_start).await {
+            return Ok(());
+        }
+        self.drop_segments(slot, key, plan.log_start).await
+    }
+
+    /// Rolls an active segment that is old as a whole. False if it was appended to meanwhile: the
+    /// next round looks again.
+    async fn leave_active(&self, slot: u32, now: Now) -> DiskResult<bool> {
+        {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(partition) = state.partition(slot) else { return Ok(false) };
+            if partition.writing || partition.log_end() != partition.written.end() {
+                return Ok(false);
+            }
+            partition.head.roll(now);
+            partition.writing = true;
+        }
+        let finished = self.finish_segment(slot).await;
+        let mut state = self.inner.state.borrow_mut();
+        if finished.is_ok()
+            && let Some(partition) = state.partition(slot)
+        {
+            partition.written.roll(now);
+            partition.segment = SegmentWriter::new(partition.written.active().base);
+        }
+        state.release(slot);
+        finished.map(|()| true)
+    }
+
+    /// Makes a higher log start durable. False if the shard failed first.
+    pub(super) async fn raise_log_start(&self, slot: u32, log_start: Offset) -> bool {
+        loop {
+            let pushed = {
+                let mut guard = self.inner.state.borrow_mut();
+                let state = &mut *guard;
+                state.push_log_start(slot, log_start, self.inner.now.get().wall, &self.inner.disk)
+            };
+            match pushed {
+                Some(Ok(ticket)) => {
+                    self.inner.work.notify();
+                    return self.until_durable(ticket).await.is_ok();
+                }
+                Some(Err(())) => self.room().await,
+                None => return false,
+            }
+        }
+    }
+
+    async fn drop_segments(&self, slot: u32, key: PartitionKey, below: Offset) -> DiskResult<()> {
+        let dropped = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(partition) = state.partition(slot) else { return Ok(()) };
+            // A segment goes if the next one begins at or below the log start.
+            let first = partition.written.find(below).map_or(below, |s| s.base);
+            let dropped = partition.written.drop_before(first);
+            partition.head.drop_before(first);
+            partition.epochs.truncate_from_start(below);
+            state.pages.forget(key);
+            state.stats.segments_dropped += dropped.len() as u64;
+            dropped
+        };
+        let dir = FileName::partition_dir(key);
+        for segment in &dropped {
+            self.retire(&dir.join(SegmentFile::Log.name(segment.base))).await?;
+            for file in [SegmentFile::Index, SegmentFile::TimeIndex, SegmentFile::Snapshot] {
+                self.inner.disk.remove(&dir.join(file.name(segment.base))).await?;
+            }
+        }
+        self.inner.disk.sync_dir(&dir).await
+    }
+
+    /// Takes a segment's file out of its partition: into the free pool, or away.
+    pub(super) async fn retire(&self, name: &FileName) -> DiskResult<()> {
+        let disk = &self.inner.disk;
+        let Some(dir) = name.parent() else { return Ok(()) };
+        let entries = disk.list(&dir).await?;
+        let Some(bytes) = entries.iter().find(|e| e.name == *name).map(|e| e.len) else { return Ok(()) };
+        let keep = {
+            let mut state = self.inner.state.borrow_mut();
+            let room = state.free_segments.len() < FREE_SEGMENTS && bytes >= FREE_SEGMENT_BYTES_MIN;
+            room.then(|| {
+                state.next_free += 1;
+                FileName::core_dir(self.inner.core).join(format_args!("free-{:08}", state.next_free))
+            })
+        };
+        match keep {
+            Some(free) => {
+                disk.rename(name, &free).await?;
+                disk.sync_dir(&FileName::core_dir(self.inner.core)).await?;
+                self.inner.state.borrow_mut().free_segments.push(free);
+                Ok(())
+            }
+            None => self.remove_file_slowly(name, bytes).await,
+        }
+    }
+}
+
+impl<D: Disk> State<D> {
+    /// Puts the new log start into the open frame. `None` if the partition is gone or has it
+    /// already, `Err` if there is no room now.
+    fn push_log_start(
+        &mut self,
+        slot: u32,
+        log_start: Offset,
+        now: WallMs,
+        disk: &D,
+    ) -> Option<Result<super::shard::Ticket, ()>> {
+        let partition = self.partitions.get(slot as usize)?.as_deref()?;
+        let end = partition.head.end_place();
+        let place = BatchPlace {
+            key: partition.key,
+            generation: partition.generation,
+            leader_epoch: partition.leader_epoch,
+            base_offset: log_start.max(partition.log_start),
+            last_offset: log_start.max(partition.log_start),
+            segment: end.segment,
+            position: u64::from(end.position),
+            appended_at: now,
+        };
+        let pushed = self.frame.push_log_start(slot, &place, |bytes| disk.take(bytes));
+        Some(pushed.map(|()| super::shard::Ticket(self.sequence)).map_err(|_| ()))
+    }
+
+    /// Asks for another try of partitions whose segments failed.
+    pub(super) fn retry_offline(&mut self) {
+        for slot in 0..self.partitions.len() as u32 {
+            if self.partition(slot).is_some_and(|p| p.offline && p.tail.unwritten_bytes() > 0) {
+                self.mark_ripe(slot);
+            }
+        }
+    }
+}

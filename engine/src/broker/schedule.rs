@@ -1,0 +1,95 @@
+//! Which partition a lane writes next.
+//!
+//! Forced ones first (a checkpoint waits for them), then those with a whole transfer to write, and
+//! when too much is acknowledged but not in its segment, those that have waited longest.
+
+use super::shard::State;
+use crate::base::PartitionKey;
+use crate::io::{Disk, IO_BYTES_MAX};
+
+/// A partition with this much unwritten is written at once: the transfer is as large as they get.
+const RIPE_BYTES: usize = IO_BYTES_MAX;
+
+impl<D: Disk> State<D> {
+    /// A durable batch arrived in this partition.
+    pub(super) fn mark_dirty(&mut self, slot: u32) {
+        let Some(partition) = self.partition(slot) else { return };
+        let ripe = partition.tail.unwritten_bytes() >= RIPE_BYTES && !partition.ripe;
+        let dirty = !partition.dirty;
+        partition.dirty = true;
+        partition.ripe |= ripe;
+        if dirty {
+            self.dirty.push_back(slot);
+        }
+        if ripe {
+            self.ripe.push_back(slot);
+        }
+    }
+
+    /// Asks for a partition to be written soon.
+    pub(super) fn mark_ripe(&mut self, slot: u32) {
+        let Some(partition) = self.partition(slot) else { return };
+        if !partition.ripe {
+            partition.ripe = true;
+            self.ripe.push_back(slot);
+        }
+    }
+
+    /// Whether a lane would find something to write.
+    pub(super) fn has_writes(&self, disk: &D) -> bool {
+        !self.forced.is_empty() || !self.ripe.is_empty() || self.above_write_behind(disk)
+    }
+
+    /// Acknowledged bytes may lag behind their segments by half of the pool.
+    fn above_write_behind(&self, disk: &D) -> bool {
+        self.tails.unwritten() > disk.pool_size() / 2
+    }
+
+    pub(super) fn next_write(&mut self, disk: &D) -> Option<u32> {
+        loop {
+            let slot = match self.forced.pop_front().or_else(|| self.ripe.pop_front()) {
+                Some(slot) => slot,
+                None if self.above_write_behind(disk) => self.dirty.pop_front()?,
+                None => return None,
+            };
+            let Some(partition) = self.partition(slot) else { continue };
+            partition.ripe = false;
+            partition.dirty = false;
+            if partition.writing || partition.tail.unwritten_bytes() == 0 {
+                continue;
+            }
+            partition.writing = true;
+            return Some(slot);
+        }
+    }
+
+    /// Whether the lane that has this partition should go on with it.
+    pub(super) fn wants_more(&self, slot: u32) -> bool {
+        let Some(Some(partition)) = self.partitions.get(slot as usize) else { return false };
+        partition.tail.unwritten_bytes() >= RIPE_BYTES
+            || partition.tail.oldest_unwritten().is_some_and(|oldest| oldest <= self.force_below)
+    }
+
+    /// A lane lets a partition go.
+    pub(super) fn release(&mut self, slot: u32) {
+        let force_below = self.force_below;
+        let Some(partition) = self.partition(slot) else { return };
+        partition.writing = false;
+        if partition.offline {
+            // The next tick tries again.
+            return;
+        }
+        let forced = partition.tail.oldest_unwritten().is_some_and(|oldest| oldest <= force_below);
+        if forced {
+            self.forced.push_back(slot);
+        }
+        if self.partition(slot).is_some_and(|p| p.tail.unwritten_bytes() > 0) {
+            self.mark_dirty(slot);
+        }
+    }
+
+    /// The key of a slot that is still hosted.
+    pub(super) fn key_of(&self, slot: u32) -> Option<PartitionKey> {
+        self.partitions.get(slot as usize)?.as_deref().map(|p| p.key)
+    }
+}

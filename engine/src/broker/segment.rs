@@ -1,0 +1,181 @@
+//! The active segment of a partition as far as it is written, and what to write next.
+
+use smallvec::SmallVec;
+
+use super::partition::Partition;
+use crate::base::{Now, Offset};
+use crate::io::{BLOCK, Disk, FileName, IO_BYTES_MAX, Slice};
+use crate::log::IndexTail;
+use crate::log::names::SegmentFile;
+use crate::log::segments::Place;
+use crate::record::{BatchHeader, HEADER_BYTES};
+
+/// Batches gathered in one go stay below this many bytes, unless one alone is larger.
+const GATHER_BYTES: usize = IO_BYTES_MAX * 4;
+
+/// A growing segment gets no blocks ahead before it has this size, in bytes …
+const ALLOCATE_FROM: u64 = 1024 * 1024;
+/// … and then as much again as it has, up to this.
+const ALLOCATE_STEP_MAX: u64 = 64 * 1024 * 1024;
+
+/// What a lane holds between looking at a partition and having written it.
+pub(super) struct Lane<C> {
+    pub(super) slices: Vec<Slice<C>>,
+    pub(super) batches: Vec<(BatchHeader, Place)>,
+    pub(super) open: Vec<u8>,
+}
+
+/// What is to be done next for a partition.
+pub(super) enum Step<D: Disk> {
+    /// Nothing is unwritten, or it is gone.
+    Rest,
+    /// Its segment file is not open.
+    Open(FileName),
+    /// Its next batch belongs to a new segment: close this one.
+    Roll,
+    /// Write what the lane gathered from `at` on.
+    Write { file: D::File, at: u64, allocate: Option<u64> },
+}
+
+impl<C> Lane<C> {
+    pub(super) fn new() -> Lane<C> {
+        Lane { slices: Vec::new(), batches: Vec::new(), open: Vec::new() }
+    }
+}
+
+/// The active segment as far as it is written.
+pub(super) struct SegmentWriter<D: Disk> {
+    /// Bytes in full blocks on the disk.
+    pub(super) aligned: u64,
+    /// What follows them: less than a block.
+    pub(super) open: Vec<u8>,
+    /// Whether the files end exactly where the segment does, open block included.
+    pub(super) sealed: bool,
+    pub(super) index: IndexTail,
+    pub(super) file: Option<D::File>,
+    pub(super) allocated: u64,
+}
+
+impl<D: Disk> SegmentWriter<D> {
+    /// A segment that begins at `base`.
+    pub(super) fn new(base: Offset) -> Self {
+        let index = IndexTail::new(base);
+        SegmentWriter { aligned: 0, open: Vec::new(), sealed: true, index, file: None, allocated: 0 }
+    }
+
+    /// Bytes of the segment so far: where the next batch goes.
+    pub(super) fn size(&self) -> u64 {
+        self.aligned + self.open.len() as u64
+    }
+}
+
+/// A part of an index file to be written: name, position, bytes.
+pub(super) type IndexPart = (FileName, u64, Vec<u8>);
+
+impl<D: Disk> Partition<D> {
+    /// A file of the active segment.
+    pub(super) fn segment_file(&self, file: SegmentFile) -> FileName {
+        FileName::partition_dir(self.key).join(file.name(self.segment.index.base()))
+    }
+
+    /// Looks at the unwritten batches and fills the lane with those to write next.
+    pub(super) fn next_step(&mut self, lane: &mut Lane<D::Chunk>) -> Step<D> {
+        lane.slices.clear();
+        lane.batches.clear();
+        let base = self.segment.index.base();
+        let Some(first) = self.tail.unwritten().next() else { return Step::Rest };
+        if first.segment != base {
+            return Step::Roll;
+        }
+        let Some(file) = self.segment.file.clone() else {
+            return Step::Open(self.segment_file(SegmentFile::Log));
+        };
+        assert!(u64::from(first.position) == self.segment.size(), "{}: the log has no gap", self.key);
+        let mut bytes = 0;
+        for batch in self.tail.unwritten() {
+            let more = batch.bytes as usize;
+            if batch.segment != base || (bytes > 0 && bytes + more > GATHER_BYTES) {
+                break;
+            }
+            bytes += more;
+            lane.batches.push((header_of(&batch.slices), Place { segment: base, position: batch.position }));
+            lane.slices.extend(batch.slices.iter().cloned());
+        }
+        lane.open.clear();
+        lane.open.extend_from_slice(&self.segment.open);
+        let at = self.segment.aligned;
+        let end = self.segment.size() + bytes as u64;
+        Step::Write { file, at, allocate: self.segment_growth(end) }
+    }
+
+    /// The size to allocate before the segment grows to `end`, if it outgrows what it has.
+    fn segment_growth(&mut self, end: u64) -> Option<u64> {
+        if end <= self.segment.allocated || end < ALLOCATE_FROM {
+            return None;
+        }
+        let limit = u64::from(self.settings.segment_bytes).next_multiple_of(BLOCK as u64);
+        let ahead = end + end.min(ALLOCATE_STEP_MAX);
+        self.segment.allocated = ahead.min(limit.max(end)).next_multiple_of(BLOCK as u64);
+        Some(self.segment.allocated)
+    }
+
+    /// Takes over what the lane wrote. Returns its bytes.
+    pub(super) fn take_written(&mut self, lane: &mut Lane<D::Chunk>, now: Now) -> usize {
+        let bytes = self.tail.mark_written(lane.batches.len());
+        let end = self.segment.size() + bytes as u64;
+        let interval = self.settings.index_interval_bytes;
+        for (header, place) in &lane.batches {
+            self.segment.index.on_batch(header, place.position, interval);
+            let applied = self.written.apply(header, *place, now, interval);
+            assert!(applied.is_ok(), "{}: {applied:?}", self.key);
+        }
+        std::mem::swap(&mut self.segment.open, &mut lane.open);
+        self.segment.sealed = false;
+        self.segment.aligned = end - self.segment.open.len() as u64;
+        bytes
+    }
+
+    /// Whole blocks of the indexes that wait to be written.
+    pub(super) fn full_index_blocks(&self) -> SmallVec<[IndexPart; 2]> {
+        let index = &self.segment.index;
+        let offsets = index.offsets.full_blocks().map(|part| (SegmentFile::Index, part));
+        let times = index.times.full_blocks().map(|part| (SegmentFile::TimeIndex, part));
+        let parts = offsets.into_iter().chain(times);
+        parts.map(|(file, (at, bytes))| (self.segment_file(file), at, bytes.to_vec())).collect()
+    }
+
+    /// The ends of both indexes, exactly as their files must end.
+    pub(super) fn index_ends(&self) -> [IndexPart; 2] {
+        let part = |file, (at, bytes): (u64, &[u8])| (self.segment_file(file), at, bytes.to_vec());
+        let index = &self.segment.index;
+        [
+            part(SegmentFile::Index, index.offsets.unwritten()),
+            part(SegmentFile::TimeIndex, index.times.unwritten()),
+        ]
+    }
+
+    /// An index file of the active segment is written up to `end`.
+    pub(super) fn index_written(&mut self, name: &FileName, end: u64) {
+        if *name == self.segment_file(SegmentFile::Index) {
+            self.segment.index.offsets.written_to(end);
+        } else if *name == self.segment_file(SegmentFile::TimeIndex) {
+            self.segment.index.times.written_to(end);
+        }
+    }
+}
+
+/// A batch's header, which may lie across two slices.
+pub(super) fn header_of<C: std::ops::Deref<Target = [u8]>>(slices: &[Slice<C>]) -> BatchHeader {
+    let mut bytes = [0; HEADER_BYTES];
+    let mut at = 0;
+    for slice in slices {
+        let n = slice.len().min(HEADER_BYTES - at);
+        bytes[at..at + n].copy_from_slice(&slice[..n]);
+        at += n;
+        if at == HEADER_BYTES {
+            break;
+        }
+    }
+    assert!(at == HEADER_BYTES, "a batch holds its header");
+    *BatchHeader::peek(&bytes).expect("61 bytes are a header")
+}

@@ -1,0 +1,380 @@
+//! The shard: its state, its signals, and the partitions it hosts.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::checkpoint::{CoreState, PartitionState};
+use super::pages::Pages;
+use super::partition::Partition;
+use super::stats::ShardStats;
+use super::tail::Tails;
+use crate::base::{CoreId, LeaderEpoch, Now, PartitionKey, Signal};
+use crate::config::TopicSettings;
+use crate::io::{Disk, DiskError, DiskResult, FileName};
+use crate::journal::{FrameBuilder, FrameEntry, JournalFile, Ring};
+
+/// What bounds one core's journal and memory.
+#[derive(Clone, Debug)]
+pub struct ShardSettings {
+    /// Bytes of a journal file once the load asks for it.
+    pub journal_bytes: u64,
+    /// Bytes of the first journal file, prepared before the shard serves.
+    pub journal_bytes_first: u64,
+    /// Journal files at most.
+    pub journal_files: usize,
+    /// How long an idle producer id is remembered, ms (`producer.id.expiration.ms`).
+    pub producer_expiration_ms: u64,
+}
+
+impl Default for ShardSettings {
+    fn default() -> Self {
+        ShardSettings {
+            journal_bytes: 64 * 1024 * 1024,
+            journal_bytes_first: 8 * 1024 * 1024,
+            journal_files: 4,
+            producer_expiration_ms: 86_400_000,
+        }
+    }
+}
+
+/// A partition as the cluster's metadata has it: on this node, on this core, with these settings.
+#[derive(Clone, Debug)]
+pub struct HostedPartition {
+    /// Which partition.
+    pub key: PartitionKey,
+    /// The core that owns it.
+    pub core: CoreId,
+    /// The leader epoch under which this node leads it.
+    pub leader_epoch: LeaderEpoch,
+    /// The topic's settings.
+    pub settings: TopicSettings,
+}
+
+/// The number of the journal frame that holds something: comparable with [`Shard::durable`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Ticket(pub u64);
+
+/// The core's journal failed: nothing is acknowledged any more until the process starts again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the journal of this core failed; restart to recover")]
+pub struct Offline;
+
+/// One core's partitions, journal and reads. Cloning gives another handle to the same shard.
+///
+/// Order: [`Shard::open`], then spawn `run_commits` and `run_writer` once each, call `tick` every
+/// 50–100 ms and `housekeep` at the retention interval, and `close` at the end.
+pub struct Shard<D: Disk> {
+    pub(super) inner: Rc<Inner<D>>,
+}
+
+impl<D: Disk> Clone for Shard<D> {
+    fn clone(&self) -> Self {
+        Shard { inner: Rc::clone(&self.inner) }
+    }
+}
+
+pub(super) struct Inner<D: Disk> {
+    pub(super) disk: D,
+    pub(super) core: CoreId,
+    pub(super) settings: ShardSettings,
+    pub(super) state: RefCell<State<D>>,
+    /// Highest frame whose entries are acknowledged.
+    pub(super) durable: Cell<u64>,
+    pub(super) failed: Cell<bool>,
+    /// No appends are taken any more.
+    pub(super) draining: Cell<bool>,
+    /// The jobs end.
+    pub(super) closing: Cell<bool>,
+    pub(super) now: Cell<Now>,
+    /// A group commit ended, or the shard failed.
+    pub(super) committed: Signal,
+    /// The open frame got its first entry, or the shard closes.
+    pub(super) work: Signal,
+    /// The writer may have something to do.
+    pub(super) written: Signal,
+    /// Memory came back, or the open frame was sealed.
+    pub(super) room: Signal,
+    /// The ring of journal files changed, or a lane let a partition go.
+    pub(super) files: Signal,
+    /// A reader wants pages read ahead.
+    pub(super) ahead: Signal,
+}
+
+pub(super) struct State<D: Disk> {
+    /// Slots are never used twice, so a frame in flight cannot name another partition.
+    pub(super) partitions: Vec<Option<Box<Partition<D>>>>,
+    pub(super) by_key: FxHashMap<PartitionKey, u32>,
+    pub(super) frame: FrameBuilder<D::Buf>,
+    /// The number that the open frame will get.
+    pub(super) sequence: u64,
+    /// The highest frame known flushed.
+    pub(super) flush_mark: u64,
+    /// Relaxed batches written since the last flush, and since when.
+    pub(super) unflushed: Unflushed,
+    pub(super) incarnation: u64,
+    pub(super) ring: Ring,
+    pub(super) journal_files: FxHashMap<u32, D::File>,
+    pub(super) next_journal: u32,
+    pub(super) spare_entries: Vec<Vec<FrameEntry>>,
+    pub(super) tails: Tails,
+    pub(super) dirty: VecDeque<u32>,
+    pub(super) ripe: VecDeque<u32>,
+    /// Partitions that a checkpoint waits for, which holds every frame up to `force_below`.
+    pub(super) forced: VecDeque<u32>,
+    pub(super) force_below: u64,
+    /// Segment and index files written since the last checkpoint.
+    pub(super) dirty_files: FxHashMap<FileName, D::File>,
+    pub(super) checkpoint_generation: u64,
+    pub(super) checkpoint_buffer: Vec<u8>,
+    pub(super) pages: Pages<D>,
+    /// Segment files whose blocks were written before, for reuse.
+    pub(super) free_segments: Vec<FileName>,
+    pub(super) next_free: u64,
+    /// The last failure of a segment.
+    pub(super) segment_error: Option<DiskError>,
+    pub(super) stats: ShardStats,
+}
+
+/// What relaxed topics have written but not flushed.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Unflushed {
+    pub(super) bytes: u64,
+    pub(super) since: Option<Now>,
+    pub(super) due: bool,
+}
+
+impl<D: Disk> State<D> {
+    pub(super) fn slot(&self, key: PartitionKey) -> Option<u32> {
+        self.by_key.get(&key).copied()
+    }
+
+    pub(super) fn partition(&mut self, slot: u32) -> Option<&mut Partition<D>> {
+        self.partitions.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    pub(super) fn by_key(&self, key: PartitionKey) -> Option<&Partition<D>> {
+        self.partitions.get(self.slot(key)? as usize)?.as_deref()
+    }
+
+    pub(super) fn insert(&mut self, partition: Partition<D>) -> u32 {
+        let slot = self.partitions.len() as u32;
+        let before = self.by_key.insert(partition.key, slot);
+        assert!(before.is_none(), "{} is hosted once", partition.key);
+        self.partitions.push(Some(Box::new(partition)));
+        slot
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// A shard over the state that recovery left. The first journal file is prepared before this
+    /// returns; more are prepared when half of what is there is used.
+    ///
+    /// # Errors
+    /// The disk's, when the journal cannot be prepared.
+    pub async fn open(disk: D, state: CoreState, settings: ShardSettings, now: Now) -> DiskResult<Shard<D>> {
+        let shard = Shard::assemble(disk, state, settings, now);
+        shard.open_journals().await?;
+        Ok(shard)
+    }
+
+    /// The shard without its journal: what recovery replays into.
+    pub(super) fn assemble(disk: D, core: CoreState, settings: ShardSettings, now: Now) -> Shard<D> {
+        let mut state = State {
+            partitions: Vec::new(),
+            by_key: FxHashMap::default(),
+            frame: FrameBuilder::new(),
+            sequence: core.next_sequence,
+            flush_mark: core.next_sequence - 1,
+            unflushed: Unflushed::default(),
+            incarnation: core.incarnation,
+            ring: Ring::new(),
+            journal_files: FxHashMap::default(),
+            next_journal: 0,
+            spare_entries: Vec::new(),
+            tails: Tails::default(),
+            dirty: VecDeque::new(),
+            ripe: VecDeque::new(),
+            forced: VecDeque::new(),
+            force_below: 0,
+            dirty_files: FxHashMap::default(),
+            checkpoint_generation: core.checkpoint_generation,
+            checkpoint_buffer: Vec::new(),
+            pages: Pages::default(),
+            free_segments: Vec::new(),
+            next_free: 0,
+            segment_error: None,
+            stats: ShardStats::default(),
+        };
+        for (hosted, partition) in core.partitions {
+            state.insert(Partition::from_state(hosted, partition));
+        }
+        Shard {
+            inner: Rc::new(Inner {
+                disk,
+                core: core.core,
+                settings,
+                durable: Cell::new(core.next_sequence - 1),
+                state: RefCell::new(state),
+                failed: Cell::new(false),
+                draining: Cell::new(false),
+                closing: Cell::new(false),
+                now: Cell::new(now),
+                committed: Signal::new(),
+                work: Signal::new(),
+                written: Signal::new(),
+                room: Signal::new(),
+                files: Signal::new(),
+                ahead: Signal::new(),
+            }),
+        }
+    }
+
+    async fn open_journals(&self) -> DiskResult<()> {
+        let inner = &self.inner;
+        let dir = FileName::core_dir(inner.core);
+        inner.disk.make_dir(&dir).await?;
+        for entry in inner.disk.list(&dir).await? {
+            let mut state = inner.state.borrow_mut();
+            if let Some(number) = entry.name.base().strip_prefix("free-").and_then(|n| n.parse().ok()) {
+                state.next_free = state.next_free.max(number);
+                state.free_segments.push(entry.name);
+                continue;
+            }
+            let Some(number) = crate::journal::file_number(entry.name.base()) else { continue };
+            state.next_journal = state.next_journal.max(number + 1);
+            if state.ring.files() < inner.settings.journal_files
+                && entry.len >= inner.settings.journal_bytes_first
+            {
+                state.ring.add(JournalFile { number, bytes: entry.len });
+            }
+        }
+        if !inner.state.borrow().ring.has_free() {
+            self.prepare_journal(inner.settings.journal_bytes_first).await?;
+        }
+        Ok(())
+    }
+
+    /// Hosts a new, empty partition. It costs no file until its first records reach a segment.
+    pub fn create(&self, hosted: HostedPartition) {
+        let state = PartitionState::new(hosted.key, hosted.leader_epoch);
+        self.inner.state.borrow_mut().insert(Partition::from_state(hosted, state));
+    }
+
+    /// Applies changed settings from the next append on.
+    pub fn update(&self, key: PartitionKey, settings: TopicSettings) {
+        let mut state = self.inner.state.borrow_mut();
+        if let Some(slot) = state.slot(key)
+            && let Some(partition) = state.partition(slot)
+        {
+            partition.settings = settings;
+        }
+    }
+
+    /// Forgets a partition and gives its space back. Waiters on it wake and find it gone.
+    ///
+    /// # Errors
+    /// The disk's. The partition is gone from memory all the same, and recovery hosts only what
+    /// the metadata names.
+    pub async fn delete(&self, key: PartitionKey) -> DiskResult<()> {
+        let inner = &self.inner;
+        let removed = {
+            let mut state = inner.state.borrow_mut();
+            let Some(slot) = state.by_key.remove(&key) else { return Ok(()) };
+            let removed = state.partitions[slot as usize].take();
+            let prefix = FileName::partition_dir(key);
+            state.pages.forget(key);
+            state.dirty_files.retain(|name, _| name.parent().as_ref() != Some(&prefix));
+            removed
+        };
+        if let Some(partition) = removed {
+            inner.state.borrow_mut().tails.forget(partition.tail.unwritten_bytes());
+            partition.signal.notify();
+        }
+        inner.room.notify();
+        self.remove_slowly(&FileName::partition_dir(key)).await
+    }
+
+    /// The clock moves on: ages of unflushed relaxed batches are judged against it.
+    pub fn tick(&self, now: Now) {
+        self.inner.now.set(now);
+        self.flush_relaxed_if_due(now);
+        self.inner.state.borrow_mut().retry_offline();
+        self.inner.written.notify();
+        self.inner.room.notify();
+    }
+
+    /// Every ticket at or below this one may be acknowledged.
+    #[must_use]
+    pub fn durable(&self) -> Ticket {
+        Ticket(self.inner.durable.get())
+    }
+
+    /// Notified after every group commit, and when the shard fails.
+    #[must_use]
+    pub fn durable_signal(&self) -> &Signal {
+        &self.inner.committed
+    }
+
+    /// Whether the core's journal failed.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.inner.failed.get()
+    }
+
+    /// Waits until `ticket` may be acknowledged.
+    ///
+    /// # Errors
+    /// [`Offline`] when its frame can no longer become durable.
+    pub async fn until_durable(&self, ticket: Ticket) -> Result<(), Offline> {
+        loop {
+            let wait = self.inner.committed.wait();
+            if self.durable() >= ticket {
+                return Ok(());
+            }
+            if self.inner.failed.get() {
+                return Err(Offline);
+            }
+            wait.await;
+        }
+    }
+
+    /// Notified when the partition's high watermark advances, or it goes away.
+    #[must_use]
+    pub fn watch(&self, key: PartitionKey) -> Option<Rc<Signal>> {
+        let state = self.inner.state.borrow();
+        state.by_key(key).map(|p| Rc::clone(&p.signal))
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn stats(&self) -> ShardStats {
+        let state = self.inner.state.borrow();
+        let mut stats = state.stats.clone();
+        stats.partitions = state.by_key.len() as u64;
+        stats.journal_bytes_used = state.ring.bytes_used();
+        stats.pool_bytes = self.inner.disk.pool_size() as u64;
+        stats.pool_bytes_free = self.inner.disk.pool_free() as u64;
+        stats.unwritten_bytes = state.tails.unwritten() as u64;
+        stats
+    }
+
+    /// Everything durable stops here: waiters are told, appends are refused.
+    pub(super) fn fail(&self, error: &DiskError) {
+        if !self.inner.failed.replace(true) {
+            tracing::error!(core = self.inner.core.0, %error, "journal failed: this core is offline");
+        }
+        self.inner.committed.notify();
+        self.inner.room.notify();
+        self.inner.written.notify();
+        let signals: Vec<_> = {
+            let state = self.inner.state.borrow();
+            state.partitions.iter().flatten().map(|p| Rc::clone(&p.signal)).collect()
+        };
+        for signal in signals {
+            signal.notify();
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Counters of one shard.
+
+/// What a shard has done since it was opened, and how full it is now.
+#[derive(Clone, Debug, Default)]
+pub struct ShardStats {
+    /// Partitions hosted.
+    pub partitions: u64,
+    /// Batches appended.
+    pub batches: u64,
+    /// Records appended.
+    pub records: u64,
+    /// Bytes of batches appended.
+    pub bytes_in: u64,
+    /// Bytes of batches handed to fetches.
+    pub bytes_out: u64,
+    /// Bytes of them read from segments.
+    pub bytes_read_cold: u64,
+    /// Group commits.
+    pub commits: u64,
+    /// Group commits that were flushed.
+    pub flushes: u64,
+    /// Bytes written to the journal.
+    pub journal_bytes: u64,
+    /// Bytes written to segments.
+    pub segment_bytes: u64,
+    /// Checkpoints taken.
+    pub checkpoints: u64,
+    /// Appends refused for lack of memory (the client's connection waited).
+    pub appends_waited: u64,
+    /// Duplicates of idempotent producers answered with the original offset.
+    pub duplicates: u64,
+    /// Segments dropped by retention.
+    pub segments_dropped: u64,
+    /// Operations on segments that failed.
+    pub segment_errors: u64,
+    /// Bytes of journal not yet covered by a checkpoint.
+    pub journal_bytes_used: u64,
+    /// Bytes acknowledged and not yet in a segment.
+    pub unwritten_bytes: u64,
+    /// The pool, bytes.
+    pub pool_bytes: u64,
+    /// The pool's free part, bytes.
+    pub pool_bytes_free: u64,
+}

@@ -1,0 +1,155 @@
+//! What is in memory of a partition's newest records, and when it may go.
+
+use std::collections::VecDeque;
+use std::ops::Deref;
+
+use smallvec::SmallVec;
+
+use crate::base::Offset;
+use crate::io::Slice;
+
+/// One durable batch in memory.
+pub(super) struct TailBatch<C> {
+    pub(super) base_offset: Offset,
+    pub(super) last_offset: Offset,
+    pub(super) max_timestamp: i64,
+    /// Base offset of its segment.
+    pub(super) segment: Offset,
+    /// Position in the segment.
+    pub(super) position: u32,
+    pub(super) bytes: u32,
+    /// The journal frame it came in.
+    pub(super) sequence: u64,
+    pub(super) slices: SmallVec<[Slice<C>; 2]>,
+}
+
+/// The newest batches of one partition, in offset order: first those already in the segment (kept
+/// as cache), then those that are not (kept because nothing else can serve them).
+pub(super) struct Tail<C> {
+    batches: VecDeque<TailBatch<C>>,
+    written: usize,
+    unwritten_bytes: usize,
+}
+
+impl<C: Clone + Deref<Target = [u8]>> Tail<C> {
+    pub(super) fn new() -> Self {
+        Tail { batches: VecDeque::new(), written: 0, unwritten_bytes: 0 }
+    }
+
+    pub(super) fn push(&mut self, batch: TailBatch<C>) {
+        if let Some(last) = self.batches.back() {
+            assert!(last.last_offset < batch.base_offset, "offsets rise");
+        }
+        self.unwritten_bytes += batch.bytes as usize;
+        self.batches.push_back(batch);
+    }
+
+    pub(super) fn unwritten_bytes(&self) -> usize {
+        self.unwritten_bytes
+    }
+
+    /// The batches that are in no segment yet.
+    pub(super) fn unwritten(&self) -> impl Iterator<Item = &TailBatch<C>> {
+        self.batches.range(self.written..)
+    }
+
+    /// The frame of the oldest batch that is in no segment yet.
+    pub(super) fn oldest_unwritten(&self) -> Option<u64> {
+        self.batches.get(self.written).map(|b| b.sequence)
+    }
+
+    /// The next `n` batches have reached the segment (or the open block). Returns their bytes.
+    pub(super) fn mark_written(&mut self, n: usize) -> usize {
+        let end = self.written + n;
+        let bytes = self.batches.range(self.written..end).map(|b| b.bytes as usize).sum();
+        self.written = end;
+        self.unwritten_bytes -= bytes;
+        bytes
+    }
+
+    /// Drops cached batches of frames up to `sequence`. Returns false if one of them is unwritten.
+    pub(super) fn evict(&mut self, sequence: u64) -> bool {
+        while let Some(front) = self.batches.front() {
+            if front.sequence > sequence {
+                return true;
+            }
+            if self.written == 0 {
+                return false;
+            }
+            self.batches.pop_front();
+            self.written -= 1;
+        }
+        true
+    }
+
+    /// First offset in memory.
+    pub(super) fn first_offset(&self) -> Option<Offset> {
+        self.batches.front().map(|b| b.base_offset)
+    }
+
+    /// The batches from the one that holds `offset` on; none if it lies before the first.
+    pub(super) fn from(&self, offset: Offset) -> impl Iterator<Item = &TailBatch<C>> {
+        let held = self.first_offset().is_some_and(|first| first <= offset);
+        let start =
+            if held { self.batches.partition_point(|b| b.last_offset < offset) } else { self.batches.len() };
+        self.batches.range(start..)
+    }
+
+    /// All batches in memory.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &TailBatch<C>> {
+        self.batches.iter()
+    }
+}
+
+/// The frames whose batches are in memory, oldest first, over all partitions of a shard.
+#[derive(Default)]
+pub(super) struct Tails {
+    frames: VecDeque<FrameTail>,
+    spare: Vec<Vec<u32>>,
+    unwritten: usize,
+}
+
+/// One frame's partitions.
+pub(super) struct FrameTail {
+    pub(super) sequence: u64,
+    pub(super) slots: Vec<u32>,
+}
+
+impl Tails {
+    /// A list to fill with the slots of the next frame.
+    pub(super) fn spare(&mut self) -> Vec<u32> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    pub(super) fn push(&mut self, sequence: u64, slots: Vec<u32>, bytes: usize) {
+        self.unwritten += bytes;
+        self.frames.push_back(FrameTail { sequence, slots });
+    }
+
+    /// Bytes that are in no segment yet.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten
+    }
+
+    pub(super) fn mark_written(&mut self, bytes: usize) {
+        self.unwritten -= bytes;
+    }
+
+    /// A deleted partition's unwritten bytes will never be written.
+    pub(super) fn forget(&mut self, bytes: usize) {
+        self.unwritten -= bytes;
+    }
+
+    pub(super) fn take_oldest(&mut self) -> Option<FrameTail> {
+        self.frames.pop_front()
+    }
+
+    pub(super) fn put_back(&mut self, frame: FrameTail) {
+        self.frames.push_front(frame);
+    }
+
+    pub(super) fn recycle(&mut self, mut slots: Vec<u32>) {
+        slots.clear();
+        self.spare.push(slots);
+    }
+}

@@ -1,0 +1,169 @@
+//! Offsets by time, exact to the record (ListOffsets).
+
+use super::pages::SegmentSource;
+use super::read::FetchError;
+use super::shard::Shard;
+use crate::base::{Offset, PartitionKey};
+use crate::io::Disk;
+use crate::log::scan::{Damaged, Step, Walk};
+use crate::log::times;
+use crate::record::BatchHeader;
+
+pub use crate::log::times::TimedOffset;
+
+/// Bytes of segment scanned at a time behind the index entry.
+const SCAN_BYTES: usize = 256 * 1024;
+
+/// A batch inflates to at most this, in bytes, when its records' timestamps are asked for. The
+/// answer for one that does not is its first offset: early by a batch, never late.
+const INFLATE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// The first record at or after this time.
+    Since(i64),
+    /// The first record with this time, the largest in the log.
+    Max(i64),
+}
+
+impl<D: Disk> Shard<D> {
+    /// The first record, by offset, whose timestamp is at or after `timestamp` ms. `None` if there
+    /// is none.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn offset_for_time(
+        &self,
+        key: PartitionKey,
+        timestamp: i64,
+    ) -> Result<Option<TimedOffset>, FetchError> {
+        let wanted = Wanted::Since(timestamp);
+        let from = self.bounds(key)?.log_start;
+        let base = {
+            let state = self.inner.state.borrow();
+            let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
+            times::segment_for(&partition.written, from, timestamp).map(|s| s.base)
+        };
+        if let Some(base) = base {
+            let source = self.source(key, base).await?;
+            let near = self.indexed_time(&source, timestamp).await?;
+            if let Some(found) = self.scan_segment(&source, from.max(near), from, wanted).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(self.scan_tail(key, from, wanted))
+    }
+
+    /// The first record with the largest timestamp in the log (KIP-734). `None` if the log is empty
+    /// or its records have no timestamps.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn max_timestamp(&self, key: PartitionKey) -> Result<Option<TimedOffset>, FetchError> {
+        let from = self.bounds(key)?.log_start;
+        let (written, hot) = {
+            let state = self.inner.state.borrow();
+            let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
+            let written = times::segment_of_max(&partition.written, from).map(|s| (s.base, s.max));
+            (written, partition.tail.unwritten().map(|b| b.max_timestamp).max())
+        };
+        if let Some(hot) = hot
+            && hot >= 0
+            && written.is_none_or(|(_, max)| max.timestamp < hot)
+        {
+            return Ok(self.scan_tail(key, from, Wanted::Max(hot)));
+        }
+        let Some((base, max)) = written else { return Ok(None) };
+        let source = self.source(key, base).await?;
+        self.scan_segment(&source, from.max(max.offset), from, Wanted::Max(max.timestamp)).await
+    }
+
+    async fn scan_segment(
+        &self,
+        source: &SegmentSource<D>,
+        near: Offset,
+        from: Offset,
+        wanted: Wanted,
+    ) -> Result<Option<TimedOffset>, FetchError> {
+        let indexed = self.indexed_position(source, near).await?;
+        let mut position = self.locate(source, indexed, near).await?;
+        let mut want = SCAN_BYTES;
+        while position < source.end {
+            let slices = self.read_range(source, position, want).await?;
+            let mut walk = Walk::new(&slices, position, source.end, source.base);
+            let start = position;
+            loop {
+                match walk.next()? {
+                    Step::End => return Ok(None),
+                    Step::More { position: same } if same == start => {
+                        want *= 2;
+                        break;
+                    }
+                    Step::More { position: next } => {
+                        position = next;
+                        want = SCAN_BYTES;
+                        break;
+                    }
+                    Step::Batch(found) if wanted.may_hold(&found.header, from) => {
+                        let batch = self.whole_batch(source, found.position, found.bytes).await?;
+                        if let Some(found) = wanted.find(&batch, from) {
+                            return Ok(Some(found));
+                        }
+                    }
+                    Step::Batch(_) => {}
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn whole_batch(
+        &self,
+        source: &SegmentSource<D>,
+        position: u64,
+        bytes: usize,
+    ) -> Result<Vec<u8>, FetchError> {
+        let slices = self.read_range(source, position, bytes).await?;
+        let mut batch = Vec::with_capacity(bytes);
+        for slice in &slices {
+            batch.extend_from_slice(slice);
+        }
+        if batch.len() < bytes {
+            return Err(Damaged { position }.into());
+        }
+        Ok(batch)
+    }
+
+    fn scan_tail(&self, key: PartitionKey, from: Offset, wanted: Wanted) -> Option<TimedOffset> {
+        let state = self.inner.state.borrow();
+        state.by_key(key)?.tail.iter().find_map(|batch| {
+            let header = super::segment::header_of(&batch.slices);
+            if !wanted.may_hold(&header, from) {
+                return None;
+            }
+            let bytes: Vec<u8> = batch.slices.iter().flat_map(|s| s.iter().copied()).collect();
+            wanted.find(&bytes, from)
+        })
+    }
+}
+
+impl Wanted {
+    fn target(self) -> i64 {
+        match self {
+            Wanted::Since(target) | Wanted::Max(target) => target,
+        }
+    }
+
+    fn may_hold(self, header: &BatchHeader, from: Offset) -> bool {
+        times::may_hold(header, from, self.target())
+    }
+
+    /// The record that answers, in a batch that may hold it.
+    fn find(self, batch: &[u8], from: Offset) -> Option<TimedOffset> {
+        match self {
+            Wanted::Since(target) => times::first_at_or_after(batch, from, target, INFLATE_BYTES_MAX),
+            Wanted::Max(_) => times::first_of_max(batch, INFLATE_BYTES_MAX),
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The writer: copies durable batches from memory into their segments, behind the acknowledgement.
+//!
+//! Several lanes write several partitions at a time, each partition in one lane. Only full blocks
+//! are written while a segment grows; what does not fill a block is the partition's open block. A
+//! block that a checkpoint counts on is therefore never rewritten: the checkpoint holds the open
+//! block itself, and the journal what came after.
+
+use futures_util::future::{join, join_all, join3, try_join_all};
+use smallvec::SmallVec;
+
+use super::segment::{Lane, SegmentWriter, Step};
+use super::shard::Shard;
+use crate::base::Offset;
+use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
+use crate::log::names::SegmentFile;
+
+/// Partitions written at the same time.
+const LANES: usize = 8;
+
+/// Buffers in flight for one partition.
+const BUFFERS_IN_FLIGHT: usize = 4;
+
+/// A large file is cut in steps of this many bytes before it is removed.
+const REMOVE_STEP: u64 = 64 * 1024 * 1024;
+
+impl<D: Disk> Shard<D> {
+    /// Writes segments and takes checkpoints until [`Shard::close`]. Spawn it once.
+    pub async fn run_writer(&self) {
+        let lanes = join_all((0..LANES).map(|_| self.run_lane()));
+        let checkpoints = join(self.run_checkpoints(), self.run_preparer());
+        join3(lanes, checkpoints, self.run_read_ahead()).await;
+    }
+
+    async fn run_lane(&self) {
+        let mut lane = Lane::new();
+        loop {
+            let wait = self.inner.written.wait();
+            let slot = self.inner.state.borrow_mut().next_write(&self.inner.disk);
+            let Some(slot) = slot else {
+                if self.inner.closing.get() || self.inner.failed.get() {
+                    return;
+                }
+                wait.await;
+                continue;
+            };
+            self.write_slot(slot, &mut lane).await;
+        }
+    }
+
+    /// Writes all that is unwritten, without jobs: what recovery does between its reads.
+    ///
+    /// # Errors
+    /// The first partition's that could not be written: the journal must stay.
+    pub(super) async fn write_everything(&self) -> DiskResult<()> {
+        self.inner.state.borrow_mut().force_below = u64::MAX;
+        join_all((0..LANES).map(|_| async {
+            let mut lane = Lane::new();
+            loop {
+                let slot = self.inner.state.borrow_mut().next_write(&self.inner.disk);
+                let Some(slot) = slot else { return };
+                self.write_slot(slot, &mut lane).await;
+            }
+        }))
+        .await;
+        let mut state = self.inner.state.borrow_mut();
+        state.force_below = 0;
+        while state.evict(usize::MAX / 2, &self.inner.disk) {}
+        for partition in state.partitions.iter_mut().flatten() {
+            partition.tail.evict(u64::MAX);
+        }
+        match state.segment_error.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    async fn write_slot(&self, slot: u32, lane: &mut Lane<D::Chunk>) {
+        let written = self.write_partition(slot, lane).await;
+        let mut state = self.inner.state.borrow_mut();
+        if let Err(error) = written {
+            state.stats.segment_errors += 1;
+            state.segment_error = Some(error.clone());
+            if let Some(partition) = state.partition(slot) {
+                if !partition.offline {
+                    tracing::error!(partition = %partition.key, %error, "segment failed: no appends until a try succeeds");
+                }
+                partition.offline = true;
+                partition.signal.notify();
+            }
+        } else if let Some(partition) = state.partition(slot) {
+            partition.offline = false;
+        }
+        state.release(slot);
+        drop(state);
+        self.inner.room.notify();
+        self.inner.files.notify();
+    }
+
+    /// Writes one partition until what is left is neither ripe nor asked for.
+    async fn write_partition(&self, slot: u32, lane: &mut Lane<D::Chunk>) -> DiskResult<()> {
+        loop {
+            let step = {
+                let mut state = self.inner.state.borrow_mut();
+                let Some(partition) = state.partition(slot) else { return Ok(()) };
+                partition.next_step(lane)
+            };
+            match step {
+                Step::Rest => return Ok(()),
+                Step::Open(name) => self.open_segment(slot, &name).await?,
+                Step::Roll => self.roll_segment(slot).await?,
+                Step::Write { file, at, allocate } => {
+                    if let Some(bytes) = allocate {
+                        self.inner.disk.allocate(&file, bytes).await?;
+                    }
+                    self.write_blocks(&file, at, lane).await?;
+                    self.take_written(slot, lane).await?;
+                    let state = self.inner.state.borrow();
+                    if !state.wants_more(slot) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens the active segment's file if it is not open.
+    pub(super) async fn ensure_open(&self, slot: u32) -> DiskResult<()> {
+        let name = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(partition) = state.partition(slot) else { return Ok(()) };
+            partition.segment.file.is_none().then(|| partition.segment_file(SegmentFile::Log))
+        };
+        match name {
+            Some(name) => self.open_segment(slot, &name).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn open_segment(&self, slot: u32, name: &FileName) -> DiskResult<()> {
+        let dir = name.parent().expect("a segment lies in its partition's directory");
+        self.inner.disk.make_dir(&dir).await?;
+        self.reuse_segment(name).await?;
+        let file = self.inner.disk.open(name, Open::OrCreate).await?;
+        self.inner.disk.sync_dir(&dir).await?;
+        let bytes = self.inner.disk.len(&file).await?;
+        if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
+            partition.segment.file = Some(file);
+            partition.segment.allocated = bytes;
+        }
+        Ok(())
+    }
+
+    /// Gives a new segment a file from the free pool, if there is one and it has none yet.
+    async fn reuse_segment(&self, name: &FileName) -> DiskResult<()> {
+        let free = {
+            let mut state = self.inner.state.borrow_mut();
+            let fresh = !state.dirty_files.contains_key(name);
+            if fresh { state.free_segments.pop() } else { None }
+        };
+        let Some(free) = free else { return Ok(()) };
+        let dir = name.parent().expect("a segment lies in its partition's directory");
+        if self.inner.disk.list(&dir).await?.iter().any(|e| e.name == *name) {
+            self.inner.state.borrow_mut().free_segments.push(free);
+            return Ok(());
+        }
+        self.inner.disk.rename(&free, name).await
+    }
+
+    /// Writes the open block and the gathered batches in full blocks; what is left becomes the
+    /// lane's open block.
+    async fn write_blocks(&self, file: &D::File, mut at: u64, lane: &mut Lane<D::Chunk>) -> DiskResult<()> {
+        let total = lane.open.len() + lane.slices.iter().map(|s| s.len()).sum::<usize>();
+        let mut blocks = total / BLOCK * BLOCK;
+        let mut source = Source { open: &lane.open, slices: &lane.slices, index: 0, offset: 0 };
+        while blocks > 0 {
+            let mut chunks: SmallVec<[D::Chunk; BUFFERS_IN_FLIGHT]> = SmallVec::new();
+            while blocks > 0 && chunks.len() < BUFFERS_IN_FLIGHT {
+                let bytes = blocks.min(IO_BYTES_MAX);
+                let mut buffer = self.take_io(bytes).await;
+                source.fill(&mut buffer[..bytes]);
+                chunks.push(self.inner.disk.seal(buffer, bytes));
+                blocks -= bytes;
+            }
+            let mut position = at;
+            let writes = chunks.iter().map(|chunk| {
+                let write = self.inner.disk.write(file, position, chunk.clone());
+                position += chunk.len() as u64;
+                write
+            });
+            try_join_all(writes).await?;
+            at = position;
+        }
+        let mut rest = vec![0; total % BLOCK];
+        source.fill(&mut rest);
+        lane.open = rest;
+        Ok(())
+    }
+
+    /// The gathered batches are in the segment or in the open block: the partition learns it, and
+    /// full blocks of its indexes go to their files.
+    async fn take_written(&self, slot: u32, lane: &mut Lane<D::Chunk>) -> DiskResult<()> {
+        let blocks = {
+            let mut guard = self.inner.state.borrow_mut();
+            let state = &mut *guard;
+            let Some(partition) = state.partitions[slot as usize].as_deref_mut() else { return Ok(()) };
+            let bytes = partition.take_written(lane, self.inner.now.get());
+            state.tails.mark_written(bytes);
+            state.stats.segment_bytes += bytes as u64;
+            let file = partition.segment.file.clone().expect("it was just written");
+            state.dirty_files.insert(partition.segment_file(SegmentFile::Log), file);
+            partition.full_index_blocks()
+        };
+        lane.slices.clear();
+        for (name, at, bytes) in blocks {
+            self.write_index(&name, at, &bytes).await?;
+            if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
+                partition.index_written(&name, at + bytes.len() as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes whole blocks of an index file, which the next checkpoint makes durable.
+    async fn write_index(&self, name: &FileName, at: u64, bytes: &[u8]) -> DiskResult<()> {
+        let held = self.inner.state.borrow().dirty_files.get(name).cloned();
+        let file = match held {
+            Some(file) => file,
+            None => self.inner.disk.open(name, Open::OrCreate).await?,
+        };
+        self.write_padded(&file, at, bytes).await?;
+        self.inner.state.borrow_mut().dirty_files.insert(name.clone(), file);
+        Ok(())
+    }
+
+    /// Writes bytes from a block position on, zeros up to the next block behind them.
+    pub(super) async fn write_padded(&self, file: &D::File, at: u64, bytes: &[u8]) -> DiskResult<()> {
+        let mut at = at;
+        for part in bytes.chunks(IO_BYTES_MAX) {
+            let padded = part.len().next_multiple_of(BLOCK);
+            let mut buffer = self.take_io(padded).await;
+            buffer[..part.len()].copy_from_slice(part);
+            buffer[part.len()..padded].fill(0);
+            let chunk = self.inner.disk.seal(buffer, padded);
+            self.inner.disk.write(file, at, chunk).await?;
+            at += padded as u64;
+        }
+        Ok(())
+    }
+
+    /// Closes the active segment: its last block is written, its files are cut to their length and
+    /// made durable, and the producers as of here go to its successor's `.snapshot`.
+    async fn roll_segment(&self, slot: u32) -> DiskResult<()> {
+        self.finish_segment(slot).await?;
+        let next = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(partition) = state.partition(slot) else { return Ok(()) };
+            let next = partition.tail.unwritten().next().expect("a roll has a batch behind it").segment;
+            partition.segment = SegmentWriter::new(next);
+            next
+        };
+        self.write_snapshot(slot, next).await
+    }
+
+    /// Writes the producers as of `offset` to `<offset>.snapshot`, if there are any.
+    pub(super) async fn write_snapshot(&self, slot: u32, offset: Offset) -> DiskResult<()> {
+        let (dir, snapshot) = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(partition) = state.partition(slot) else { return Ok(()) };
+            (FileName::partition_dir(partition.key), partition.producers.snapshot_below(offset))
+        };
+        if snapshot.is_empty() {
+            return Ok(());
+        }
+        self.inner.disk.make_dir(&dir).await?;
+        let name = dir.join(SegmentFile::Snapshot.name(offset));
+        self.inner.disk.replace(&name, snapshot.encode_snapshot()).await
+    }
+
+    /// Brings the files of the active segment to their exact length, durably. The open block stays
+    /// in memory too: until the segment is left, nothing on disk is trusted for it.
+    pub(super) async fn finish_segment(&self, slot: u32) -> DiskResult<()> {
+        let (file, log, at, open, size) = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(partition) = state.partition(slot) else { return Ok(()) };
+            let Some(file) = partition.segment.file.clone() else { return Ok(()) };
+            partition.segment.index.finish();
+            let segment = &partition.segment;
+            let log = partition.segment_file(SegmentFile::Log);
+            (file, log, segment.aligned, segment.open.clone(), segment.size())
+        };
+        let disk = &self.inner.disk;
+        if !open.is_empty() {
+            self.write_padded(&file, at, &open).await?;
+        }
+        disk.truncate(&file, size).await?;
+        disk.flush(&file).await?;
+        let ends = {
+            let mut state = self.inner.state.borrow_mut();
+            state.dirty_files.remove(&log);
+            let Some(partition) = state.partition(slot) else { return Ok(()) };
+            partition.segment.allocated = size;
+            partition.segment.sealed = true;
+            partition.index_ends()
+        };
+        for (name, at, bytes) in ends {
+            self.write_index(&name, at, &bytes).await?;
+            let file = self.inner.state.borrow_mut().dirty_files.remove(&name);
+            let file = file.expect("write_index leaves the file dirty");
+            disk.truncate(&file, at + bytes.len() as u64).await?;
+            disk.flush(&file).await?;
+        }
+        let dir = log.parent().expect("a segment lies in its partition's directory");
+        disk.sync_dir(&dir).await
+    }
+
+    /// Removes a directory; large files in it are cut in steps first, so that freeing gigabytes
+    /// does not stall the journal's writes.
+    pub(super) async fn remove_slowly(&self, dir: &FileName) -> DiskResult<()> {
+        for entry in self.inner.disk.list(dir).await? {
+            self.remove_file_slowly(&entry.name, entry.len).await?;
+        }
+        self.inner.disk.remove(dir).await
+    }
+
+    pub(super) async fn remove_file_slowly(&self, name: &FileName, bytes: u64) -> DiskResult<()> {
+        let disk = &self.inner.disk;
+        let mut left = bytes;
+        if left > REMOVE_STEP {
+            let file = disk.open(name, Open::Existing).await?;
+            while left > REMOVE_STEP {
+                left -= REMOVE_STEP;
+                disk.truncate(&file, left).await?;
+            }
+        }
+        disk.remove(name).await
+    }
+}
+
+/// The bytes of the open block and then of the gathered slices, in order.
+struct Source<'a, C> {
+    open: &'a [u8],
+    slices: &'a [Slice<C>],
+    index: usize,
+    offset: usize,
+}
+
+impl<C: std::ops::Deref<Target = [u8]>> Source<'_, C> {
+    fn fill(&mut self, mut out: &mut [u8]) {
+        let n = out.len().min(self.open.len());
+        out[..n].copy_from_slice(&self.open[..n]);
+        self.open = &self.open[n..];
+        out = &mut out[n..];
+        while !out.is_empty() {
+            let slice = &self.slices[self.index][self.offset..];
+            let n = out.len().min(slice.len());
+            out[..n].copy_from_slice(&slice[..n]);
+            out = &mut out[n..];
+            self.offset += n;
+            if n == slice.len() {
+                self.index += 1;
+                self.offset = 0;
+            }
+        }
+    }
+}
