@@ -1,39 +1,108 @@
-import java.util.*; import java.time.Duration; import java.nio.charset.StandardCharsets;
-import org.apache.kafka.clients.admin.*; import org.apache.kafka.clients.producer.*; import org.apache.kafka.clients.consumer.*;
-import org.apache.kafka.common.*; import org.apache.kafka.common.config.ConfigResource; import org.apache.kafka.common.serialization.*;
+import java.time.Duration;
+import java.util.*;
+import org.apache.kafka.clients.admin.*;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.*;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.header.internals.RecordHeaders;
+import org.apache.kafka.common.serialization.*;
+
+/** What the Java client says through the recording proxy: {@code java -cp 'jars/*' Golden.java HOST:PORT}. */
 public class Golden {
-  static Map<String,Object> base(String id){ var m=new HashMap<String,Object>(); m.put("bootstrap.servers","127.0.0.1:19092"); m.put("client.id",id); m.put("enable.metrics.push",false); return m; }
-  public static void main(String[] a) throws Exception {
-    var ad=Admin.create(base("java"));
-    try{ad.deleteTopics(List.of("golden-java","golden-gone")).all().get();Thread.sleep(1000);}catch(Exception e){}
-    ad.createTopics(List.of(new NewTopic("golden-java",2,(short)1).configs(Map.of("retention.ms","3600000")), new NewTopic("golden-gone",Map.of(0,List.of(1))))).all().get();
-    Thread.sleep(1500);
-    System.out.println(ad.describeCluster().nodes().get());
-    System.out.println(ad.describeTopics(List.of("golden-java","golden-gone")).allTopicNames().get());
-    System.out.println(ad.listTopics().names().get());
-    var cr=new ConfigResource(ConfigResource.Type.TOPIC,"golden-java");
-    ad.incrementalAlterConfigs(Map.of(cr,List.of(new AlterConfigOp(new ConfigEntry("retention.bytes","100000000"),AlterConfigOp.OpType.SET)))).all().get();
-    Thread.sleep(300);
-    ad.describeConfigs(List.of(cr)).all().get();
-    try{ad.describeTopics(List.of("no-such-topic")).allTopicNames().get();}catch(Exception e){System.out.println(e);}
-    for (String c: new String[]{"none","gzip","snappy","lz4","zstd"}) {
-      var p=base("java@"+c); p.put("compression.type",c); p.put("linger.ms",50); p.put("key.serializer",ByteArraySerializer.class); p.put("value.serializer",ByteArraySerializer.class);
-      try(var pr=new KafkaProducer<byte[],byte[]>(p)){
-        for(int i=0;i<6;i++){ var h=new org.apache.kafka.common.header.internals.RecordHeaders(); h.add("h",("one"+i).getBytes()); h.add("h",new byte[0]); h.add("n",(byte[])null);
-          pr.send(new ProducerRecord<>("golden-java",i%2,1700000000000L+i,i%3==0?null:("key-"+i).getBytes(), i==4?null:("value "+i+" ").repeat(20).getBytes(),h)); }
-        pr.flush();
-      }
+    static final long STARTED_MS = 1_700_000_000_000L;
+    static final String TOPIC = "golden-java";
+    static String brokers;
+
+    static Map<String, Object> settings(String clientId) {
+        var map = new HashMap<String, Object>();
+        map.put("bootstrap.servers", brokers);
+        map.put("client.id", clientId);
+        map.put("enable.metrics.push", false);
+        map.put("key.serializer", ByteArraySerializer.class);
+        map.put("value.serializer", ByteArraySerializer.class);
+        map.put("key.deserializer", ByteArrayDeserializer.class);
+        map.put("value.deserializer", ByteArrayDeserializer.class);
+        return map;
     }
-    ad.listOffsets(Map.of(new TopicPartition("golden-java",0),OffsetSpec.latest(),new TopicPartition("golden-java",1),OffsetSpec.forTimestamp(1700000000002L))).all().get();
-    ad.listOffsets(Map.of(new TopicPartition("golden-java",0),OffsetSpec.maxTimestamp())).all().get();
-    for(String proto: new String[]{"classic","consumer"}){
-    var c=base("java@none"); c.put("group.id","golden-"+proto+System.nanoTime()); c.put("group.protocol",proto); c.put("auto.offset.reset","earliest"); c.put("key.deserializer",ByteArrayDeserializer.class); c.put("value.deserializer",ByteArrayDeserializer.class);
-    try(var co=new KafkaConsumer<byte[],byte[]>(c)){ co.subscribe(List.of("golden-java")); int n=0; long end=System.currentTimeMillis()+15000; while(n<30&&System.currentTimeMillis()<end) n+=co.poll(Duration.ofMillis(300)).count(); co.commitSync();
-      System.out.println(proto+" "+n+" "+co.offsetsForTimes(Map.of(new TopicPartition("golden-java",0),1700000000002L)) ); co.poll(Duration.ofMillis(300)); }
+
+    public static void main(String[] arguments) throws Exception {
+        brokers = arguments[0];
+        var admin = Admin.create(settings("java"));
+        try {
+            admin.deleteTopics(List.of(TOPIC, "golden-gone")).all().get();
+            Thread.sleep(1000);
+        } catch (Exception absent) {
+            System.out.println(absent);
+        }
+        var kept = new NewTopic(TOPIC, 2, (short) 1).configs(Map.of("retention.ms", "3600000"));
+        admin.createTopics(List.of(kept, new NewTopic("golden-gone", Map.of(0, List.of(1))))).all().get();
+        Thread.sleep(1500);
+        System.out.println(admin.describeCluster().nodes().get());
+        System.out.println(admin.describeTopics(List.of(TOPIC, "golden-gone")).allTopicNames().get());
+        System.out.println(admin.listTopics().names().get());
+        var resource = new ConfigResource(ConfigResource.Type.TOPIC, TOPIC);
+        var change = new AlterConfigOp(new ConfigEntry("retention.bytes", "100000000"), AlterConfigOp.OpType.SET);
+        admin.incrementalAlterConfigs(Map.of(resource, List.of(change))).all().get();
+        Thread.sleep(300);
+        admin.describeConfigs(List.of(resource)).all().get();
+        try {
+            admin.describeTopics(List.of("no-such-topic")).allTopicNames().get();
+        } catch (Exception unknown) {
+            System.out.println(unknown);
+        }
+        for (var codec : List.of("none", "gzip", "snappy", "lz4", "zstd")) produce(codec);
+        var first = new TopicPartition(TOPIC, 0);
+        var second = new TopicPartition(TOPIC, 1);
+        admin.listOffsets(Map.of(first, OffsetSpec.latest(), second, OffsetSpec.forTimestamp(STARTED_MS + 2))).all().get();
+        admin.listOffsets(Map.of(first, OffsetSpec.maxTimestamp())).all().get();
+        for (var protocol : List.of("classic", "consumer")) consume(protocol, first);
+        transact();
+        admin.deleteTopics(List.of("golden-gone")).all().get();
+        admin.close();
     }
-    var t=base("java@none"); t.put("transactional.id","golden-tx"); t.put("key.serializer",ByteArraySerializer.class); t.put("value.serializer",ByteArraySerializer.class);
-    try(var pr=new KafkaProducer<byte[],byte[]>(t)){ pr.initTransactions(); pr.beginTransaction(); pr.send(new ProducerRecord<>("golden-java","tx".getBytes())); pr.commitTransaction(); }
-    ad.describeConsumerGroups(List.of("golden-classic")).all().get();
-    ad.deleteTopics(List.of("golden-gone")).all().get(); ad.close();
-  }
+
+    static void produce(String codec) {
+        var settings = settings("java@" + codec);
+        settings.put("compression.type", codec);
+        settings.put("linger.ms", 50);
+        try (var producer = new KafkaProducer<byte[], byte[]>(settings)) {
+            for (int i = 0; i < 6; i++) {
+                var headers = new RecordHeaders();
+                headers.add("h", ("one" + i).getBytes());
+                headers.add("h", new byte[0]);
+                headers.add("n", (byte[]) null);
+                var key = i % 3 == 0 ? null : ("key-" + i).getBytes();
+                var value = i == 4 ? null : ("value " + i + " ").repeat(20).getBytes();
+                producer.send(new ProducerRecord<>(TOPIC, i % 2, STARTED_MS + i, key, value, headers));
+            }
+            producer.flush();
+        }
+    }
+
+    static void consume(String protocol, TopicPartition asked) {
+        var settings = settings("java");
+        settings.put("group.id", "golden-" + protocol + System.nanoTime());
+        settings.put("group.protocol", protocol);
+        settings.put("auto.offset.reset", "earliest");
+        try (var consumer = new KafkaConsumer<byte[], byte[]>(settings)) {
+            consumer.subscribe(List.of(TOPIC));
+            int read = 0;
+            long end = System.currentTimeMillis() + 15_000;
+            while (read < 30 && System.currentTimeMillis() < end) read += consumer.poll(Duration.ofMillis(300)).count();
+            consumer.commitSync();
+            System.out.println(protocol + " " + read + " " + consumer.offsetsForTimes(Map.of(asked, STARTED_MS + 2)));
+        }
+    }
+
+    static void transact() {
+        var settings = settings("java");
+        settings.put("transactional.id", "golden-tx");
+        try (var producer = new KafkaProducer<byte[], byte[]>(settings)) {
+            producer.initTransactions();
+            producer.beginTransaction();
+            producer.send(new ProducerRecord<>(TOPIC, "tx".getBytes()));
+            producer.commitTransaction();
+        }
+    }
 }
