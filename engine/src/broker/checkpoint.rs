@@ -182,12 +182,17 @@ impl PartitionState {
 
 /// A checkpoint as it was read back.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Checkpoint {
-    pub(super) generation: u64,
-    pub(super) included: u64,
-    pub(super) next_sequence: u64,
-    pub(super) incarnation: u64,
-    pub(super) partitions: Vec<PartitionState>,
+pub struct Checkpoint {
+    /// Of two that verify, the higher counts.
+    pub generation: u64,
+    /// Every journal frame up to it is in the partitions.
+    pub included: u64,
+    /// Above every frame ever seen.
+    pub next_sequence: u64,
+    /// The highest that a journal file of the core has had.
+    pub incarnation: u64,
+    /// What the core holds.
+    pub partitions: Vec<PartitionState>,
 }
 
 /// The numbers of a checkpoint about to be written.
@@ -231,30 +236,35 @@ fn seal(out: &mut [u8], head: &CheckpointHead, partitions: u32) {
     header[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
 }
 
-fn open(bytes: &[u8]) -> Option<Checkpoint> {
-    let u64_at = |at: usize| Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-    let header = bytes.get(..HEADER_BYTES)?;
-    let body = bytes.get(HEADER_BYTES..HEADER_BYTES + usize::try_from(u64_at(42)?).ok()?)?;
-    let crc = u32::from_be_bytes(header[CRC_AT..].try_into().ok()?);
-    let whole = header[..8] == MAGIC && crc == crc32c::crc32c_append(crc32c::crc32c(&header[..CRC_AT]), body);
-    if !whole {
-        return None;
+impl Checkpoint {
+    /// Reads a checkpoint file, which may be longer; `None` if it does not verify.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Checkpoint> {
+        let u64_at = |at: usize| Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let header = bytes.get(..HEADER_BYTES)?;
+        let body = bytes.get(HEADER_BYTES..HEADER_BYTES + usize::try_from(u64_at(42)?).ok()?)?;
+        let crc = u32::from_be_bytes(header[CRC_AT..].try_into().ok()?);
+        let whole =
+            header[..8] == MAGIC && crc == crc32c::crc32c_append(crc32c::crc32c(&header[..CRC_AT]), body);
+        if !whole {
+            return None;
+        }
+        let mut checkpoint = Checkpoint {
+            generation: u64_at(8)?,
+            included: u64_at(18)?,
+            next_sequence: u64_at(26)?,
+            incarnation: u64_at(34)?,
+            partitions: Vec::new(),
+        };
+        let count = u32::from_be_bytes(header[50..54].try_into().ok()?);
+        let mut at = 0;
+        for _ in 0..count {
+            let (partition, used) = PartitionState::decode(&body[at..])?;
+            at += used;
+            checkpoint.partitions.push(partition);
+        }
+        (at == body.len()).then_some(checkpoint)
     }
-    let mut checkpoint = Checkpoint {
-        generation: u64_at(8)?,
-        included: u64_at(18)?,
-        next_sequence: u64_at(26)?,
-        incarnation: u64_at(34)?,
-        partitions: Vec::new(),
-    };
-    let count = u32::from_be_bytes(header[50..54].try_into().ok()?);
-    let mut at = 0;
-    for _ in 0..count {
-        let (partition, used) = PartitionState::decode(&body[at..])?;
-        at += used;
-        checkpoint.partitions.push(partition);
-    }
-    (at == body.len()).then_some(checkpoint)
 }
 
 /// The newest whole checkpoint of a core, if it has any.
@@ -280,7 +290,7 @@ pub(super) async fn read<D: Disk>(disk: &D, core: CoreId) -> DiskResult<Option<C
             }
             bytes.extend_from_slice(&chunk);
         }
-        match open(&bytes) {
+        match Checkpoint::decode(&bytes) {
             Some(checkpoint) if newest.as_ref().is_none_or(|n| n.generation < checkpoint.generation) => {
                 newest = Some(checkpoint);
             }

@@ -33,7 +33,7 @@ mod tail;
 mod times;
 mod writer;
 
-pub use checkpoint::{CoreState, PartitionState};
+pub use checkpoint::{Checkpoint, CoreState, PartitionState};
 pub use produce::{AppendError, Appended};
 pub use read::{Bounds, FetchError, Fetched};
 pub use recovery::{Recovered, RecoveryReport, recover};

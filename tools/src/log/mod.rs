@@ -9,6 +9,7 @@
 mod batches;
 mod dump;
 mod indexes;
+mod journals;
 mod lines;
 mod verify;
 

@@ -17,6 +17,10 @@ pub(crate) struct Report {
     pub(crate) bytes: u64,
     /// Index files.
     pub(crate) indexes: u64,
+    /// Journal frames above the checkpoints.
+    pub(crate) frames: u64,
+    /// Batches that only the journal holds.
+    pub(crate) batches_in_journal: u64,
     /// Things that do not hold.
     pub(crate) damages: u64,
 }
@@ -37,6 +41,8 @@ impl Report {
                 ("batches", self.batches.into()),
                 ("bytes", self.bytes.into()),
                 ("indexes", self.indexes.into()),
+                ("frames", self.frames.into()),
+                ("batchesInJournal", self.batches_in_journal.into()),
                 ("damages", self.damages.into()),
             ],
         )

@@ -1,0 +1,251 @@
+//! A whole data directory: what checkpoints vouch for, with the journal laid over it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use engine::base::{LeaderEpoch, Now, Offset, PartitionKey};
+use engine::broker::PartitionState;
+use engine::io::FileName;
+use engine::journal::{Entry, EntryKind};
+use engine::log::names::SegmentFile;
+use engine::log::segments::{Applied, Place};
+use engine::metadata::Image;
+use engine::metadata::storage::{self, Verdict};
+use engine::record::BatchHeader;
+
+use super::Report;
+use super::partition::{Expected, Overlay, verify_segment, verify_small_files};
+use crate::log::dump::{files, read_small};
+use crate::log::journals::{Met, journals, newest_checkpoint, replay};
+use crate::log::lines::Lines;
+
+/// A partition as its checkpoint has it, and as the journal continues it.
+struct Known {
+    core: u16,
+    state: PartitionState,
+    /// The log start with the journal's word: what lies below it may be gone.
+    log_start: Offset,
+    head: engine::log::Segments,
+    broken: bool,
+}
+
+/// Checks a data directory: metadata, checkpoints, journals, then every segment.
+pub(super) fn verify_data_dir<W: Write>(
+    root: &Path,
+    report: &mut Report,
+    out: &mut Lines<W>,
+) -> anyhow::Result<()> {
+    let hosted = hosted(root, report, out)?;
+    let cores = core_dirs(root)?;
+    let mut known: BTreeMap<PartitionKey, Known> = BTreeMap::new();
+    let mut included = BTreeMap::new();
+    for (core, dir) in &cores {
+        let (checkpoint, broken) = newest_checkpoint(dir)?;
+        for path in &broken {
+            if checkpoint.is_none() {
+                report.damage(
+                    out,
+                    &path.display().to_string(),
+                    None,
+                    "no checkpoint of this core verifies",
+                )?;
+            } else {
+                out.line("torn", "Torn, the other counts", &[("file", path.display().to_string().into())])?;
+            }
+        }
+        let Some(checkpoint) = checkpoint else { continue };
+        included.insert(*core, checkpoint.included);
+        for state in checkpoint.partitions {
+            let newer = known.get(&state.key).is_none_or(|held| held.state.generation < state.generation);
+            if newer && hosted.contains(&state.key) {
+                known.insert(state.key, Known::new(*core, state));
+            }
+        }
+    }
+    for key in &hosted {
+        // Created after the checkpoint: all of it is in the journal, of whichever core.
+        known.entry(*key).or_insert_with(|| Known::new(u16::MAX, PartitionState::new(*key, LeaderEpoch(0))));
+    }
+    for (core, dir) in &cores {
+        let included = included.get(core).copied().unwrap_or(0);
+        overlay(*core, dir, included, &mut known, report, out)?;
+    }
+    for known in known.values() {
+        verify_partition(root, known, report, out)?;
+    }
+    Ok(())
+}
+
+impl Known {
+    fn new(core: u16, state: PartitionState) -> Known {
+        Known { core, log_start: state.log_start, head: state.segments.clone(), state, broken: false }
+    }
+}
+
+/// The partitions that the metadata names.
+fn hosted<W: Write>(
+    root: &Path,
+    report: &mut Report,
+    out: &mut Lines<W>,
+) -> anyhow::Result<BTreeSet<PartitionKey>> {
+    let dir = root.join("meta");
+    let snapshot = dir.join("snapshot");
+    let mut image = Image::default();
+    if snapshot.exists() {
+        match storage::decode_snapshot(&read_small(&snapshot)?) {
+            Ok(read) => image = read,
+            Err(error) => {
+                report.damage(out, &snapshot.display().to_string(), None, &error.to_string())?;
+            }
+        }
+    }
+    let mut index = image.position().index;
+    let logs = if dir.exists() { files(&dir)? } else { Vec::new() };
+    for path in logs {
+        if !path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("log-")) {
+            continue;
+        }
+        let file = path.display().to_string();
+        let scan = match storage::scan(&read_small(&path)?) {
+            Ok(scan) => scan,
+            Err(error) => {
+                report.damage(out, &file, None, &error.to_string())?;
+                continue;
+            }
+        };
+        if let Verdict::Damaged { at, .. } = scan.verdict {
+            report.damage(out, &file, Some(at), "acknowledged metadata does not verify")?;
+        }
+        for entry in scan.entries {
+            if entry.position.index <= index {
+                continue;
+            }
+            if entry.position.index != index + 1 {
+                let what = format!("goes on with entry {} after {index}", entry.position.index);
+                report.damage(out, &file, None, &what)?;
+            }
+            index = entry.position.index;
+            for record in &entry.records {
+                if let Err(error) = image.apply(record) {
+                    report.damage(out, &file, None, &error.to_string())?;
+                }
+            }
+        }
+    }
+    Ok(image.topics().flat_map(|topic| topic.keyed().map(|(key, _)| key).collect::<Vec<_>>()).collect())
+}
+
+fn core_dirs(root: &Path) -> anyhow::Result<Vec<(u16, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root.join("cores"))? {
+        let entry = entry?;
+        if let Ok(core) = entry.file_name().to_string_lossy().parse() {
+            found.push((core, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Reads a core's journal and continues its partitions with it, in memory.
+fn overlay<W: Write>(
+    core: u16,
+    dir: &Path,
+    included: u64,
+    known: &mut BTreeMap<PartitionKey, Known>,
+    report: &mut Report,
+    out: &mut Lines<W>,
+) -> anyhow::Result<()> {
+    let journals = journals(dir)?;
+    let torn = replay(&journals, included, |met| {
+        match met {
+            Met::Frame(view) => {
+                report.frames += 1;
+                for entry in view.entries() {
+                    apply(core, &entry, known, report, out)?;
+                }
+            }
+            Met::Damaged(path, position) => {
+                let what = "a frame that was durable does not verify";
+                report.damage(out, &path.display().to_string(), Some(position), what)?;
+            }
+        }
+        Ok(())
+    })?;
+    if torn {
+        let what = "ends in frames that were never flushed: they are void";
+        out.line("torn", "Journal", &[("core", core.into()), ("what", what.into())])?;
+    }
+    Ok(())
+}
+
+fn apply<W: Write>(
+    core: u16,
+    entry: &Entry<'_>,
+    known: &mut BTreeMap<PartitionKey, Known>,
+    report: &mut Report,
+    out: &mut Lines<W>,
+) -> anyhow::Result<()> {
+    let place = &entry.place;
+    let Some(known) = known.get_mut(&place.key) else { return Ok(()) };
+    let elsewhere = known.core != core && known.core != u16::MAX;
+    if elsewhere || known.broken || known.state.fenced || place.generation != known.state.generation {
+        return Ok(());
+    }
+    if entry.kind == EntryKind::LogStart {
+        known.log_start = known.log_start.max(place.base_offset);
+        return Ok(());
+    }
+    let now = Now { wall: place.appended_at, ..Now::default() };
+    let at = u32::try_from(place.position).map(|position| Place { segment: place.segment, position });
+    let header = BatchHeader::peek(entry.batch);
+    match (header, at) {
+        (Some(header), Ok(at)) => match known.head.apply(header, at, now, u32::MAX) {
+            Ok(Applied::Already) => {}
+            Ok(_) => report.batches_in_journal += 1,
+            Err(error) => {
+                known.broken = true;
+                report.damage(out, &place.key.to_string(), None, &error.to_string())?;
+            }
+        },
+        _ => report.damage(out, &place.key.to_string(), None, "an entry that names no place")?,
+    }
+    Ok(())
+}
+
+fn verify_partition<W: Write>(
+    root: &Path,
+    known: &Known,
+    report: &mut Report,
+    out: &mut Lines<W>,
+) -> anyhow::Result<()> {
+    report.partitions += 1;
+    let state = &known.state;
+    if state.fenced {
+        let what = "fenced: recovery found that it could not be continued";
+        report.damage(out, &state.key.to_string(), None, what)?;
+    }
+    let dir = root.join(FileName::partition_dir(state.key).as_str());
+    let (segments, active) = (&state.segments, state.segments.active());
+    for segment in segments.iter() {
+        let end = segments.end_of(segment.base);
+        let dropped = end <= known.log_start && segment.base != active.base;
+        let untouched = segment.bytes == 0;
+        if untouched || (dropped && !dir.join(SegmentFile::Log.name(segment.base)).exists()) {
+            continue;
+        }
+        let mut expected =
+            Expected { size_and_end: Some((u64::from(segment.bytes), end)), ..Expected::file(segment.base) };
+        if segment.base == active.base {
+            let laid = |(at, bytes): (u64, &[u8])| Some(Overlay { at, bytes: bytes.to_vec() });
+            let aligned = u64::from(segment.bytes).saturating_sub(state.open.len() as u64);
+            expected.log = laid((aligned, &state.open));
+            expected.offsets = laid(state.index.offsets.unwritten());
+            expected.times = laid(state.index.times.unwritten());
+        }
+        verify_segment(&dir, &expected, report, out)?;
+    }
+    if dir.exists() { verify_small_files(&dir, report, out) } else { Ok(()) }
+}
