@@ -1,0 +1,183 @@
+//! Journal frames as they are built, written and read back.
+
+use engine::base::{LeaderEpoch, Offset, PartitionKey, TopicId, WallMs};
+use engine::io::BLOCK;
+use engine::journal::{
+    BatchPlace, EntryKind, FILE_HEADER_BYTES, FRAME_BYTES_MAX, FileHeader, FrameBuilder, FrameError,
+    FrameView, JournalFile, NoMemory, Ring, ScanEnd, Verdict, file_name, file_number, judge,
+};
+use engine::record::{BatchBuilder, BatchHeader, Codec};
+use proptest::prelude::*;
+use zerocopy::IntoBytes;
+
+fn batch(value_bytes: usize) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.push(1_000, Some(b"key"), Some(&vec![7; value_bytes]), &[]);
+    builder.finish()
+}
+
+fn place(offset: i64) -> BatchPlace {
+    BatchPlace {
+        key: PartitionKey { topic: TopicId(uuid::Uuid::from_u128(5)), index: 3 },
+        generation: 2,
+        leader_epoch: LeaderEpoch(4),
+        base_offset: Offset(offset),
+        last_offset: Offset(offset),
+        segment: Offset(0),
+        position: 10 * offset as u64,
+        appended_at: WallMs(99),
+    }
+}
+
+fn memory(bytes: usize) -> Option<Vec<u8>> {
+    Some(vec![0xEE; bytes])
+}
+
+/// A frame with one batch of each size, as it lies on disk.
+fn frame(sizes: &[usize], incarnation: u64, sequence: u64, mark: u64) -> Vec<u8> {
+    let mut builder = FrameBuilder::new();
+    for (i, size) in sizes.iter().enumerate() {
+        builder.push_batch(1, &place(i as i64), &batch(*size), true, memory).expect("memory");
+    }
+    let sealed = builder.seal(incarnation, sequence, mark, Vec::new());
+    let bytes: Vec<u8> = sealed.buffers.iter().flat_map(|(b, n)| b[..*n].to_vec()).collect();
+    assert_eq!(bytes.len(), sealed.disk_bytes);
+    assert!(builder.is_empty());
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_frame_reads_back_as_it_was_built(sizes in prop::collection::vec(0usize..40_000, 1..40)) {
+        let bytes = frame(&sizes, 9, 17, 16);
+        prop_assert!(bytes.len().is_multiple_of(BLOCK));
+        let view = FrameView::verify(&bytes, 9, 17).expect("verifies");
+        prop_assert_eq!(view.header.flush_mark(), 16);
+        let entries: Vec<_> = view.entries().collect();
+        prop_assert_eq!(entries.len(), sizes.len());
+        for (i, (entry, size)) in entries.iter().zip(&sizes).enumerate() {
+            prop_assert_eq!(entry.kind, EntryKind::Batch);
+            prop_assert_eq!(entry.place.base_offset, Offset(i as i64));
+            prop_assert_eq!(entry.place.position, 10 * i as u64);
+            let header = BatchHeader::peek(entry.batch).expect("a header");
+            prop_assert_eq!(header.leader_epoch(), LeaderEpoch(4));
+            prop_assert_eq!(&entry.batch[16..], &batch(*size)[16..]);
+            prop_assert_eq!(&bytes[entry.at..entry.at + entry.batch.len()], entry.batch);
+        }
+    }
+
+    #[test]
+    fn no_changed_bit_of_a_frame_passes(at in 0usize..12_000, bit in 0u8..8) {
+        let good = frame(&[3_000, 5_000, 10], 9, 17, 16);
+        let view = FrameView::verify(&good, 9, 17).expect("verifies");
+        let used = 64 + view.header.payload_bytes();
+        let at = at % used;
+        let mut bad = good.clone();
+        bad[at] ^= 1 << bit;
+        prop_assert!(FrameView::verify(&bad, 9, 17).is_err(), "bit {} of byte {}", bit, at);
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..9_000), magic in any::<bool>()) {
+        if magic && bytes.len() >= 8 {
+            bytes[..8].copy_from_slice(b"RLFRAME1");
+        }
+        prop_assert!(FrameView::verify(&bytes, 1, 1).is_err());
+    }
+}
+
+#[test]
+fn frames_of_another_use_or_number_are_refused() {
+    let bytes = frame(&[100], 9, 17, 16);
+    assert_eq!(FrameView::verify(&bytes, 8, 17).err(), Some(FrameError::Absent { incarnation: 8 }));
+    assert_eq!(FrameView::verify(&bytes, 9, 18).err(), Some(FrameError::Sequence { got: 17, expected: 18 }));
+    assert_eq!(FrameView::verify(&bytes[..BLOCK / 2], 9, 17).map(|_| ()).err().is_none(), true);
+}
+
+#[test]
+fn a_push_without_memory_changes_nothing() {
+    let mut builder: FrameBuilder<Vec<u8>> = FrameBuilder::new();
+    builder.push_batch(0, &place(0), &batch(100), true, memory).expect("memory");
+    let before = builder.bytes();
+    assert_eq!(builder.push_batch(0, &place(1), &batch(50_000), true, |_| None), Err(NoMemory));
+    assert_eq!(builder.bytes(), before);
+    let sealed = builder.seal(1, 1, 0, Vec::new());
+    assert_eq!(sealed.entries.len(), 1);
+}
+
+#[test]
+fn a_lone_small_batch_holds_one_block_and_a_large_one_few_buffers() {
+    let mut builder = FrameBuilder::new();
+    builder.push_batch(0, &place(0), &batch(100), true, memory).expect("memory");
+    let sealed = builder.seal(1, 1, 0, Vec::new());
+    assert_eq!(sealed.buffers.iter().map(|(b, _)| b.len()).collect::<Vec<_>>(), [BLOCK]);
+    builder.push_batch(0, &place(0), &batch(1 << 20), true, memory).expect("memory");
+    assert!(builder.seal(1, 2, 1, Vec::new()).buffers.len() <= 6);
+}
+
+#[test]
+fn a_frame_has_a_bound_and_an_empty_one_takes_any_batch() {
+    let mut builder: FrameBuilder<Vec<u8>> = FrameBuilder::new();
+    assert!(builder.fits(8 << 20, 1 << 20));
+    assert!(!builder.fits(FRAME_BYTES_MAX, 1 << 20));
+    builder.push_batch(0, &place(0), &batch(600_000), true, memory).expect("memory");
+    assert!(builder.fits(300_000, 1 << 20));
+    assert!(!builder.fits(600_000, 1 << 20));
+}
+
+#[test]
+fn only_relaxed_batches_need_no_flush() {
+    let mut builder = FrameBuilder::new();
+    builder.push_batch(0, &place(0), &batch(1), false, memory).expect("memory");
+    assert!(!builder.seal(1, 1, 0, Vec::new()).needs_flush);
+    builder.push_batch(0, &place(0), &batch(1), false, memory).expect("memory");
+    builder.push_batch(1, &place(0), &batch(1), true, memory).expect("memory");
+    assert!(builder.seal(1, 2, 1, Vec::new()).needs_flush);
+}
+
+#[test]
+fn what_lies_at_or_below_a_flush_mark_is_damage_and_above_it_torn() {
+    assert_eq!(judge(ScanEnd { missing: 8, flush_mark: 7 }), Verdict::Torn);
+    assert_eq!(judge(ScanEnd { missing: 8, flush_mark: 8 }), Verdict::Damaged);
+    assert_eq!(judge(ScanEnd { missing: 8, flush_mark: 11 }), Verdict::Damaged);
+}
+
+#[test]
+fn a_file_header_holds_or_is_none() {
+    let header = FileHeader::new(3, 12, 400);
+    let mut block = vec![0; BLOCK];
+    block[..header.as_bytes().len()].copy_from_slice(header.as_bytes());
+    let read = FileHeader::read(&block).expect("whole");
+    assert_eq!((read.incarnation(), read.first_sequence()), (12, 400));
+    for at in 0..32 {
+        let mut bad = block.clone();
+        bad[at] ^= 1;
+        assert!(FileHeader::read(&bad).is_none(), "byte {at}");
+    }
+    assert!(FileHeader::read(&block[..16]).is_none());
+    assert_eq!(file_number(&file_name(7)), Some(7));
+    assert_eq!(file_number("journal-7"), None);
+    assert_eq!(file_number("checkpoint-0"), None);
+}
+
+#[test]
+fn a_file_is_used_again_only_when_a_checkpoint_covers_its_last_frame() {
+    let bytes = FILE_HEADER_BYTES + 2 * BLOCK as u64;
+    let mut ring = Ring::new();
+    ring.add(JournalFile { number: 0, bytes });
+    ring.add(JournalFile { number: 1, bytes });
+    assert_eq!(ring.place(1, BLOCK), None, "nothing is active yet");
+    assert_eq!(ring.advance(1, BLOCK).map(|f| f.number), Some(0));
+    assert_eq!(ring.place(1, BLOCK).map(|(f, at)| (f.number, at)), Some((0, FILE_HEADER_BYTES)));
+    assert_eq!(ring.place(2, BLOCK).map(|(_, at)| at), Some(FILE_HEADER_BYTES + BLOCK as u64));
+    assert_eq!(ring.place(3, BLOCK), None, "full");
+    assert_eq!(ring.advance(3, BLOCK).map(|f| f.number), Some(1));
+    assert!(ring.place(3, 2 * BLOCK).is_some());
+    assert_eq!(ring.advance(4, BLOCK), None, "no free file");
+    ring.trim(1);
+    assert_eq!(ring.advance(4, BLOCK), None, "frame 2 is not covered");
+    ring.trim(2);
+    assert_eq!(ring.advance(4, BLOCK).map(|f| f.number), Some(0));
+}
