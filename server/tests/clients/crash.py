@@ -31,6 +31,7 @@ class Writer(threading.Thread):
         self.sent = [0] * PARTITIONS
         self.acknowledged = [{} for _ in range(PARTITIONS)]  # number in its partition → offset
         self.failed = []
+        self.left = None
         self.done = threading.Event()
         self.producer = Producer(
             {
@@ -48,6 +49,12 @@ class Writer(threading.Thread):
         )
 
     def run(self):
+        try:
+            self.write()
+        except Exception as error:  # a fatal error of the client is the verdict, not the end of the test's thread
+            self.failed.append(str(error))
+
+    def write(self):
         turn = 0
         while not self.done.is_set():
             partition = turn % PARTITIONS
@@ -127,7 +134,7 @@ def main():
     shutil.rmtree(data, ignore_errors=True)
     broker = Broker(binary, data)
     broker.start()
-    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
     topics = {"crash-plain": False, "crash-idempotent": True}
     for created in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in topics]).values():
         created.result(30)

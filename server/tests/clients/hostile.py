@@ -48,7 +48,7 @@ class Canary(threading.Thread):
         self.address, self.stop = address, threading.Event()
         self.sent, self.failed, self.slowest = 0, [], 0.0
         make_topic(address, "canary", 2)
-        self.producer = Producer({"bootstrap.servers": address, "acks": "all", "enable.idempotence": True, "linger.ms": 0})
+        self.producer = Producer({"bootstrap.servers": address, "acks": "all", "enable.idempotence": True, "linger.ms": 0, "log_level": 2})
 
     def run(self):
         while not self.stop.is_set():
