@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -28,6 +28,7 @@ pub struct Broker {
     pub address: String,
     /// From start to the `ready` line.
     pub ready: Duration,
+    log: PathBuf,
 }
 
 /// What the kernel knows of a process.
@@ -72,7 +73,13 @@ impl Broker {
                 bail!(NotReady { code: status.code(), said: said.to_string() });
             }
         };
-        Ok(Broker { child, address, ready: begun.elapsed() })
+        Ok(Broker { child, address, ready: begun.elapsed(), log: log.to_path_buf() })
+    }
+
+    /// All that it printed so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Its process id.

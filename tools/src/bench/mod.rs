@@ -1,5 +1,72 @@
 //! `ringlog bench`: a load on a broker, its data checked, its figures written down.
+//!
+//! | file | what |
+//! |---|---|
+//! | `knobs` | what a user may turn: flags and workload files, defined once |
+//! | `quantity` | times, sizes and words as people write them |
+//! | `settle` | knobs → plan, with the origin of every value |
+//! | `disk` | what a run writes, and whether it fits |
+//! | `target` | the broker under load: a child of ours, the null broker, or somebody's |
+//! | `child` | a broker of our own as a second process |
+//! | `watch` | the live line, and the broker's CPU and memory while the load runs |
+//! | `outcome` | what the load measured → the report |
+//! | `run` | the order of things |
+//!
+//! Invariants: nothing starts before the disk plan fits; a run that was interrupted still reports,
+//! marked partial; data of a broker of our own is gone afterwards, whatever happened, unless
+//! `--keep-data` says otherwise.
 
 pub mod child;
 pub mod disk;
+pub mod knobs;
+mod outcome;
 pub mod quantity;
+mod run;
+pub mod settle;
+mod target;
+mod watch;
+
+use std::path::PathBuf;
+
+pub use run::run;
+
+/// `ringlog bench`
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct BenchArgs {
+    /// What is sent.
+    #[command(flatten)]
+    pub knobs: knobs::Knobs,
+    /// A workload file (TOML); its keys are the flags of this command
+    #[arg(long, value_name = "FILE")]
+    pub workload: Option<PathBuf>,
+    /// Brokers to put under load, instead of one of our own; any that speaks the Kafka protocol
+    #[arg(long, short, value_name = "HOST:PORT", visible_alias = "bootstrap-server", value_delimiter = ',')]
+    pub brokers: Vec<String>,
+    /// Put a broker that keeps nothing under load: the generator's own ceiling
+    #[arg(long, conflicts_with = "brokers")]
+    pub null: bool,
+    /// Where the report goes [default: perf/runs/DATE-ID]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out: Option<PathBuf>,
+    /// Print report.json instead of the table
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// Where our own broker keeps its data while the run lasts; on a real disk
+    #[arg(long, value_name = "DIR", default_value = "perf/data", help_heading = "Our own broker")]
+    pub data: PathBuf,
+    /// Leave that data there afterwards
+    #[arg(long, help_heading = "Our own broker")]
+    pub keep_data: bool,
+    /// CPUs of our own broker [default: the first that we may use]
+    #[arg(long, value_name = "LIST", help_heading = "Our own broker")]
+    pub broker_cores: Option<String>,
+    /// A setting of our own broker, under Kafka's name or ours; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Our own broker")]
+    pub set: Vec<String>,
+    /// CPU of the generator [default: the second that we may use]
+    #[arg(long, value_name = "CPU", help_heading = "Generator")]
+    pub load_core: Option<usize>,
+    /// In mode produce: do not read everything back afterwards
+    #[arg(long, help_heading = "Generator")]
+    pub no_read_back: bool,
+}

@@ -4,7 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use engine::record::Codec;
 use serde::de::{Deserialize, Deserializer, Visitor};
+
+use crate::load::plan::Acks;
 
 /// A stretch of time: `30s`, `500ms`, `2m`, `1h`; a bare number is seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +25,24 @@ pub struct SizeRange {
     /// Largest.
     pub max: u64,
 }
+
+/// What producers wait for: `all`, `1` or `0`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AcksWord(pub Acks);
+
+/// A codec by its Kafka name: `none`, `gzip`, `snappy`, `lz4` or `zstd`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CodecWord(pub Codec);
+
+const ACKS: [(&str, Acks); 4] = [("all", Acks::All), ("1", Acks::Leader), ("0", Acks::None), ("-1", Acks::All)];
+
+const CODECS: [(&str, Codec); 5] = [
+    ("none", Codec::None),
+    ("gzip", Codec::Gzip),
+    ("snappy", Codec::Snappy),
+    ("lz4", Codec::Lz4),
+    ("zstd", Codec::Zstd),
+];
 
 const BYTE_UNITS: [(&str, u64); 11] = [
     ("gib", 1 << 30),
@@ -90,6 +111,40 @@ impl FromStr for SizeRange {
     }
 }
 
+impl FromStr for AcksWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<AcksWord, String> {
+        let known = ACKS.iter().find(|(word, _)| *word == text);
+        known.map(|(_, acks)| AcksWord(*acks)).ok_or_else(|| format!("{text:?} is not all, 1 or 0"))
+    }
+}
+
+impl FromStr for CodecWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<CodecWord, String> {
+        let known = CODECS.iter().find(|(word, _)| *word == text);
+        known
+            .map(|(_, codec)| CodecWord(*codec))
+            .ok_or_else(|| format!("{text:?} is not none, gzip, snappy, lz4 or zstd"))
+    }
+}
+
+impl fmt::Display for AcksWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = ACKS.iter().find(|(_, acks)| *acks == self.0).expect("every value has a word").0;
+        f.write_str(word)
+    }
+}
+
+impl fmt::Display for CodecWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = CODECS.iter().find(|(_, codec)| *codec == self.0).expect("every codec has a word").0;
+        f.write_str(word)
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
@@ -138,23 +193,19 @@ fn deserialize<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(deserializer
     deserializer.deserialize_any(Text(std::marker::PhantomData))
 }
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-        deserialize(deserializer)
-    }
+macro_rules! deserialize_as_text {
+    ($($quantity:ty),*) => {
+        $(
+            impl<'de> Deserialize<'de> for $quantity {
+                fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$quantity, D::Error> {
+                    deserialize(deserializer)
+                }
+            }
+        )*
+    };
 }
 
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        deserialize(deserializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for SizeRange {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SizeRange, D::Error> {
-        deserialize(deserializer)
-    }
-}
+deserialize_as_text!(Span, Bytes, SizeRange, AcksWord, CodecWord);
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,9 @@ pub const CLIENTS_MAX: usize = 4_096;
 /// The most requests in flight on one connection.
 pub const DEPTH_MAX: usize = 4_096;
 
+/// The most streams (a producer's records in one partition): each has a ledger.
+pub const STREAMS_MAX: usize = 1 << 22;
+
 /// What is measured.
 #[derive(
     Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize, clap::ValueEnum,
@@ -40,6 +43,17 @@ impl Mode {
     #[must_use]
     pub fn fetches(self) -> bool {
         self != Mode::Produce
+    }
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Mode::Both => "both",
+            Mode::Produce => "produce",
+            Mode::FetchHot => "fetch-hot",
+            Mode::FetchCold => "fetch-cold",
+        })
     }
 }
 
@@ -207,6 +221,7 @@ impl Plan {
         range("--depth", self.depth, 1, DEPTH_MAX)?;
         range("--record-size", self.sizes.max, STAMP_BYTES, 64 << 20)?;
         range("--batch-size", self.batch_bytes, 1, 256 << 20)?;
+        range("--partitions times --producers", self.partitions * self.producers, 1, STREAMS_MAX)?;
         if let Pace::Open { records_per_s, .. } = self.pace
             && !(records_per_s.is_finite() && records_per_s > 0.0)
         {

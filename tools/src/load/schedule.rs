@@ -15,6 +15,15 @@ pub enum Arrivals {
     Poisson,
 }
 
+impl std::fmt::Display for Arrivals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Arrivals::Fixed => "fixed",
+            Arrivals::Poisson => "poisson",
+        })
+    }
+}
+
 /// An endless row of planned times (CLOCK_MONOTONIC ns). It knows nothing of what was really sent:
 /// a late sender finds the records still there, at their planned times.
 #[derive(Clone, Debug)]

@@ -1,0 +1,101 @@
+//! What the load measured → the report.
+
+use crate::load::Outcome;
+use crate::load::plan::{Pace, Plan};
+use crate::load::recorder::{Clock, Counts, Interval, Latencies};
+use crate::report::data::{DataCheck, Interval as ReportInterval, LatencySet, Throughput, Validity};
+
+/// The largest share of late sends in a valid run.
+const LATE_SHARE_MAX: f64 = 0.01;
+
+/// The smallest share of the planned rate in a valid run.
+const ACHIEVED_SHARE_MIN: f64 = 0.99;
+
+/// Latency histograms; those without samples are left out.
+pub(super) fn latency_set(latencies: &Latencies) -> LatencySet {
+    let some = |clock| Some(latencies.of(clock).clone()).filter(|h| !h.is_empty());
+    LatencySet {
+        produce_response: some(Clock::Response),
+        produce_service: some(Clock::Service),
+        end_to_end: some(Clock::EndToEnd),
+    }
+}
+
+pub(super) fn intervals(intervals: &[Interval]) -> Vec<ReportInterval> {
+    let one = |interval: &Interval| {
+        let Counts { records_in, bytes_in, records_out, bytes_out, late_sends, .. } = interval.counts;
+        ReportInterval {
+            start: interval.start,
+            length: interval.length,
+            records_in,
+            bytes_in,
+            records_out,
+            bytes_out,
+            late_sends,
+            latency: latency_set(&interval.latencies),
+        }
+    };
+    intervals.iter().map(one).collect()
+}
+
+pub(super) fn produced(outcome: &Outcome) -> Throughput {
+    let Counts { records_in, bytes_in, .. } = outcome.measured.counts;
+    Throughput { records: records_in, bytes: bytes_in, wall: outcome.measured.wall }
+}
+
+pub(super) fn consumed(outcome: &Outcome, plan: &Plan) -> Option<Throughput> {
+    let Counts { records_out, bytes_out, .. } = outcome.measured.counts;
+    let read = Throughput { records: records_out, bytes: bytes_out, wall: outcome.measured.wall };
+    plan.mode.fetches().then_some(read)
+}
+
+pub(super) fn data_check(outcome: &Outcome) -> DataCheck {
+    let found = outcome.findings;
+    DataCheck {
+        sent: outcome.records_sent,
+        acked: outcome.records_acked,
+        read: found.read,
+        lost: found.lost,
+        duplicate: found.duplicate,
+        reordered: found.reordered,
+        corrupt: found.corrupt,
+        checked: outcome.checked,
+    }
+}
+
+/// Whether the figures describe the broker.
+pub(super) fn validity(outcome: &Outcome, plan: &Plan) -> Validity {
+    let counts = outcome.measured.counts;
+    let late_share = if counts.sends == 0 { 0.0 } else { counts.late_sends as f64 / counts.sends as f64 };
+    let open = matches!(plan.pace, Pace::Open { .. }) && plan.mode.produces();
+    let achieved_share = match outcome.records_planned {
+        planned if open && planned > 0 => counts.records_in as f64 / planned as f64,
+        _ => 1.0,
+    };
+    let mut reasons = Vec::new();
+    if late_share > LATE_SHARE_MAX && open {
+        reasons.push(format!(
+            "{:.1} % of sends left more than 1 ms after their plan: the generator could not keep up",
+            late_share * 100.0
+        ));
+    }
+    if (achieved_share < ACHIEVED_SHARE_MIN || achieved_share > 2.0 - ACHIEVED_SHARE_MIN) && !outcome.interrupted {
+        reasons.push(format!(
+            "{:.1} % of the planned rate was acknowledged: the broker could not keep up with it",
+            achieved_share * 100.0
+        ));
+    }
+    for (code, count) in &outcome.errors {
+        reasons.push(format!("{count} records were refused with {}", wire::ErrorCode::from_code(*code).name()));
+    }
+    if outcome.unanswered > 0 {
+        reasons.push(format!("{} records were never answered", outcome.unanswered));
+    }
+    if outcome.budget_spent {
+        reasons.push("the disk budget ended the load before its time; raise it with --disk-budget".to_string());
+    }
+    if let Some(failure) = &outcome.failure {
+        reasons.push(failure.to_string());
+    }
+    Validity { late_share, achieved_share, reasons }
+}

@@ -1,0 +1,247 @@
+//! From knobs to a plan: flags win over the workload file, which wins over the defaults. Every value
+//! is noted with its origin, for the report.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use engine::record::Codec;
+
+use super::knobs::Knobs;
+use super::quantity::{AcksWord, Bytes, CodecWord, SizeRange, Span};
+use super::disk;
+use crate::load::plan::{Acks, Arrivals, Mode, Pace, Plan, Sizes};
+use crate::report::data::{self, LoadSettings, Origin, Setting};
+
+/// Records per second of a run that says nothing: moderate, so that any disk keeps up.
+const RATE_DEFAULT: f64 = 20_000.0;
+
+/// Small enough to lie in a broker's memory.
+const PRELOAD_HOT: u64 = 16 << 20;
+
+/// Larger than a broker's memory.
+const PRELOAD_COLD: u64 = 8 << 30;
+
+/// What a bench will do.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// The load.
+    pub plan: Plan,
+    /// Name of the workload.
+    pub name: String,
+    /// Every knob in effect.
+    pub settings: Vec<Setting>,
+}
+
+struct Picker<'a> {
+    flags: &'a Knobs,
+    file: &'a Knobs,
+    settings: Vec<Setting>,
+}
+
+impl Picker<'_> {
+    fn pick<T: Clone + Display>(
+        &mut self,
+        name: &str,
+        of: impl Fn(&Knobs) -> &Option<T>,
+        default: impl FnOnce() -> T,
+    ) -> T {
+        self.maybe(name, of).unwrap_or_else(|| {
+            let value = default();
+            self.note(name, &value, Origin::Default);
+            value
+        })
+    }
+
+    fn maybe<T: Clone + Display>(&mut self, name: &str, of: impl Fn(&Knobs) -> &Option<T>) -> Option<T> {
+        let (value, origin) = match (of(self.flags), of(self.file)) {
+            (Some(value), _) => (value, Origin::Flag),
+            (None, Some(value)) => (value, Origin::Workload),
+            (None, None) => return None,
+        };
+        let value = value.clone();
+        self.note(name, &value, origin);
+        Some(value)
+    }
+
+    fn note(&mut self, name: &str, value: &impl Display, origin: Origin) {
+        self.settings.push(Setting { name: format!("load.{name}"), value: value.to_string(), origin });
+    }
+}
+
+/// Settles what a bench will do. `topic` names the topic unless a knob does.
+#[must_use]
+pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
+    let mut p = Picker { flags, file, settings: Vec::new() };
+    let mode = p.pick("mode", |k| &k.mode, || Mode::Both);
+    let sizes = p.pick("record-size", |k| &k.record_size, || SizeRange { min: 1024, max: 1024 });
+    let sizes = Sizes { min: sizes.min as usize, max: sizes.max as usize };
+    let keys = p.pick("keys", |k| &k.keys, || 0);
+    let depth = p.maybe("depth", |k| &k.depth);
+    let record_bytes = sizes.mean() + if keys > 0 { 8.0 } else { 0.0 };
+    let pace = pace(&mut p, depth, record_bytes);
+    let depth = depth.unwrap_or_else(|| {
+        p.note("depth", &5, Origin::Default);
+        5
+    });
+    let preload = match mode {
+        Mode::FetchHot => p.pick("preload", |k| &k.preload, || Bytes(PRELOAD_HOT)).0,
+        Mode::FetchCold => p.pick("preload", |k| &k.preload, || Bytes(PRELOAD_COLD)).0,
+        Mode::Both | Mode::Produce => 0,
+    };
+    let relaxed = p.maybe("relaxed", |k| &k.relaxed);
+    let duration = p.pick("duration", |k| &k.duration, || Span(Duration::from_secs(30))).0;
+    let mut plan = Plan {
+        brokers: Vec::new(),
+        topic: p.pick("topic", |k| &k.topic, || topic),
+        topic_configs: relaxed.iter().map(|n| ("flush.messages".to_string(), n.to_string())).collect(),
+        partitions: p.pick("partitions", |k| &k.partitions, || 6),
+        replication: p.pick("replication-factor", |k| &k.replication_factor, || -1),
+        mode,
+        pace,
+        depth,
+        sizes,
+        keys,
+        batch_bytes: p.pick("batch-size", |k| &k.batch_size, || Bytes(16 << 10)).0 as usize,
+        linger: p.pick("linger", |k| &k.linger, || Span(Duration::ZERO)).0,
+        producers: p.pick("producers", |k| &k.producers, || 4),
+        consumers: match mode {
+            Mode::Produce => 0,
+            _ => p.pick("consumers", |k| &k.consumers, || 2),
+        },
+        acks: p.pick("acks", |k| &k.acks, || AcksWord(Acks::All)).0,
+        codec: p.pick("compression", |k| &k.compression, || CodecWord(Codec::None)).0,
+        idempotence: p.pick("idempotence", |k| &k.idempotence, || false),
+        warm_up: p.pick("warmup", |k| &k.warmup, || Span(Duration::from_secs(5))).0,
+        duration,
+        interval: data::interval_length(duration),
+        bytes_max: 0,
+        preload_bytes: preload,
+        fetch_bytes: p.pick("fetch-max-bytes", |k| &k.fetch_max_bytes, || Bytes(1 << 20)).0 as usize,
+        read_back: true,
+        seed: p.pick("seed", |k| &k.seed, || 1),
+        core: None,
+    };
+    plan.bytes_max = match p.maybe("disk-budget", |k| &k.disk_budget) {
+        Some(Bytes(budget)) => budget,
+        None => {
+            let planned = disk::planned_bytes(&plan);
+            p.note("disk-budget", &Bytes(planned), Origin::Derived);
+            planned
+        }
+    };
+    let name = flags.name.clone().or_else(|| file.name.clone()).unwrap_or_else(|| "embedded-default".to_string());
+    Settled { plan, name, settings: p.settings }
+}
+
+/// A rate makes an open loop; a depth without a rate a closed one; neither, the default rate.
+fn pace(p: &mut Picker<'_>, depth: Option<usize>, record_bytes: f64) -> Pace {
+    // A rate or a depth given by a flag replaces whatever rate the workload names.
+    let replaced = p.flags.rate.is_some() || p.flags.mb_rate.is_some() || p.flags.depth.is_some();
+    let workloads = |rate: &Option<f64>| if replaced { None } else { *rate };
+    let (flags, file) = (p.flags, p.file);
+    let given = |flag: Option<f64>, file: &Option<f64>| {
+        flag.map(|rate| (rate, Origin::Flag)).or_else(|| Some((workloads(file)?, Origin::Workload)))
+    };
+    let by_volume = given(flags.mb_rate, &file.mb_rate);
+    let by_count = given(flags.rate, &file.rate);
+    let records_per_s = if let Some((mb, origin)) = by_volume {
+        p.note("mb-rate", &mb, origin);
+        mb * 1e6 / record_bytes
+    } else if let Some((rate, origin)) = by_count {
+        p.note("rate", &rate, origin);
+        rate
+    } else if depth.is_some() {
+        0.0
+    } else {
+        p.note("rate", &RATE_DEFAULT, Origin::Default);
+        RATE_DEFAULT
+    };
+    if records_per_s == 0.0 {
+        return Pace::Closed;
+    }
+    let arrivals = p.pick("arrivals", |k| &k.arrivals, || Arrivals::Poisson);
+    Pace::Open { records_per_s, arrivals }
+}
+
+/// The same as the report has it.
+#[must_use]
+pub fn load_settings(plan: &Plan) -> LoadSettings {
+    LoadSettings {
+        arrivals: match plan.pace {
+            Pace::Open { records_per_s, arrivals: Arrivals::Fixed } => data::Arrivals::Fixed { records_per_s },
+            Pace::Open { records_per_s, arrivals: Arrivals::Poisson } => data::Arrivals::Poisson { records_per_s },
+            Pace::Closed => data::Arrivals::Closed { depth: plan.depth as u32 },
+        },
+        record_bytes: plan.sizes.mean() as u64,
+        batch_bytes: plan.batch_bytes as u64,
+        linger_ms: plan.linger.as_secs_f64() * 1e3,
+        partitions: plan.partitions as u32,
+        producers: plan.producers as u32,
+        consumers: plan.consumers as u32,
+        acks: acks(plan.acks),
+        compression: CodecWord(plan.codec).to_string(),
+        idempotence: plan.idempotence,
+        seed: plan.seed,
+    }
+}
+
+/// The same as the report has it.
+#[must_use]
+pub fn acks(acks: Acks) -> data::Acks {
+    match acks {
+        Acks::All => data::Acks::All,
+        Acks::Leader => data::Acks::Leader,
+        Acks::None => data::Acks::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn knobs(toml: &str) -> Knobs {
+        toml::from_str(toml).expect("a workload")
+    }
+
+    #[test]
+    fn a_run_that_says_nothing_is_an_open_loop_at_a_moderate_rate() {
+        let settled = settle(&Knobs::default(), &Knobs::default(), "t".to_string());
+        let plan = &settled.plan;
+        assert_eq!(plan.check(), Ok(()));
+        assert_eq!(plan.pace, Pace::Open { records_per_s: 20_000.0, arrivals: Arrivals::Poisson });
+        assert_eq!((plan.mode, plan.duration.as_secs(), plan.warm_up.as_secs()), (Mode::Both, 30, 5));
+        assert_eq!(plan.acks, Acks::All);
+        assert!((700_000_000..800_000_000).contains(&plan.bytes_max), "{}", plan.bytes_max);
+        assert!(settled.settings.iter().all(|s| matches!(s.origin, Origin::Default | Origin::Derived)));
+    }
+
+    #[test]
+    fn flags_win_over_the_workload_which_wins_over_defaults() {
+        let file = knobs("name = 'x'\nrate = 500\npartitions = 16\nacks = 1\nrecord-size = '100..200'");
+        let flags = knobs("partitions = 3");
+        let settled = settle(&flags, &file, "t".to_string());
+        assert_eq!((settled.plan.partitions, settled.plan.acks, settled.name.as_str()), (3, Acks::Leader, "x"));
+        assert_eq!(settled.plan.sizes, Sizes { min: 100, max: 200 });
+        let origin = |name: &str| settled.settings.iter().find(|s| s.name == name).map(|s| s.origin);
+        assert_eq!(origin("load.partitions"), Some(Origin::Flag));
+        assert_eq!(origin("load.rate"), Some(Origin::Workload));
+        assert_eq!(origin("load.seed"), Some(Origin::Default));
+    }
+
+    #[test]
+    fn a_depth_without_a_rate_is_a_closed_loop() {
+        let pace = |flags: &str, file: &str| settle(&knobs(flags), &knobs(file), String::new()).plan.pace;
+        assert_eq!(pace("depth = 8", ""), Pace::Closed);
+        assert_eq!(pace("depth = 8", "rate = 100"), Pace::Closed);
+        assert_eq!(pace("rate = 0", ""), Pace::Closed);
+        assert!(matches!(pace("rate = 9", "depth = 8"), Pace::Open { records_per_s: 9.0, .. }));
+        let by_volume = pace("mb-rate = 1.024\nrecord-size = 1024", "rate = 5");
+        assert!(matches!(by_volume, Pace::Open { records_per_s: 1_000.0, .. }), "{by_volume:?}");
+    }
+
+    #[test]
+    fn a_workload_with_an_unknown_key_is_refused() {
+        let error = toml::from_str::<Knobs>("record-sise = 5").expect_err("a typo");
+        assert!(error.to_string().contains("record-sise"), "{error}");
+    }
+}

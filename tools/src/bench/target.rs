@@ -1,0 +1,158 @@
+//! The broker under load.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::BenchArgs;
+use super::child::{Broker, Usage};
+use super::disk;
+use crate::load::client::{Client, ClientError};
+use crate::load::null::NullBroker;
+use crate::load::plan::{Mode, Plan};
+use crate::load::setup::{delete_topic, topic_configs};
+use crate::report::data::{Acks, BrokerFacts, BufferMode, DurabilityMode};
+
+/// A broker under load.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// A process of our own, its CPUs and its data.
+    Own { broker: Broker, cores: String, data: DataDir },
+    /// The generator's ceiling.
+    Null(NullBroker),
+    /// Somebody's.
+    Foreign,
+}
+
+/// A directory that goes away with its value.
+#[derive(Debug)]
+pub(super) struct DataDir {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        if !self.keep {
+            // What cannot be removed is not worth failing a finished run for; it is in perf/data.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+impl Target {
+    /// Makes the broker ready and completes the plan with its address. `run_id` names its data.
+    pub(super) fn start(args: &BenchArgs, plan: &mut Plan, run_id: &str, out: &Path) -> anyhow::Result<Target> {
+        if !args.brokers.is_empty() {
+            plan.brokers = args.brokers.clone();
+            return Ok(Target::Foreign);
+        }
+        if args.null {
+            let null = NullBroker::start(false).context("start the null broker")?;
+            plan.brokers = vec![null.address()];
+            return Ok(Target::Null(null));
+        }
+        let path = args.data.join(run_id);
+        std::fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
+        let data = DataDir { path, keep: args.keep_data };
+        let payload = if plan.mode == Mode::Both || plan.mode == Mode::Produce { plan.bytes_max } else { plan.preload_bytes };
+        disk::check(&data.path, disk::disk_bytes(plan, payload))?;
+        let cores = match &args.broker_cores {
+            Some(cores) => cores.clone(),
+            None => usable_cpus().first().copied().unwrap_or(0).to_string(),
+        };
+        let broker = Broker::start(&data.path, &cores, &args.set, &out.join("broker.log"))?;
+        plan.brokers = vec![broker.address.clone()];
+        Ok(Target::Own { broker, cores, data })
+    }
+
+    /// What it used so far; `None` if it is not ours.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        match self {
+            Target::Own { broker, .. } => Some(broker.usage()),
+            Target::Null(_) | Target::Foreign => None,
+        }
+    }
+
+    /// What is known of it.
+    pub(super) fn facts(&self, address: &str) -> BrokerFacts {
+        let unknown = BrokerFacts::foreign(address);
+        match self {
+            Target::Own { broker, cores, .. } => BrokerFacts {
+                name: format!("ringlog {}", env!("CARGO_PKG_VERSION")),
+                pid: Some(broker.pid()),
+                cores: cores.split(',').filter_map(|c| c.parse().ok()).collect(),
+                buffers: broker.buffers(),
+                pool_bytes: broker.pool_bytes(),
+                ready_ms: Some(broker.ready.as_secs_f64() * 1e3),
+                ..unknown
+            },
+            Target::Null(_) => BrokerFacts { name: "null broker (keeps nothing)".to_string(), ..unknown },
+            Target::Foreign => unknown,
+        }
+    }
+
+    /// What an acknowledgement means there, as the topic's effective settings say. Asked before the
+    /// topic goes.
+    pub(super) fn durability(&self, plan: &Plan, acks: Acks) -> DurabilityMode {
+        let flush = || -> Result<(i64, i64), ClientError> {
+            let mut client = Client::connect_any(&plan.brokers)?;
+            let found = topic_configs(&mut client, &plan.topic, &["flush.messages", "flush.ms"])?;
+            let number = |name: &str| found.get(name).and_then(|v| v.parse().ok()).unwrap_or(i64::MAX);
+            Ok((number("flush.messages"), number("flush.ms")))
+        };
+        match self {
+            Target::Own { .. } => match flush() {
+                Ok((messages, ms)) if messages > 1 && ms != 0 => {
+                    DurabilityMode::Relaxed { acks, flush_messages: messages, flush_ms: ms }
+                }
+                Ok(_) => DurabilityMode::Flushed { acks },
+                Err(_) => DurabilityMode::Unknown { acks },
+            },
+            Target::Null(_) | Target::Foreign => DurabilityMode::Unknown { acks },
+        }
+    }
+
+    /// Cleans up: our broker stops and its data goes; of somebody's, only our topic goes.
+    pub(super) fn stop(self, plan: &Plan) -> anyhow::Result<()> {
+        match self {
+            Target::Own { broker, data, .. } => {
+                let stopped = broker.stop();
+                drop(data);
+                stopped
+            }
+            Target::Null(_) => Ok(()),
+            Target::Foreign => {
+                let mut client = Client::connect_any(&plan.brokers)?;
+                delete_topic(&mut client, &plan.topic)
+                    .with_context(|| format!("topic {} is left behind", plan.topic))
+            }
+        }
+    }
+}
+
+/// The CPUs that this process may use.
+pub(super) fn usable_cpus() -> Vec<usize> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
+}
+
+impl Broker {
+    fn buffers(&self) -> BufferMode {
+        let said = self.said();
+        if said.contains("unregistered") {
+            BufferMode::Unregistered
+        } else if said.contains("registered") {
+            BufferMode::Registered
+        } else {
+            BufferMode::Unknown
+        }
+    }
+
+    fn pool_bytes(&self) -> Option<u64> {
+        let said = self.said();
+        let (_, rest) = said.split_once("pool_bytes")?;
+        let digits: String = rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    }
+}
