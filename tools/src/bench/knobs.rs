@@ -96,7 +96,8 @@ pub struct Knobs {
 
 /// Reads a workload file.
 pub fn read_workload(path: &Path) -> anyhow::Result<Knobs> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read workload {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read workload {}", path.display()))?;
     let mut knobs: Knobs = toml::from_str(&text).with_context(|| format!("workload {}", path.display()))?;
     if knobs.name.is_none() {
         knobs.name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());

@@ -79,20 +79,22 @@ pub(super) fn validity(outcome: &Outcome, plan: &Plan) -> Validity {
             late_share * 100.0
         ));
     }
-    if (achieved_share < ACHIEVED_SHARE_MIN || achieved_share > 2.0 - ACHIEVED_SHARE_MIN) && !outcome.interrupted {
+    if !(ACHIEVED_SHARE_MIN..=2.0 - ACHIEVED_SHARE_MIN).contains(&achieved_share) && !outcome.interrupted {
         reasons.push(format!(
             "{:.1} % of the planned rate was acknowledged: the broker could not keep up with it",
             achieved_share * 100.0
         ));
     }
     for (code, count) in &outcome.errors {
-        reasons.push(format!("{count} records were refused with {}", wire::ErrorCode::from_code(*code).name()));
+        reasons
+            .push(format!("{count} records were refused with {}", wire::ErrorCode::from_code(*code).name()));
     }
     if outcome.unanswered > 0 {
         reasons.push(format!("{} records were never answered", outcome.unanswered));
     }
-    if outcome.budget_spent {
-        reasons.push("the disk budget ended the load before its time; raise it with --disk-budget".to_string());
+    if outcome.budget_spent && open {
+        reasons
+            .push("the disk budget ended the load before its time; raise it with --disk-budget".to_string());
     }
     if let Some(failure) = &outcome.failure {
         reasons.push(failure.to_string());

@@ -34,7 +34,8 @@ pub struct AcksWord(pub Acks);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CodecWord(pub Codec);
 
-const ACKS: [(&str, Acks); 4] = [("all", Acks::All), ("1", Acks::Leader), ("0", Acks::None), ("-1", Acks::All)];
+const ACKS: [(&str, Acks); 4] =
+    [("all", Acks::All), ("1", Acks::Leader), ("0", Acks::None), ("-1", Acks::All)];
 
 const CODECS: [(&str, Codec); 5] = [
     ("none", Codec::None),

@@ -25,7 +25,8 @@ const PROGRESS_QUEUE: usize = 64;
 /// # Errors
 /// Whatever kept the load from starting, or the report from being written.
 pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
-    let file = args.workload.as_deref().map(knobs::read_workload).transpose().map_err(exit::Usage::because)?;
+    let file =
+        args.workload.as_deref().map(knobs::read_workload).transpose().map_err(exit::Usage::because)?;
     let machine = machine::fingerprint(&args.data);
     let run_id = calendar::run_id(u64::try_from(clock::wall_ms()).unwrap_or(0), &machine.hardware_id);
     let mut settled = settle(&args.knobs, &file.unwrap_or_default(), format!("ringlog-bench-{run_id}"));
@@ -36,6 +37,11 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
     }
     if args.no_read_back {
         settled.plan.read_back = false;
+    }
+    let own = args.brokers.is_empty() && !args.null;
+    if !own && args.knobs.disk_budget.is_none() {
+        // It is not our disk.
+        settled.plan.bytes_max = u64::MAX;
     }
     settled.plan.check().map_err(exit::Usage::because)?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("perf/runs").join(&run_id));
@@ -112,7 +118,12 @@ fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 /// Drives the load on a thread of its own, while this one watches.
-fn drive(settled: &Settled, target: &Target, stop: &Arc<AtomicBool>, quiet: bool) -> anyhow::Result<(Outcome, Seen)> {
+fn drive(
+    settled: &Settled,
+    target: &Target,
+    stop: &Arc<AtomicBool>,
+    quiet: bool,
+) -> anyhow::Result<(Outcome, Seen)> {
     let (send, receive) = sync_channel(PROGRESS_QUEUE);
     let (plan, stop) = (settled.plan.clone(), Arc::clone(stop));
     let generator = std::thread::Builder::new().name("load".to_string()).spawn(move || {
@@ -176,7 +187,8 @@ fn header(
 /// All settings in effect, those of our broker included.
 fn settings(settled: &Settled, args: &BenchArgs) -> Vec<Setting> {
     let mut all = settled.settings.clone();
-    let derived = |name: &str, value: String| Setting { name: name.to_string(), value, origin: Origin::Derived };
+    let derived =
+        |name: &str, value: String| Setting { name: name.to_string(), value, origin: Origin::Derived };
     all.push(derived("load.brokers", settled.plan.brokers.join(",")));
     if let Some(core) = settled.plan.core {
         all.push(derived("load.core", core.to_string()));

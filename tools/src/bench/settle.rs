@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use engine::record::Codec;
 
+use super::disk;
 use super::knobs::Knobs;
 use super::quantity::{AcksWord, Bytes, CodecWord, SizeRange, Span};
-use super::disk;
 use crate::load::plan::{Acks, Arrivals, Mode, Pace, Plan, Sizes};
 use crate::report::data::{self, LoadSettings, Origin, Setting};
 
@@ -129,7 +129,8 @@ pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
             planned
         }
     };
-    let name = flags.name.clone().or_else(|| file.name.clone()).unwrap_or_else(|| "embedded-default".to_string());
+    let name =
+        flags.name.clone().or_else(|| file.name.clone()).unwrap_or_else(|| "embedded-default".to_string());
     Settled { plan, name, settings: p.settings }
 }
 
@@ -168,8 +169,12 @@ fn pace(p: &mut Picker<'_>, depth: Option<usize>, record_bytes: f64) -> Pace {
 pub fn load_settings(plan: &Plan) -> LoadSettings {
     LoadSettings {
         arrivals: match plan.pace {
-            Pace::Open { records_per_s, arrivals: Arrivals::Fixed } => data::Arrivals::Fixed { records_per_s },
-            Pace::Open { records_per_s, arrivals: Arrivals::Poisson } => data::Arrivals::Poisson { records_per_s },
+            Pace::Open { records_per_s, arrivals: Arrivals::Fixed } => {
+                data::Arrivals::Fixed { records_per_s }
+            }
+            Pace::Open { records_per_s, arrivals: Arrivals::Poisson } => {
+                data::Arrivals::Poisson { records_per_s }
+            }
             Pace::Closed => data::Arrivals::Closed { depth: plan.depth as u32 },
         },
         record_bytes: plan.sizes.mean() as u64,
@@ -220,7 +225,10 @@ mod tests {
         let file = knobs("name = 'x'\nrate = 500\npartitions = 16\nacks = 1\nrecord-size = '100..200'");
         let flags = knobs("partitions = 3");
         let settled = settle(&flags, &file, "t".to_string());
-        assert_eq!((settled.plan.partitions, settled.plan.acks, settled.name.as_str()), (3, Acks::Leader, "x"));
+        assert_eq!(
+            (settled.plan.partitions, settled.plan.acks, settled.name.as_str()),
+            (3, Acks::Leader, "x")
+        );
         assert_eq!(settled.plan.sizes, Sizes { min: 100, max: 200 });
         let origin = |name: &str| settled.settings.iter().find(|s| s.name == name).map(|s| s.origin);
         assert_eq!(origin("load.partitions"), Some(Origin::Flag));

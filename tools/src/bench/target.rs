@@ -42,7 +42,12 @@ impl Drop for DataDir {
 
 impl Target {
     /// Makes the broker ready and completes the plan with its address. `run_id` names its data.
-    pub(super) fn start(args: &BenchArgs, plan: &mut Plan, run_id: &str, out: &Path) -> anyhow::Result<Target> {
+    pub(super) fn start(
+        args: &BenchArgs,
+        plan: &mut Plan,
+        run_id: &str,
+        out: &Path,
+    ) -> anyhow::Result<Target> {
         if !args.brokers.is_empty() {
             plan.brokers = args.brokers.clone();
             return Ok(Target::Foreign);
@@ -55,7 +60,11 @@ impl Target {
         let path = args.data.join(run_id);
         std::fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
         let data = DataDir { path, keep: args.keep_data };
-        let payload = if plan.mode == Mode::Both || plan.mode == Mode::Produce { plan.bytes_max } else { plan.preload_bytes };
+        let payload = if plan.mode == Mode::Both || plan.mode == Mode::Produce {
+            plan.bytes_max
+        } else {
+            plan.preload_bytes
+        };
         disk::check(&data.path, disk::disk_bytes(plan, payload))?;
         let cores = match &args.broker_cores {
             Some(cores) => cores.clone(),
@@ -87,7 +96,10 @@ impl Target {
                 ready_ms: Some(broker.ready.as_secs_f64() * 1e3),
                 ..unknown
             },
-            Target::Null(_) => BrokerFacts { name: "null broker (keeps nothing)".to_string(), ..unknown },
+            Target::Null(null) => {
+                let name = "null broker (keeps nothing)".to_string();
+                BrokerFacts { name, ..BrokerFacts::foreign(null.address()) }
+            }
             Target::Foreign => unknown,
         }
     }
@@ -152,7 +164,8 @@ impl Broker {
     fn pool_bytes(&self) -> Option<u64> {
         let said = self.said();
         let (_, rest) = said.split_once("pool_bytes")?;
-        let digits: String = rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        let digits: String =
+            rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
         digits.parse().ok()
     }
 }

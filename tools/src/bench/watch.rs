@@ -34,7 +34,8 @@ pub(super) fn watch(progress: &Receiver<Progress>, target: &Target, quiet: bool)
             if let Some((_, line)) = live.take() {
                 line.finish();
             }
-            let line = if quiet { Live::quiet() } else { Live::start(name(progress.phase), length(&progress)) };
+            let line =
+                if quiet { Live::quiet() } else { Live::start(name(progress.phase), length(&progress)) };
             live = Some((progress.phase, line));
         }
         sends += progress.counts.sends;

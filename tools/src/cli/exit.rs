@@ -107,7 +107,10 @@ mod tests {
 
     #[test]
     fn each_kind_of_failure_has_its_code() {
-        let nobody = || ClientError::Connect { address: "h:1".to_string(), source: io::ErrorKind::ConnectionRefused.into() };
+        let nobody = || ClientError::Connect {
+            address: "h:1".to_string(),
+            source: io::ErrorKind::ConnectionRefused.into(),
+        };
         let refusal = disk::Refusal::TooLittleRoom { dir: PathBuf::new(), needed: 1, free: 0 };
         let not_ready = child::NotReady { code: Some(3), said: "the port is taken".to_string() };
         let cases: [(anyhow::Error, u8); 8] = [

@@ -12,7 +12,8 @@ use engine::record::BatchHeader;
 use uuid::Uuid;
 use wire::{
     ApiKey, DecodeError, ErrorCode, List, Message, Reader, Records, RequestHeader, ResponseHeader, Writer,
-    api_versions, create_topics, delete_topics, fetch, init_producer_id, metadata, produce,
+    api_versions, create_topics, delete_topics, describe_configs, fetch, init_producer_id, list_offsets,
+    metadata, produce,
 };
 
 /// Receive buffer of a connection: a frame above it is read without it.
@@ -22,6 +23,12 @@ const INBOX_BYTES: usize = 256 << 10;
 const FRAME_BYTES_MAX: usize = 512 << 20;
 
 const NODE_ID: i32 = 1;
+
+/// Partitions of a topic that a producer merely mentions.
+const AUTO_PARTITIONS: i32 = 2;
+
+/// Kafka's timestamp for the end of a log.
+const LATEST: i64 = -1;
 
 /// A running null broker. It stops when it is dropped.
 #[derive(Debug)]
@@ -133,8 +140,15 @@ fn answer(frame: &[u8], shared: &Shared, out: &mut Writer) -> Result<(), DecodeE
             reply.frame(version, &api_versions::Response::advertised(ErrorCode::None), out)
         }
         ApiKey::Metadata => {
-            metadata::Request::decode(version, &mut reader)?;
-            reply.frame(version, &describe(&state(), shared.address), out);
+            let request = metadata::Request::decode(version, &mut reader)?;
+            let mut state = state();
+            let asked = request.topics.as_deref().unwrap_or_default();
+            for name in asked.iter().filter_map(|t| t.name) {
+                if request.allow_auto_topic_creation && state.topics.iter().all(|t| t.name != name) {
+                    state.create(name, AUTO_PARTITIONS);
+                }
+            }
+            reply.frame(version, &describe(&state, asked, shared.address), out);
         }
         ApiKey::CreateTopics => {
             let request = create_topics::Request::decode(version, &mut reader)?;
@@ -143,8 +157,12 @@ fn answer(frame: &[u8], shared: &Shared, out: &mut Writer) -> Result<(), DecodeE
             reply.frame(version, &create_topics::Response { topics: results, ..Default::default() }, out);
         }
         ApiKey::DeleteTopics => {
-            delete_topics::Request::decode(version, &mut reader)?;
-            state().topics.clear();
+            let request = delete_topics::Request::decode(version, &mut reader)?;
+            let named = |t: &Topic| {
+                request.topics.iter().any(|r| r.name == Some(&t.name))
+                    || request.topic_names.contains(&t.name.as_str())
+            };
+            state().topics.retain(|t| !named(t));
             reply.frame(version, &delete_topics::Response::default(), out);
         }
         ApiKey::InitProducerId => {
@@ -153,6 +171,16 @@ fn answer(frame: &[u8], shared: &Shared, out: &mut Writer) -> Result<(), DecodeE
             state.producers += 1;
             let response = init_producer_id::Response { producer_id: state.producers, ..Default::default() };
             reply.frame(version, &response, out);
+        }
+        ApiKey::ListOffsets => {
+            let request = list_offsets::Request::decode(version, &mut reader)?;
+            let state = state();
+            let topics = request.topics.iter().map(|topic| locate(&state, topic)).collect();
+            reply.frame(version, &list_offsets::Response { topics, ..Default::default() }, out);
+        }
+        ApiKey::DescribeConfigs => {
+            describe_configs::Request::decode(version, &mut reader)?;
+            reply.frame(version, &describe_configs::Response::default(), out);
         }
         ApiKey::Produce => {
             let request = produce::Request::decode(version, &mut reader)?;
@@ -183,14 +211,42 @@ impl State {
     }
 }
 
-fn describe(state: &State, address: SocketAddr) -> metadata::Response<'_> {
+/// The end of each partition, or its start where a time or the start is asked for.
+fn locate(state: &State, asked: &list_offsets::Topic<'_>) -> list_offsets::TopicResponse<'static> {
+    let topic = state.topics.iter().find(|t| t.name == asked.name);
+    let partitions = asked.partitions.iter().map(|p| {
+        let log = topic.and_then(|t| t.partitions.get(usize::try_from(p.partition_index).ok()?));
+        list_offsets::PartitionResponse {
+            partition_index: p.partition_index,
+            error_code: if log.is_some() { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition },
+            offset: log.map_or(-1, |log| if p.timestamp == LATEST { log.end } else { 0 }),
+            ..Default::default()
+        }
+    });
+    list_offsets::TopicResponse { name: asked.name.to_string().into(), partitions: partitions.collect() }
+}
+
+/// The topics that were asked for, or all.
+fn describe<'a>(
+    state: &'a State,
+    asked: &[metadata::RequestTopic<'_>],
+    address: SocketAddr,
+) -> metadata::Response<'a> {
     let broker = metadata::Broker {
         node_id: NODE_ID,
         host: address.ip().to_string().into(),
         port: i32::from(address.port()),
         rack: None,
     };
-    let topics = state.topics.iter().map(|topic| metadata::Topic {
+    let wanted = |topic: &&Topic| asked.is_empty() || asked.iter().any(|a| a.name == Some(&topic.name));
+    let missing =
+        asked.iter().filter_map(|a| a.name).filter(|name| state.topics.iter().all(|t| t.name != *name));
+    let missing = missing.map(|name| metadata::Topic {
+        error_code: ErrorCode::UnknownTopicOrPartition,
+        name: Some(name.to_string().into()),
+        ..Default::default()
+    });
+    let topics = state.topics.iter().filter(wanted).map(|topic| metadata::Topic {
         name: Some(topic.name.as_str().into()),
         topic_id: topic.id,
         partitions: (0..topic.partitions.len() as i32)
@@ -203,7 +259,7 @@ fn describe(state: &State, address: SocketAddr) -> metadata::Response<'_> {
         ..Default::default()
     });
     metadata::Response {
-        topics: topics.collect(),
+        topics: topics.chain(missing).collect(),
         brokers: vec![broker],
         controller_id: NODE_ID,
         ..Default::default()
@@ -266,7 +322,9 @@ fn read(
     due: bool,
     reply: impl FnOnce(&fetch::Response<'_>),
 ) -> bool {
-    let Some(topic) = state.topics.first() else {
+    let asked = request.topics.iter().next();
+    let is_asked = |t: &&Topic| asked.as_ref().is_some_and(|a| a.topic == t.name || a.topic_id == t.id);
+    let Some(topic) = state.topics.iter().find(is_asked) else {
         reply(&fetch::Response { error_code: ErrorCode::UnknownTopicOrPartition, ..Default::default() });
         return true;
     };

@@ -9,7 +9,7 @@ use wire::{ApiKey, ErrorCode, create_topics, delete_topics, describe_configs, in
 use super::client::{Client, ClientError};
 
 /// How long a new topic may take until every partition has a leader.
-const LEADERS_TIMEOUT: Duration = Duration::from_secs(30);
+const LEADERS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How often its metadata is asked for meanwhile.
 const LEADERS_POLL: Duration = Duration::from_millis(20);
@@ -75,6 +75,18 @@ pub fn delete_topic(client: &mut Client, name: &str) -> Result<(), ClientError> 
         }
         _ => Ok(()),
     }
+}
+
+/// Mentions a topic to the broker as a producer does: it may create it.
+pub fn ask_for_topic(client: &mut Client, name: &str) -> Result<(), ClientError> {
+    let topic = metadata::RequestTopic { name: Some(name), ..metadata::RequestTopic::default() };
+    let request = metadata::Request {
+        topics: Some(vec![topic]),
+        allow_auto_topic_creation: true,
+        ..metadata::Request::default()
+    };
+    client.call::<_, metadata::Response<'_>>(&request)?;
+    Ok(())
 }
 
 /// Describes a topic that exists; `None` while some partition has no leader.

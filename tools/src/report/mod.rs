@@ -8,6 +8,7 @@
 //! The main type is [`RunReport`]: the load generator fills it, then calls [`print_summary`] and
 //! [`write()`].
 
+pub mod calendar;
 pub mod data;
 pub mod json;
 pub mod live;
