@@ -451,6 +451,9 @@ impl LatencySet {
     }
 }
 
+/// Picks one operation's histogram out of a set.
+pub type SamplesOf = fn(&LatencySet) -> Option<&Histogram<u64>>;
+
 /// One cut of the measured window.
 #[derive(Debug, Clone)]
 pub struct Interval {

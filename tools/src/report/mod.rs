@@ -10,10 +10,13 @@
 
 pub mod calendar;
 pub mod data;
+pub mod hlog;
 pub mod json;
 pub mod live;
 pub mod machine;
+pub mod page;
 pub mod quantile;
+pub mod sample;
 pub mod summary;
 pub mod units;
 
@@ -27,11 +30,20 @@ pub use summary::print_summary;
 
 use json::Document;
 
-/// Writes the run's files into `dir`, which is created when missing.
+/// Writes the run's files into `dir`, which is created when missing: `report.json`, `index.html`,
+/// `latency.hlog` and one `.hgrm` per operation that has samples.
 pub fn write(dir: &Path, report: &RunReport) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     let document = Document::from(report);
     let mut text = serde_json::to_string_pretty(&document).map_err(io::Error::other)?;
     text.push('\n');
-    fs::write(dir.join("report.json"), text)
+    fs::write(dir.join("report.json"), text)?;
+    fs::write(dir.join("index.html"), page::page(report, &document))?;
+    fs::write(dir.join("latency.hlog"), hlog::interval_log(report)?)?;
+    for (tag, histogram) in hlog::tagged(&report.latency) {
+        if let Some(histogram) = histogram.filter(|histogram| !histogram.is_empty()) {
+            fs::write(dir.join(format!("{tag}.hgrm")), hlog::percentile_text(histogram))?;
+        }
+    }
+    Ok(())
 }

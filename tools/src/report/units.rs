@@ -14,6 +14,12 @@ pub fn significant(value: f64) -> String {
     }
 }
 
+/// [`significant`] without trailing zeros, for axes: `0`, `12.5`, `20`.
+pub fn significant_trimmed(value: f64) -> String {
+    let text = significant(value);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
 /// A latency in nanoseconds: `412 ns`, `41.2 µs`, `4.12 ms`, `1.20 s`.
 pub fn latency(ns: u64) -> String {
     let ns = ns as f64;
@@ -73,9 +79,7 @@ pub fn bytes(value: u64) -> String {
         scaled /= 1024.0;
         unit += 1;
     }
-    let text = significant(scaled);
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text} {}", UNITS[unit])
+    format!("{} {}", significant_trimmed(scaled), UNITS[unit])
 }
 
 /// A share of one as a percentage: `0.0 %`.

@@ -1,0 +1,199 @@
+//! `index.html`: the run on one page that needs no network and no scripts. Figures come from the
+//! [`Document`] that `report.json` holds; only the drawings look at the histograms themselves.
+//!
+//! A section is a function that returns its HTML, or nothing when the run has nothing to show for
+//! it; [`page`] is the list of them.
+
+mod axis;
+mod curve;
+mod facts;
+mod frame;
+mod header;
+mod heatmap;
+mod html;
+mod timeline;
+
+use std::fmt::Write;
+
+use self::curve::{Series, percentile_curve};
+use self::heatmap::heatmap;
+use self::html::{escaped, figure};
+use crate::report::data::{RunReport, SamplesOf};
+use crate::report::json::{Document, Percentiles};
+use crate::report::quantile::LADDER;
+use crate::report::units;
+
+/// The page never exceeds this, whatever the length of the run.
+pub const PAGE_BYTES_MAX: usize = 2_000_000;
+
+const STYLE: &str = include_str!("style.css");
+
+/// One latency question: its place in the document, its colour and its words.
+struct Operation {
+    key: &'static str,
+    class: &'static str,
+    name: &'static str,
+    meaning: &'static str,
+    figures: fn(&Document) -> Option<&Percentiles>,
+    samples: SamplesOf,
+}
+
+const OPERATIONS: [Operation; 3] = [
+    Operation {
+        key: "end_to_end_us",
+        class: "s3",
+        name: "end to end",
+        meaning: "planned send → consumer has the record",
+        figures: |document| document.end_to_end_us.as_ref(),
+        samples: |set| set.end_to_end.as_ref(),
+    },
+    Operation {
+        key: "produce.response_us",
+        class: "s1",
+        name: "response",
+        meaning: "planned send → acknowledgement",
+        figures: |document| document.produce.response_us.as_ref(),
+        samples: |set| set.produce_response.as_ref(),
+    },
+    Operation {
+        key: "produce.service_us",
+        class: "s2",
+        name: "service",
+        meaning: "actual send → acknowledgement",
+        figures: |document| document.produce.service_us.as_ref(),
+        samples: |set| set.produce_service.as_ref(),
+    },
+];
+
+/// The whole page.
+pub fn page(report: &RunReport, document: &Document) -> String {
+    let mut out = String::with_capacity(256 << 10);
+    let title = format!("{} · {} · ringlog bench", document.workload, document.run_id);
+    // The policy forbids every request: a page that is opened offline stays offline.
+    let _ = write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n\
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n",
+        escaped(&title)
+    );
+    let sections = [
+        header::header(document),
+        percentiles(report, document),
+        timelines(report),
+        heat(report),
+        facts::settings(document),
+        facts::machine(document),
+        facts::reproduce(document),
+        facts::method(document),
+        facts::footer(document),
+    ];
+    sections.iter().for_each(|section| out.push_str(section));
+    out.push_str("</body>\n</html>\n");
+    assert!(out.len() <= PAGE_BYTES_MAX, "intervals and rows are bounded, so is the page");
+    out
+}
+
+fn percentiles(report: &RunReport, document: &Document) -> String {
+    let mut rows = String::new();
+    let mut series = Vec::new();
+    for operation in &OPERATIONS {
+        let Some(figures) = (operation.figures)(document) else { continue };
+        table_row(&mut rows, operation, figures);
+        if let Some(histogram) = (operation.samples)(&report.latency) {
+            series.push(Series { class: operation.class, name: operation.name, histogram });
+        }
+    }
+    if series.is_empty() {
+        return "<section>\n<h2>Latency by percentile</h2>\n<p class=\"lead\">No latency was recorded.</p>\n</section>\n"
+            .to_string();
+    }
+    let heads: String = LADDER.iter().map(|rung| format!("<th class=\"num\">{}</th>", rung.label)).collect();
+    format!(
+        "<section>\n<h2>Latency by percentile</h2>\n\
+         <p class=\"lead\">Every step to the right is ten times rarer. Filled points are the percentiles of the \
+         table; hollow points are the last nine samples, which carry no percentile.</p>\n\
+         <figure>{}</figure>\n\
+         <div class=\"card\"><table>\n<thead><tr><th>milliseconds</th>{heads}<th class=\"num\">max</th>\
+         <th class=\"num\">mean</th><th class=\"num\">samples</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
+         </section>\n",
+        percentile_curve(&series)
+    )
+}
+
+fn table_row(out: &mut String, operation: &Operation, figures: &Percentiles) {
+    let _ = write!(
+        out,
+        "<tr><td class=\"op\"><span class=\"key {}\"></span>{}<small>{}</small></td>",
+        operation.class, operation.name, operation.meaning
+    );
+    let keys = ["p50", "p90", "p99", "p999", "p9999"];
+    for (key, value) in keys.iter().zip(figures.ladder()) {
+        let _ = match value {
+            Some(us) => write!(out, "<td class=\"num\">{}</td>", milliseconds(operation.key, key, us)),
+            None => write!(out, "<td class=\"num none\" title=\"fewer than ten samples beyond it\">–</td>"),
+        };
+    }
+    let _ = writeln!(
+        out,
+        "<td class=\"num\">{}</td><td class=\"num\">{}</td><td class=\"num\">{}</td></tr>",
+        milliseconds(operation.key, "max", figures.max),
+        milliseconds(operation.key, "mean", figures.mean),
+        figure(&format!("{}.count", operation.key), figures.count, &units::grouped(figures.count)),
+    );
+}
+
+fn milliseconds(operation: &str, key: &str, us: f64) -> String {
+    figure(&format!("{operation}.{key}"), us, &units::milliseconds((us * 1e3).round() as u64))
+}
+
+fn timelines(report: &RunReport) -> String {
+    let intervals = &report.intervals;
+    let Some(first) = intervals.first() else { return String::new() };
+    let response: SamplesOf = OPERATIONS[1].samples;
+    let end_to_end: SamplesOf = OPERATIONS[0].samples;
+    let range = timeline::latency_range(intervals, &[response, end_to_end]);
+    let panels = [
+        timeline::throughput(intervals),
+        timeline::latency(intervals, "s1", "produce response", range, response),
+        timeline::latency(intervals, "s3", "end to end", range, end_to_end),
+    ];
+    let panels: String = panels
+        .iter()
+        .filter(|panel| !panel.is_empty())
+        .map(|panel| format!("<figure>{panel}</figure>\n"))
+        .collect();
+    let late = if intervals.iter().any(|interval| interval.late_sends > 0) {
+        " Red marks stand where sends left later than planned."
+    } else {
+        ""
+    };
+    format!(
+        "<section>\n<h2>Over time</h2>\n<p class=\"lead\">One point per {}. Latency panels share their scale: \
+         p50 and p99 bound the shaded band, the faint line is the slowest request of the interval.{late}</p>\n{panels}</section>\n",
+        interval_words(first.length.as_secs()),
+    )
+}
+
+fn interval_words(seconds: u64) -> String {
+    if seconds <= 1 { "second".to_string() } else { format!("{seconds} seconds") }
+}
+
+fn heat(report: &RunReport) -> String {
+    let maps: String = [(&OPERATIONS[1], "produce response"), (&OPERATIONS[0], "end to end")]
+        .iter()
+        .map(|(operation, name)| heatmap(&report.intervals, name, operation.samples))
+        .filter(|map| !map.is_empty())
+        .map(|map| format!("<figure class=\"map\">{map}</figure>\n"))
+        .collect();
+    if maps.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<section>\n<h2>Every request</h2>\n<p class=\"lead\">Each cell counts the requests of one interval within \
+         one step of latency; darker by day and brighter by night is more, on a logarithmic scale. A stall that a \
+         percentile hides stands out as a column.</p>\n{maps}</section>\n"
+    )
+}

@@ -1,0 +1,202 @@
+//! A made-up run, the same for the same seed: what outputs are tested with, and how the page can
+//! be looked at without a broker (`cargo run --example sample_report -- DIR`).
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::data::{
+    Acks, Arrivals, BrokerFacts, BufferMode, DataCheck, DurabilityMode, Interval, LATENCY_NS_MAX, LatencySet,
+    LoadSettings, MachineFingerprint, Origin, RunReport, Setting, Throughput, Validity, latency_histogram,
+};
+use super::{calendar, data};
+
+/// Seconds in the made-up run.
+const SECONDS: u64 = 30;
+/// Records per second.
+const RATE: u64 = 20_000;
+/// Bytes per record.
+const RECORD_BYTES: u64 = 1_024;
+/// Start: 22 November 2026, 07:12:30 UTC.
+const STARTED_UNIX_MS: u64 = 1_795_331_550_000;
+
+/// SplitMix64: one multiplication away from a counter, and the same everywhere.
+struct Seeded(u64);
+
+impl Seeded {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// In (0, 1).
+    fn fraction(&mut self) -> f64 {
+        ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+    }
+
+    /// About normal, mean 0 and deviation 1: twelve uniforms.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.fraction()).sum::<f64>() - 6.0
+    }
+}
+
+/// A durable run of thirty seconds with one stall, a slow checkpoint and a valid verdict.
+pub fn run(seed: u64) -> RunReport {
+    let mut random = Seeded(seed);
+    let intervals: Vec<Interval> = (0..SECONDS).map(|second| interval(&mut random, second)).collect();
+    let mut latency = LatencySet::default();
+    for interval in &intervals {
+        latency.add(&interval.latency);
+    }
+    let records: u64 = intervals.iter().map(|interval| interval.records_in).sum();
+    let read: u64 = intervals.iter().map(|interval| interval.records_out).sum();
+    let wall = Duration::from_secs(SECONDS);
+    let machine = machine();
+    RunReport {
+        run_id: calendar::run_id(STARTED_UNIX_MS, &machine.hardware_id),
+        tool_version: "0.1.0 (a1b2c3d)".to_string(),
+        workload: "embedded-default".to_string(),
+        started_unix_ms: STARTED_UNIX_MS,
+        duration: wall,
+        warm_up: Duration::from_secs(5),
+        command_line: "ringlog bench --duration 30s --rate 20000 --record-size 1024 --batch-size 16384 \
+                       --partitions 16 --producers 8 --consumers 2 --acks all --seed 7"
+            .to_string(),
+        settings: settings(),
+        load: load(),
+        machine,
+        durability: DurabilityMode::Flushed { acks: Acks::All },
+        broker: BrokerFacts {
+            name: "ringlog 0.1.0".to_string(),
+            address: "127.0.0.1:38041".to_string(),
+            pid: Some(4121),
+            cores: vec![0],
+            cpu_seconds: Some(2.84),
+            rss_bytes_max: Some(71 << 20),
+            pool_bytes: Some(64 << 20),
+            buffers: BufferMode::Unregistered,
+            ready_ms: Some(38.2),
+        },
+        produced: Throughput { records, bytes: records * RECORD_BYTES, wall },
+        consumed: Some(Throughput { records: read, bytes: read * RECORD_BYTES, wall }),
+        latency,
+        intervals,
+        check: DataCheck {
+            sent: 7 * records / 6,
+            acked: 7 * records / 6,
+            read: 7 * records / 6,
+            checked: true,
+            ..DataCheck::default()
+        },
+        validity: Validity { late_share: 0.0002, achieved_share: 0.9998, reasons: Vec::new() },
+        partial: false,
+    }
+}
+
+fn interval(random: &mut Seeded, second: u64) -> Interval {
+    // Second 11 has a stall whose backlog drains in the next one; 20 to 22 a slow checkpoint.
+    let stalled = second == 11;
+    let slow = if (20..=22).contains(&second) { 1.6 } else { 1.0 };
+    let records_in = if stalled { RATE - 1_900 } else { RATE + if second == 12 { 1_900 } else { 0 } };
+    let mut set = LatencySet {
+        produce_response: Some(latency_histogram()),
+        produce_service: Some(latency_histogram()),
+        end_to_end: Some(latency_histogram()),
+    };
+    for _ in 0..records_in {
+        let mut service = 330e3 * slow * (0.28 * random.normal()).exp();
+        if random.fraction() < 0.012 * slow {
+            service += 900e3 * -random.fraction().ln();
+        }
+        if stalled && random.fraction() < 0.06 {
+            service += 26e6 * random.fraction();
+        }
+        let queued = 45e3 * -random.fraction().ln() + if stalled { 0.25 * service } else { 0.0 };
+        let delivered = 140e3 * (0.35 * random.normal()).exp();
+        record(&mut set.produce_service, service);
+        record(&mut set.produce_response, service + queued);
+        record(&mut set.end_to_end, service + queued + delivered);
+    }
+    let jitter = random.next() % 240;
+    Interval {
+        start: Duration::from_secs(second),
+        length: data::interval_length(Duration::from_secs(SECONDS)),
+        records_in,
+        bytes_in: records_in * RECORD_BYTES,
+        records_out: records_in - jitter,
+        bytes_out: (records_in - jitter) * RECORD_BYTES,
+        late_sends: if stalled { 120 } else { 0 },
+        latency: set,
+    }
+}
+
+fn record(histogram: &mut Option<Histogram<u64>>, ns: f64) {
+    let ns = (ns.max(1.0) as u64).min(LATENCY_NS_MAX);
+    histogram.get_or_insert_with(latency_histogram).record(ns).expect("within one hour");
+}
+
+fn load() -> LoadSettings {
+    LoadSettings {
+        arrivals: Arrivals::Fixed { records_per_s: RATE as f64 },
+        record_bytes: RECORD_BYTES,
+        batch_bytes: 16 << 10,
+        linger_ms: 0.5,
+        partitions: 16,
+        producers: 8,
+        consumers: 2,
+        acks: Acks::All,
+        compression: "none".to_string(),
+        idempotence: true,
+        seed: 7,
+    }
+}
+
+fn settings() -> Vec<Setting> {
+    let setting =
+        |name: &str, value: &str, origin| Setting { name: name.into(), value: value.into(), origin };
+    vec![
+        setting("load.rate", "20000", Origin::Flag),
+        setting("load.record_size", "1024", Origin::Flag),
+        setting("load.batch_size", "16384", Origin::Default),
+        setting("load.linger", "0.5ms", Origin::Default),
+        setting("load.partitions", "16", Origin::Flag),
+        setting("load.producers", "8", Origin::Workload),
+        setting("load.consumers", "2", Origin::Workload),
+        setting("load.acks", "all", Origin::Default),
+        setting("load.compression", "none", Origin::Default),
+        setting("load.idempotence", "true", Origin::Default),
+        setting("load.seed", "7", Origin::Flag),
+        setting("bench.data", "perf/data", Origin::Default),
+        setting("broker.cores", "0", Origin::Derived),
+        setting("listeners", "PLAINTEXT://127.0.0.1:38041", Origin::Derived),
+        setting("flush.messages", "1", Origin::Default),
+        setting("log.segment.bytes", "1073741824", Origin::Default),
+        setting("message.max.bytes", "1048588", Origin::Default),
+        setting("memory.pool_bytes", "67108864", Origin::Environment),
+    ]
+}
+
+fn machine() -> MachineFingerprint {
+    MachineFingerprint {
+        hardware_id: "7f3c0a1b".to_string(),
+        cpu_model: "Intel(R) Xeon(R) Processor".to_string(),
+        cores: 2,
+        memory_bytes: 25_276_502_016,
+        kernel: "6.18.44 x86_64".to_string(),
+        os: "Debian GNU/Linux 13 (trixie)".to_string(),
+        filesystem: "ext4".to_string(),
+        device: "/dev/vda".to_string(),
+        device_model: String::new(),
+        scheduler: "none".to_string(),
+        write_cache: "write back".to_string(),
+        logical_block_bytes: 512,
+        mount_point: "/".to_string(),
+        mount_options: "rw,relatime,discard".to_string(),
+        clocksource: "tsc".to_string(),
+        memlock_bytes: Some(8 << 20),
+        governor: String::new(),
+        kernel_command_line: "console=ttyS0 root=/dev/vda rw".to_string(),
+    }
+}
