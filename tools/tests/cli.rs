@@ -157,6 +157,45 @@ fn a_bench_of_any_broker_checks_every_record_and_leaves_a_report() {
 }
 
 #[test]
+fn an_interrupted_bench_still_writes_its_report_marked_partial() {
+    let broker = NullBroker::start(true).expect("a broker in memory");
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("run");
+    let child = Command::new(env!("CARGO_BIN_EXE_ringlog"))
+        .args([
+            "bench",
+            "-b",
+            &broker.address(),
+            "--duration",
+            "1h",
+            "--warmup",
+            "0s",
+            "--rate",
+            "1000",
+            "--out",
+        ])
+        .arg(&out)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    // Its topic exists once the load is about to start.
+    while !broker.has_topics() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("PARTIAL"));
+    let report = std::fs::read(out.join("report.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("json");
+    assert_eq!(report["partial"], true);
+    assert_eq!(report["check"]["lost"], 0);
+}
+
+#[test]
 fn lines_go_into_a_topic_and_come_out_again() {
     let broker = NullBroker::start(true).expect("a broker in memory");
     let address = broker.address();

@@ -91,8 +91,13 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
         report::print_summary(&report);
         println!("report  {}", out.join("index.html").display());
     }
-    stopped.context("after the run")?;
-    Ok(exit_code(&report, &outcome))
+    let code = exit_code(&report, &outcome);
+    match stopped {
+        // The run has something worse to say already.
+        Err(e) if code != 0 => eprintln!("ringlog: after the run: {e:#}"),
+        stopped => stopped.context("after the run")?,
+    }
+    Ok(code)
 }
 
 /// What a finished run exits with. Broken data outranks everything; a broken connection outranks a late generator.

@@ -7,6 +7,9 @@ use super::target::Target;
 use crate::load::{Phase, Progress};
 use crate::report::{Live, LiveSample, quantile};
 
+/// Rates over less than this are noise: a phase that has just begun shows none.
+const SAMPLE_MIN: Duration = Duration::from_millis(100);
+
 /// What was seen of the broker.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Seen {
@@ -40,7 +43,9 @@ pub(super) fn watch(progress: &Receiver<Progress>, target: &Target, quiet: bool)
         }
         sends += progress.counts.sends;
         late += progress.counts.late_sends;
-        if let Some((_, line)) = &live {
+        if let Some((_, line)) = &live
+            && progress.since >= SAMPLE_MIN
+        {
             line.update(&sample(&progress, sends, late));
         }
         seen.rss_bytes_max = target.usage().map(|u| u.rss_bytes_max).max(seen.rss_bytes_max);

@@ -67,7 +67,7 @@ pub struct Progress {
     pub counts: Counts,
     /// Response times since then.
     pub response: Histogram<u64>,
-    /// Acknowledged, not read yet.
+    /// Acknowledged, not read yet; zero while nobody reads.
     pub lag_records: u64,
 }
 
@@ -308,6 +308,7 @@ impl<'a> Drive<'a> {
     fn tell(&mut self, now: u64) {
         self.tally.wall_ms = wall_ms();
         let (counts, response) = self.tally.recorder.live();
+        let unread = self.tally.records_acked.saturating_sub(self.tally.checker.findings().read);
         (self.watch)(&Progress {
             phase: self.phase,
             elapsed: Duration::from_nanos(now - self.phase_ns),
@@ -315,7 +316,7 @@ impl<'a> Drive<'a> {
             since: Duration::from_nanos(now - self.told_ns),
             counts,
             response,
-            lag_records: self.tally.records_acked.saturating_sub(self.tally.checker.findings().read),
+            lag_records: if self.consumers.is_empty() { 0 } else { unread },
         });
         self.told_ns = now;
     }

@@ -99,6 +99,12 @@ impl NullBroker {
     pub fn address(&self) -> String {
         self.address.to_string()
     }
+
+    /// Whether a client has made a topic.
+    #[must_use]
+    pub fn has_topics(&self) -> bool {
+        self.shared.state.lock().is_ok_and(|state| !state.topics.is_empty())
+    }
 }
 
 impl Drop for NullBroker {
