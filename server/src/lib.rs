@@ -11,7 +11,14 @@
 //! | `admin` | the metrics page |
 //! | `start` | joins them: opens the data directory, recovers, starts one executor per core |
 
+pub mod admin;
 pub mod config;
+pub mod kafka;
 pub mod limits;
 pub mod net;
 pub mod runtime;
+pub mod shard;
+mod start;
+
+pub use config::{Config, OWN, OwnDef, Refused, Sources};
+pub use start::{Running, StartError, run, start};

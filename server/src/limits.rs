@@ -18,6 +18,3 @@ pub const WATCHED_MAX: usize = 4096;
 
 /// Topics that one request may create or delete.
 pub const TOPICS_PER_REQUEST_MAX: usize = 1000;
-
-/// Partitions of one core.
-pub const PARTITIONS_PER_CORE_MAX: usize = 20_000;

@@ -38,3 +38,10 @@ pub(crate) fn out_of_descriptors() {
         tracing::error!("out of file descriptors: refusing connections; raise the limit with `ulimit -n`");
     }
 }
+/// A request that does not parse.
+pub(crate) fn bad_request(peer: SocketAddr, key: i16, version: i16, error: &dyn std::fmt::Display) {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    if may(&LAST) {
+        tracing::warn!(%peer, key, version, %error, "closed a connection: its request does not parse");
+    }
+}

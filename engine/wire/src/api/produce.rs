@@ -165,6 +165,13 @@ impl<'w> ResponseWriter<'w> {
         self.nesting.topic(partitions, self.w);
     }
 
+    /// Where the next partition will stand in the writer's head: index (i32), error code (i16), base
+    /// offset (i64), from version 2 append time (i64), from 5 log start (i64). So that a result that is
+    /// not known yet can be filled in later.
+    pub fn position(&self) -> usize {
+        self.w.head().len()
+    }
+
     /// Writes the result of a partition.
     pub fn partition(&mut self, partition: &PartitionResponse<'_>) {
         partition.write(self.w, self.shape);

@@ -1,0 +1,54 @@
+//! The metrics page: one small thread beside the cores, off unless `admin.listen` is set.
+//!
+//! Cores put copies of their numbers on a [`Board`] once a second; the thread reads them there and never
+//! touches a core's state. It serves `GET /metrics` (Prometheus text) and `GET /health`, one client at
+//! a time, each with a deadline.
+
+mod board;
+mod page;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use board::Board;
+
+/// How long a client may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Bytes of a request that are looked at.
+const REQUEST_BYTES_MAX: usize = 4096;
+
+/// Starts to serve the page.
+///
+/// # Errors
+/// The address cannot be bound, or no thread can be started.
+pub fn listen(addr: SocketAddr, board: Arc<Board>) -> std::io::Result<()> {
+    let listener = TcpListener::bind(addr)?;
+    std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        for client in listener.incoming().flatten() {
+            // A client that goes away is its own business.
+            let _ = answer(client, &board);
+        }
+    })?;
+    Ok(())
+}
+
+fn answer(mut client: TcpStream, board: &Board) -> std::io::Result<()> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_write_timeout(Some(PATIENCE))?;
+    let mut request = [0; REQUEST_BYTES_MAX];
+    let n = client.read(&mut request)?;
+    let (status, body) = match request[..n].split(|b| *b == b' ').nth(1) {
+        Some(b"/metrics") => ("200 OK", page::render(&board.read())),
+        Some(b"/health") => ("200 OK", "ok\n".to_owned()),
+        _ => ("404 Not Found", "try /metrics or /health\n".to_owned()),
+    };
+    let length = body.len();
+    write!(
+        client,
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+}

@@ -1,0 +1,95 @@
+//! DescribeConfigs (32): every setting with its value, where that comes from, and what it does.
+
+use std::borrow::Cow;
+
+use engine::config::{Described, topic};
+use engine::metadata::ConfigResource;
+use wire::ErrorCode;
+use wire::describe_configs::{
+    Config, RESOURCE_BROKER, RESOURCE_TOPIC, Request, Resource, ResourceResult, Response, Synonym,
+};
+
+use super::served::{Call, Refused};
+use crate::shard::{Catalog, Core};
+
+pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
+    let request: Request<'_> = call.decode()?;
+    let catalog = call.core.catalog();
+    let results = request.resources.iter().map(|r| describe(call.core, &catalog, &request, r)).collect();
+    call.answer(&Response { results, ..Response::default() });
+    Ok(())
+}
+
+fn describe(
+    core: &Core,
+    catalog: &Catalog,
+    request: &Request<'_>,
+    asked: &Resource<'_>,
+) -> ResourceResult<'static> {
+    let mut result = ResourceResult {
+        resource_type: asked.resource_type,
+        resource_name: Cow::Owned(asked.resource_name.to_owned()),
+        ..ResourceResult::default()
+    };
+    match settings(core, catalog, asked) {
+        Ok(described) => {
+            let wanted = |d: &Described| match &asked.configuration_keys {
+                None => true,
+                Some(keys) => keys.contains(&d.name),
+            };
+            result.configs = described.into_iter().filter(wanted).map(|d| config(d, request)).collect();
+        }
+        Err((code, message)) => {
+            result.error_code = code;
+            result.error_message = Some(Cow::Owned(message));
+        }
+    }
+    result
+}
+
+fn settings(
+    core: &Core,
+    catalog: &Catalog,
+    asked: &Resource<'_>,
+) -> Result<Vec<Described>, (ErrorCode, String)> {
+    let name = asked.resource_name;
+    match asked.resource_type {
+        RESOURCE_TOPIC => match catalog.topic(name) {
+            Some(entry) => Ok(topic::describe(&entry.topic.configs, catalog.broker())),
+            None => Err((ErrorCode::UnknownTopicOrPartition, format!("no topic {name:.249}"))),
+        },
+        RESOURCE_BROKER if name.is_empty() => {
+            // What was set for all brokers while they ran, and nothing else.
+            let set = catalog.image().configs(ConfigResource::AllBrokers);
+            let is_set = |d: &Described| set.is_some_and(|s| s.contains_key(d.name));
+            Ok(catalog.broker().describe().into_iter().filter(is_set).collect())
+        }
+        RESOURCE_BROKER if name.parse() == Ok(core.node.id.0) => Ok(catalog.broker().describe()),
+        RESOURCE_BROKER => {
+            let message = format!("broker {} was asked about broker {name:.32}", core.node.id.0);
+            Err((ErrorCode::InvalidRequest, message))
+        }
+        other => Err((ErrorCode::InvalidRequest, format!("resources of type {other} have no settings here"))),
+    }
+}
+
+fn config(described: Described, request: &Request<'_>) -> Config<'static> {
+    let synonyms = if request.include_synonyms { described.synonyms } else { Vec::new() };
+    Config {
+        name: Cow::Borrowed(described.name),
+        value: described.value.map(Cow::Owned),
+        read_only: described.read_only,
+        config_source: described.source as i8,
+        is_sensitive: described.sensitive,
+        synonyms: synonyms
+            .into_iter()
+            .map(|s| Synonym {
+                name: Cow::Borrowed(s.name),
+                value: s.value.map(Cow::Owned),
+                source: s.source as i8,
+            })
+            .collect(),
+        config_type: described.value_type as i8,
+        documentation: request.include_documentation.then_some(Cow::Owned(described.documentation)),
+    }
+}

@@ -1,0 +1,73 @@
+//! The engine's refusals as Kafka's error codes.
+
+use engine::broker::{AppendError, FetchError};
+use engine::controller::{Refused, Why};
+use engine::log::producers::ProducerError;
+use engine::record::{BatchError, Blame};
+use wire::ErrorCode;
+
+use crate::shard::ControlError;
+
+/// What a producer is told about a batch that was not accepted.
+pub(super) fn of_batch(error: &BatchError) -> ErrorCode {
+    match error.blame() {
+        Blame::Corrupt => ErrorCode::CorruptMessage,
+        Blame::InvalidRecord => ErrorCode::InvalidRecord,
+        Blame::TooLarge => ErrorCode::MessageTooLarge,
+        Blame::LargerThanSegment => ErrorCode::RecordListTooLarge,
+        Blame::UnsupportedCompression => ErrorCode::UnsupportedCompressionType,
+        Blame::InvalidTimestamp => ErrorCode::InvalidTimestamp,
+        Blame::Transactional => ErrorCode::InvalidTxnState,
+    }
+}
+
+/// What a producer is told about an append that was not made.
+pub(super) fn of_append(error: &AppendError) -> ErrorCode {
+    match error {
+        // The partition moved or went away while the request was on its way.
+        AppendError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+        AppendError::Offline | AppendError::NoRoom => ErrorCode::KafkaStorageError,
+        AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
+        AppendError::Producer(error) => of_producer(error),
+    }
+}
+
+fn of_producer(error: &ProducerError) -> ErrorCode {
+    match error {
+        ProducerError::OutOfOrder { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        ProducerError::InvalidEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+    }
+}
+
+/// What a consumer is told.
+pub(super) fn of_fetch(error: &FetchError) -> ErrorCode {
+    match error {
+        FetchError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+        FetchError::OutOfRange(_) => ErrorCode::OffsetOutOfRange,
+        FetchError::Offline | FetchError::Disk(_) => ErrorCode::KafkaStorageError,
+        FetchError::Damaged(_) => ErrorCode::CorruptMessage,
+    }
+}
+
+/// What a client is told about a change that the controller refused.
+pub(super) fn of_refusal(refused: &Refused) -> ErrorCode {
+    match refused.why {
+        Why::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
+        Why::UnknownTopicId => ErrorCode::UnknownTopicId,
+        Why::InvalidTopic => ErrorCode::InvalidTopicException,
+        Why::TopicAlreadyExists => ErrorCode::TopicAlreadyExists,
+        Why::InvalidPartitions => ErrorCode::InvalidPartitions,
+        Why::InvalidReplicationFactor => ErrorCode::InvalidReplicationFactor,
+        Why::InvalidReplicaAssignment => ErrorCode::InvalidReplicaAssignment,
+        Why::InvalidConfig => ErrorCode::InvalidConfig,
+        Why::InvalidRequest => ErrorCode::InvalidRequest,
+        Why::PolicyViolation => ErrorCode::PolicyViolation,
+        Why::TopicDeletionDisabled => ErrorCode::TopicDeletionDisabled,
+    }
+}
+
+/// What a client is told when the metadata log did not take a change.
+pub(super) fn of_control(error: &ControlError) -> (ErrorCode, String) {
+    tracing::error!(%error, "a change of the cluster was not made");
+    (ErrorCode::KafkaStorageError, error.to_string())
+}

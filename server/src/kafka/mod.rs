@@ -1,0 +1,33 @@
+//! Kafka's API, one file per key: decode, route, await, encode.
+//!
+//! | file | what |
+//! |---|---|
+//! | `served` | the visible list: which request goes to which file |
+//! | `errors` | the engine's refusals as Kafka's codes |
+//! | `produce`, `produce_remote` | the hot path in; the part of it that other cores do |
+//! | `fetch`, `fetch_plan` | the hot path out |
+//! | the rest | one file per API |
+//!
+//! Invariants: Produce appends in arrival order before the next request is looked at; an answer to acks
+//! 1 or all leaves after its tickets are durable; acks 0 is never answered, and closes on an error; a
+//! Produce is never answered with UNKNOWN_SERVER_ERROR, which clients take for the loss of a sequence.
+
+mod api_versions;
+mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_topic_partitions;
+mod errors;
+mod fetch;
+mod fetch_plan;
+mod find_coordinator;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod produce;
+mod produce_remote;
+mod served;
+
+pub use served::Handler;

@@ -1,0 +1,154 @@
+//! The served keys: which request goes where.
+//!
+//! Versions stand in `wire::ApiKey`. A key or version that is not served closes the connection, as
+//! Kafka does; ApiVersions alone is answered at any version.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use wire::{ApiKey, DecodeError, Message, Reader, RequestHeader, ResponseHeader};
+
+use super::fetch_plan::FetchScratch;
+use super::{
+    api_versions, create_topics, delete_topics, describe_cluster, describe_configs,
+    describe_topic_partitions, fetch, find_coordinator, incremental_alter_configs, init_producer_id,
+    list_offsets, metadata, produce,
+};
+use crate::limits::SMALL_REQUEST_BYTES_MAX;
+use crate::runtime::{Outbox, Reason, Reply, Service, hint};
+use crate::shard::Core;
+
+/// Serves the connections of one core.
+#[derive(Clone)]
+pub struct Handler {
+    core: Rc<Core>,
+}
+
+/// One connection.
+pub struct Session {
+    peer: SocketAddr,
+    /// Which listener: what its clients are told as addresses.
+    pub(super) listener: usize,
+    /// Memory that its fetches use again and again.
+    pub(super) fetch: FetchScratch,
+}
+
+/// One request that is neither Produce nor Fetch, and where its answer goes.
+pub(super) struct Call<'a> {
+    pub(super) core: &'a Rc<Core>,
+    pub(super) session: &'a mut Session,
+    pub(super) header: RequestHeader<'a>,
+    pub(super) body: Reader<'a>,
+    pub(super) out: &'a Rc<Outbox>,
+}
+
+impl<'a> Call<'a> {
+    /// The version of the request, and of the answer.
+    pub(super) fn version(&self) -> i16 {
+        self.header.api_version
+    }
+
+    /// Reads the body.
+    pub(super) fn decode<M: Message<'a>>(&mut self) -> Result<M, Refused> {
+        Ok(M::decode(self.header.api_version, &mut self.body)?)
+    }
+
+    /// Answers.
+    pub(super) fn answer<'b, M: Message<'b>>(&self, body: &M) {
+        self.answer_at(self.header.api_version, body);
+    }
+
+    /// Answers in another version than asked.
+    pub(super) fn answer_at<'b, M: Message<'b>>(&self, version: i16, body: &M) {
+        let mut writer = self.out.buffers().writer();
+        let header = ResponseHeader { correlation_id: self.header.correlation_id };
+        header.frame(version, body, &mut writer);
+        self.out.reply(Reply::new(writer));
+    }
+}
+
+/// A request that closes its connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Refused {
+    /// It does not parse, or is not served.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+    /// A consumer's port was asked for a replica's data.
+    #[error("a request of a replica on a client's port")]
+    Replica,
+    /// A Produce with acks=0 failed.
+    #[error("acks=0 and an error")]
+    Silent,
+}
+
+impl Refused {
+    fn reason(self) -> Reason {
+        match self {
+            Refused::Malformed(DecodeError::ApiKey(_) | DecodeError::Version { .. }) => Reason::Unsupported,
+            Refused::Malformed(_) | Refused::Replica => Reason::BadRequest,
+            Refused::Silent => Reason::SilentError,
+        }
+    }
+}
+
+impl Handler {
+    /// A handler for the connections of `core`.
+    #[must_use]
+    pub fn new(core: Rc<Core>) -> Handler {
+        Handler { core }
+    }
+
+    async fn serve(&self, session: &mut Session, frame: &[u8], out: &Rc<Outbox>) -> Result<(), Refused> {
+        let mut body = Reader::new(frame);
+        let header = RequestHeader::decode(&mut body)?;
+        if header.api_key == ApiKey::Produce {
+            return produce::serve(&self.core, &header, body, out).await;
+        }
+        // Everything but Produce may be boxed: its state would make every connection larger.
+        let core = &self.core;
+        Box::pin(async move {
+            let key = header.api_key;
+            let call = Call { core, session, header, body, out };
+            match key {
+                ApiKey::Fetch => fetch::serve(call).await,
+                ApiKey::ListOffsets => list_offsets::serve(call).await,
+                ApiKey::Metadata => metadata::serve(call).await,
+                ApiKey::FindCoordinator => find_coordinator::serve(call),
+                ApiKey::ApiVersions => api_versions::serve(call),
+                ApiKey::CreateTopics => create_topics::serve(call).await,
+                ApiKey::DeleteTopics => delete_topics::serve(call).await,
+                ApiKey::InitProducerId => init_producer_id::serve(call).await,
+                ApiKey::DescribeConfigs => describe_configs::serve(call),
+                ApiKey::IncrementalAlterConfigs => incremental_alter_configs::serve(call).await,
+                ApiKey::DescribeCluster => describe_cluster::serve(call),
+                ApiKey::DescribeTopicPartitions => describe_topic_partitions::serve(call),
+                other => Err(DecodeError::ApiKey(other.code()).into()),
+            }
+        })
+        .await
+    }
+}
+
+impl Service for Handler {
+    type Session = Session;
+
+    fn open(&self, peer: SocketAddr, listener: usize) -> Session {
+        Session { peer, listener, fetch: FetchScratch::default() }
+    }
+
+    fn frame_bytes_max(&self, start: [u8; 4]) -> usize {
+        let key = i16::from_be_bytes([start[0], start[1]]);
+        if key == ApiKey::Produce.code() { usize::MAX } else { SMALL_REQUEST_BYTES_MAX }
+    }
+
+    async fn handle(&self, session: &mut Session, frame: &[u8], out: &Rc<Outbox>) -> Result<(), Reason> {
+        let Err(refused) = self.serve(session, frame, out).await else { return Ok(()) };
+        let reason = refused.reason();
+        if reason != Reason::SilentError {
+            self.core.counters.requests_bad.add(1);
+            let word = |at: usize| frame.get(at..at + 2).map_or(-1, |b| i16::from_be_bytes([b[0], b[1]]));
+            hint::bad_request(session.peer, word(0), word(2), &refused);
+        }
+        Err(reason)
+    }
+}

@@ -1,0 +1,31 @@
+//! What one core owns, and how cores talk.
+//!
+//! | file | what |
+//! |---|---|
+//! | `core` | [`Core`]: one core's shard, counters, memory, and its way to the others |
+//! | `post` | mail between cores, batched: one wake for whatever gathered meanwhile |
+//! | `acks` | replies that wait for a group commit |
+//! | `watch` | fetches that wait for a high watermark |
+//! | `reads` | reads for a fetch, here or lent by another core |
+//! | `catalog` | the cluster's topics with their settings resolved |
+//! | `control` | changes of the cluster: decided, made durable, told to every core, then answered |
+//!
+//! Invariants: a core's state is touched by its own thread only; mail to a core is handled in the order
+//! in which it was sent, appends among it in that order too; a lent slice is kept until its release came
+//! back; an acknowledgement leaves only after the ticket of its append is durable.
+
+mod acks;
+mod catalog;
+mod control;
+mod core;
+mod post;
+mod reads;
+mod watch;
+
+pub use acks::{AppendSink, Then};
+pub use catalog::{Catalog, TopicEntry};
+pub use control::{Control, ControlError};
+pub use core::{BrokerAddress, Core, Disk, Node, Parts};
+pub use post::{Append, Mail, Post, PostOffice};
+pub use reads::{Peeked, Read, ReadWant};
+pub use watch::Watch;

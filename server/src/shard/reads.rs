@@ -1,0 +1,164 @@
+//! Reads for a fetch, here or lent by another core.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use engine::base::{CoreId, Offset, PartitionKey};
+use engine::broker::{Bounds, FetchError};
+use engine::io::Slice;
+use slab::Slab;
+use smallvec::SmallVec;
+use store::Chunk;
+use store::lend::{Lent, Loan};
+
+use super::core::Core;
+use super::post::Mail;
+use crate::runtime::{LeaseGuard, Piece};
+
+/// A partition that a fetch asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadWant {
+    /// Which.
+    pub key: PartitionKey,
+    /// From where.
+    pub from: Offset,
+    /// Most bytes of it.
+    pub bytes_max: usize,
+}
+
+/// What can be said of a partition without reading.
+#[derive(Clone, Debug)]
+pub struct Peeked {
+    /// Its bounds, or why it cannot be read from there.
+    pub bounds: Result<Bounds, FetchError>,
+    /// Bytes that a reader would find, roughly.
+    pub bytes: u64,
+}
+
+/// What was read of one partition.
+pub struct Read {
+    /// The bounds when the read began.
+    pub bounds: Bounds,
+    /// The record bytes.
+    pub pieces: SmallVec<[Piece; 2]>,
+    /// Their number.
+    pub bytes: usize,
+}
+
+/// Slices that other cores hold: kept here until they are released.
+#[derive(Default)]
+pub struct Loans {
+    open: RefCell<Slab<(Vec<Slice<Chunk>>, LeaseGuard)>>,
+}
+
+impl Loans {
+    pub(super) fn release(&self, loan: usize) {
+        self.open.borrow_mut().remove(loan);
+    }
+
+    /// Whether nothing is lent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.borrow().is_empty()
+    }
+}
+
+/// What a read on another core brings back.
+struct Borrowed {
+    loan: Option<usize>,
+    slices: Vec<Lent>,
+    reads: Vec<Result<(Bounds, usize), FetchError>>,
+}
+
+impl Core {
+    /// What a reader at `from` would find, on this core.
+    pub async fn peek(&self, key: PartitionKey, from: Offset) -> Peeked {
+        match self.shard.bounds(key) {
+            Err(error) => Peeked { bounds: Err(error), bytes: 0 },
+            Ok(bounds) if from == bounds.high_watermark => Peeked { bounds: Ok(bounds), bytes: 0 },
+            Ok(bounds) if from >= bounds.log_start && from < bounds.high_watermark => {
+                Peeked { bounds: Ok(bounds), bytes: self.shard.bytes_from(key, from) }
+            }
+            // Outside the visible part: the log knows whether it is outside the log.
+            Ok(bounds) => {
+                let read = self.shard.read(key, from, 0, false).await;
+                Peeked { bounds: read.map(|_| bounds), bytes: 0 }
+            }
+        }
+    }
+
+    /// Peeks at partitions of one core.
+    pub async fn peek_all(self: &Rc<Self>, at: CoreId, wants: Vec<(PartitionKey, Offset)>) -> Vec<Peeked> {
+        self.call(at, move |core| async move {
+            let mut out = Vec::with_capacity(wants.len());
+            for (key, from) in wants {
+                out.push(core.peek(key, from).await);
+            }
+            out
+        })
+        .await
+    }
+
+    /// Reads one partition of this core.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn read(&self, want: ReadWant, at_least_one: bool) -> Result<Read, FetchError> {
+        let fetched = self.shard.read(want.key, want.from, want.bytes_max, at_least_one).await?;
+        let pieces = fetched.slices.into_iter().map(Piece::Own).collect();
+        Ok(Read { bounds: fetched.bounds, pieces, bytes: fetched.bytes })
+    }
+
+    /// Reads partitions of another core, in order, `bytes_max` in all; the first that has anything
+    /// gives at least one batch if so asked. The bytes stay there, lent.
+    pub async fn borrow(
+        self: &Rc<Self>,
+        at: CoreId,
+        wants: Vec<ReadWant>,
+        bytes_max: usize,
+        at_least_one: bool,
+    ) -> Vec<Result<Read, FetchError>> {
+        let borrowed =
+            self.call(at, move |core| async move { core.lend(wants, bytes_max, at_least_one).await }).await;
+        let lens: Vec<usize> = borrowed.slices.iter().map(Lent::len).collect();
+        let loan = borrowed.loan.map(|id| {
+            let core = self.clone();
+            Rc::new(Loan::new(borrowed.slices, move || core.post.send(at, Mail::Release(id))))
+        });
+        let mut next = 0;
+        let mut read = |(bounds, slices): (Bounds, usize)| {
+            let range = next..next + slices;
+            next += slices;
+            let bytes = lens[range.clone()].iter().sum();
+            let piece = |index| Piece::Lent { loan: loan.clone().expect("slices are lent"), index };
+            Read { bounds, pieces: range.map(piece).collect(), bytes }
+        };
+        borrowed.reads.into_iter().map(|r| r.map(&mut read)).collect()
+    }
+
+    async fn lend(&self, wants: Vec<ReadWant>, bytes_max: usize, at_least_one: bool) -> Borrowed {
+        let mut kept: Vec<Slice<Chunk>> = Vec::new();
+        let mut reads = Vec::with_capacity(wants.len());
+        let mut left = bytes_max;
+        let mut first = at_least_one;
+        for want in wants {
+            let limit = want.bytes_max.min(left);
+            match self.shard.read(want.key, want.from, limit, first).await {
+                Ok(fetched) => {
+                    first &= fetched.bytes == 0;
+                    left = left.saturating_sub(fetched.bytes);
+                    reads.push(Ok((fetched.bounds, fetched.slices.len())));
+                    kept.extend(fetched.slices);
+                }
+                Err(error) => reads.push(Err(error)),
+            }
+        }
+        let slices: Vec<Lent> = kept.iter().map(Lent::new).collect();
+        let loan = (!kept.is_empty()).then(|| {
+            self.counters.loans.add(1);
+            let guard = self.leases.charge(kept.iter().map(|s| s.len()).sum());
+            self.loans.open.borrow_mut().insert((kept, guard))
+        });
+        Borrowed { loan, slices, reads }
+    }
+}

@@ -1,0 +1,107 @@
+//! What core 0 does before anybody serves: metadata, then recovery.
+
+use std::sync::Arc;
+
+use engine::broker::{CoreState, RecoveryReport, recover};
+use engine::config::BrokerSettings;
+use engine::controller::{Context, Start, start_records};
+use engine::metadata::{Broker, Endpoint, Image, MetadataLog, MetadataRecord};
+use uuid::Uuid;
+
+use super::error::StartError;
+use super::serve::Shared;
+use crate::runtime::clock;
+use crate::shard::{Catalog, Disk, Node};
+
+/// Records of a start that go into one append of the metadata log: about 60 bytes each.
+const RECORDS_PER_APPEND: usize = 8192;
+
+/// What the data directory says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) cluster: Uuid,
+    /// Whether the last broker here did not stop cleanly.
+    pub(super) unclean: bool,
+}
+
+/// What the other cores need.
+pub(super) struct Booted {
+    pub(super) node: Arc<Node>,
+    pub(super) image: Image,
+    pub(super) others: Vec<CoreState>,
+}
+
+/// What core 0 needs.
+pub(super) struct BootedHere {
+    pub(super) booted: Booted,
+    pub(super) state: CoreState,
+    pub(super) log: MetadataLog<Disk>,
+}
+
+/// Opens the metadata, says that this broker starts, and recovers every journal.
+pub(super) async fn boot(shared: &Shared, origin: Origin, disk: &Disk) -> Result<BootedHere, StartError> {
+    let failed = |what: &str, e: &dyn std::fmt::Display| StartError::failed(format!("{what}: {e}"));
+    let (mut log, image) = MetadataLog::open(disk.clone()).await.map_err(|e| failed("the metadata", &e))?;
+    let settings = settings_of(&shared.config.broker, &image);
+    let start = Start {
+        cluster: origin.cluster,
+        broker: Broker { rack: settings.rack.clone(), endpoints: endpoints(shared) },
+        unclean: origin.unclean,
+    };
+    let context = Context { image: &image, settings: &settings, cores: shared.cores };
+    let records: Vec<MetadataRecord> = start_records(context, &start);
+    for records in records.chunks(RECORDS_PER_APPEND) {
+        log.append(records).await.map_err(|e| failed("the metadata", &e))?;
+    }
+    let image = log.image().clone();
+    let node = Arc::new(Node {
+        cluster: image.cluster().expect("the first start creates the cluster"),
+        id: shared.config.broker.node_id,
+        advertised: shared.advertised.clone(),
+        settings: shared.config.broker.clone(),
+        cores: shared.cores,
+    });
+    let hosted = Catalog::new(image.clone(), &node).hosted(&node);
+    let recovered = recover(disk, &hosted, shared.cores, clock::now())
+        .await
+        .map_err(|e| failed("the recovery of the journals", &e))?;
+    tell(&recovered.report);
+    let mut states = recovered.cores.into_iter();
+    let state = states.next().expect("recovery gives a state for each core");
+    Ok(BootedHere { booted: Booted { node, image, others: states.collect() }, state, log })
+}
+
+/// The settings with those altered at run time.
+fn settings_of(broker: &BrokerSettings, image: &Image) -> BrokerSettings {
+    use engine::metadata::ConfigResource;
+    let none = std::collections::BTreeMap::new();
+    let all = image.configs(ConfigResource::AllBrokers).unwrap_or(&none);
+    let this = image.configs(ConfigResource::Broker(broker.node_id)).unwrap_or(&none);
+    broker.with_dynamic(all, this).unwrap_or_else(|_| broker.clone())
+}
+
+fn endpoints(shared: &Shared) -> Vec<Endpoint> {
+    let endpoint =
+        |l: &engine::config::Listener| Endpoint { name: l.name.clone(), host: l.host.clone(), port: l.port };
+    shared.advertised.iter().map(endpoint).collect()
+}
+
+fn tell(report: &RecoveryReport) {
+    if report.frames > 0 {
+        tracing::info!(
+            journals = report.journals,
+            frames = report.frames,
+            batches = report.batches,
+            bytes = report.bytes,
+            torn = report.torn,
+            "recovered"
+        );
+    }
+    if report.frames_damaged > 0 || !report.partitions_damaged.is_empty() {
+        tracing::error!(
+            frames = report.frames_damaged,
+            partitions = ?report.partitions_damaged,
+            "damage found: these partitions are fenced, their bytes kept"
+        );
+    }
+}

@@ -1,0 +1,287 @@
+//! Starting and stopping a broker: the only place that joins network, Kafka and shards.
+//!
+//! | file | what |
+//! |---|---|
+//! | `error` | why a broker does not start, with the exit code |
+//! | `node_file` | `node.json` and the mark of a clean stop |
+//! | `boot` | what core 0 does before anybody serves: metadata, recovery |
+//! | `serve` | what every core does from then on |
+//! | `stage` | how the process tells its cores to stop, and learns that they did |
+//!
+//! Order: preconditions, ports, the directory's lock, metadata, recovery, one executor per core, and
+//! only then the first connection. Stopping: no new requests, answers in flight, connections closed on
+//! every core, and only then the shards, because a core may read what another lends it.
+
+mod boot;
+mod error;
+mod node_file;
+mod serve;
+mod stage;
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use engine::base::CoreId;
+use engine::config::Listener;
+use store::data_dir::{DataDir, DirectIo, probe_direct_io};
+use store::runtime::{Cpu, Executor, ExecutorSettings};
+
+pub use error::StartError;
+
+use crate::admin::{self, Board};
+use crate::config::Config;
+use crate::net::{Admission, Door, bind};
+use crate::runtime::clock;
+use crate::shard::PostOffice;
+use boot::{Booted, Origin};
+use serve::{CoreParts, Shared};
+use stage::{Stage, Stages};
+
+/// Descriptors that are not for connections: files, rings, listeners.
+const DESCRIPTORS_KEPT: u64 = 512;
+
+/// How long a broker that did not get up waits for its cores to end.
+const GIVE_UP: Duration = Duration::from_secs(30);
+
+/// A broker that serves.
+#[derive(Debug)]
+pub struct Running {
+    stages: Arc<Stages>,
+    cores: Vec<Executor<Result<(), String>>>,
+    advertised: Vec<Listener>,
+    bound: Vec<SocketAddr>,
+    data: PathBuf,
+    stop: Duration,
+    _lock: DataDir,
+}
+
+impl Running {
+    /// `host:port` of the first listener, as clients are told.
+    #[must_use]
+    pub fn brokers(&self) -> String {
+        let first = &self.advertised[0];
+        format!("{}:{}", first.host, first.port)
+    }
+
+    /// The addresses that are listened on.
+    #[must_use]
+    pub fn bound(&self) -> &[SocketAddr] {
+        &self.bound
+    }
+
+    /// Stops: no new requests, answers for those in flight, everything acknowledged in its segment,
+    /// files cut to their length.
+    ///
+    /// # Errors
+    /// What a core could not finish. Acknowledged records are safe in the journals all the same.
+    pub fn stop(self) -> Result<(), StartError> {
+        let cores = self.cores.len();
+        self.stages.set(Stage::Drain);
+        self.stages.until_drained(cores, self.stop + GIVE_UP);
+        self.stages.set(Stage::Close);
+        let mut result = Ok(());
+        for core in self.cores {
+            let ended = core.join().unwrap_or_else(|_| Err("a core panicked".to_owned()));
+            if let Err(message) = ended {
+                result = Err(StartError::failed(message));
+            }
+        }
+        if result.is_ok() {
+            node_file::mark_clean(&self.data)?;
+        }
+        result
+    }
+}
+
+/// Starts a broker. When this returns, it serves.
+///
+/// # Errors
+/// [`StartError`], each one sentence with its fix.
+pub fn start(config: Config) -> Result<Running, StartError> {
+    let _first_reading = clock::now();
+    raise_descriptor_limit();
+    let data = PathBuf::from(&config.broker.data_dir);
+    let lock = DataDir::lock(&data)?;
+    let data =
+        data.canonicalize().map_err(|e| StartError::precondition(format!("{}: {e}", data.display())))?;
+    match probe_direct_io(&data) {
+        Ok(DirectIo::Supported) => {}
+        Ok(DirectIo::InMemory) => {
+            tracing::warn!("the data directory lies in memory (tmpfs): nothing survives a power cut");
+        }
+        Ok(DirectIo::Unsupported) => {
+            return Err(StartError::precondition(format!(
+                "the file system of {} does not take direct I/O: choose a directory on ext4 or XFS",
+                data.display()
+            )));
+        }
+        Err(e) => {
+            return Err(StartError::precondition(format!("the data directory {}: {e}", data.display())));
+        }
+    }
+    let cpus = cpus(&config)?;
+    let cores = cpus.len();
+    let (bound, doors) = bind_all(&config, cores)?;
+    let ports: Vec<u16> = bound.iter().map(SocketAddr::port).collect();
+    let advertised = config.broker.advertise(&ports);
+    let origin = node_file::open(&data, config.broker.node_id)?;
+
+    let connections = (config.broker.connections_max as usize).min(connections_possible());
+    let admission = Admission::new(connections, config.broker.connections_per_ip_max as usize);
+    let stages = Arc::new(Stages::default());
+    let board = Arc::new(Board::new(cores));
+    let shared = Arc::new(Shared {
+        config,
+        cores: cores as u16,
+        advertised: advertised.clone(),
+        data: data.clone(),
+        admission: Arc::new(admission),
+        stages: stages.clone(),
+        board: board.clone(),
+    });
+    let cores = start_cores(&shared, origin, &cpus, doors)?;
+    if let Some(addr) = shared.config.admin {
+        admin::listen(addr, board).map_err(|e| StartError::port("admin.listen", addr, &e))?;
+    }
+    Ok(Running { stages, cores, advertised, bound, data, stop: shared.config.stop, _lock: lock })
+}
+
+/// Starts core 0, which recovers, and then the others. Returns when all of them serve.
+fn start_cores(
+    shared: &Arc<Shared>,
+    origin: Origin,
+    cpus: &[Cpu],
+    doors: Vec<Vec<Door>>,
+) -> Result<Vec<Executor<Result<(), String>>>, StartError> {
+    let (report, reports) = mpsc::channel::<Result<(), StartError>>();
+    let (boot, booted) = mpsc::channel::<Booted>();
+    let mut parts =
+        PostOffice::join(shared.cores).into_iter().zip(doors).enumerate().map(|(id, (office, doors))| {
+            CoreParts { id: CoreId(id as u16), office, doors, shared: shared.clone(), report: report.clone() }
+        });
+    let mut cores = Vec::with_capacity(cpus.len());
+    let zero = parts.next().expect("a broker has at least one core");
+    let result = (|| {
+        cores.push(launch(shared, 0, cpus[0], move || serve::first(zero, origin, boot))?);
+        let Ok(booted) = booted.recv() else {
+            return Err(reports.recv().ok().and_then(Result::err).unwrap_or_else(StartError::silent));
+        };
+        for (part, state) in parts.by_ref().zip(booted.others) {
+            let (id, node, image) = (usize::from(part.id.0), booted.node.clone(), booted.image.clone());
+            cores.push(launch(shared, id, cpus[id], move || serve::further(part, node, image, state))?);
+        }
+        for _ in 0..shared.cores {
+            reports.recv().unwrap_or_else(|_| Err(StartError::silent()))?;
+        }
+        Ok(())
+    })();
+    if let Err(error) = result {
+        shared.stages.set(Stage::Abort);
+        for core in cores {
+            let _ = core.join();
+        }
+        return Err(error);
+    }
+    if cores.iter().any(|c| !c.started().registered) {
+        tracing::warn!(
+            "the limit on locked memory is too low to register the I/O buffers: transfers cost a little more; \
+             raise it with `ulimit -l` to three times memory.pool_bytes"
+        );
+    }
+    Ok(cores)
+}
+
+fn launch<G, F>(
+    shared: &Shared,
+    id: usize,
+    cpu: Cpu,
+    main: G,
+) -> Result<Executor<Result<(), String>>, StartError>
+where
+    G: FnOnce() -> F + Send + 'static,
+    F: Future<Output = Result<(), String>> + 'static,
+{
+    let settings = ExecutorSettings {
+        name: format!("core-{id}"),
+        cpu,
+        pool_bytes: shared.config.pool_bytes_per_core(usize::from(shared.cores)),
+        ..ExecutorSettings::default()
+    };
+    Ok(store::runtime::start(settings, main)?)
+}
+
+/// Runs a broker until a signal: prints one line when it serves, and returns after a clean stop. A
+/// second signal ends the process at once; nothing acknowledged is lost by that.
+///
+/// # Errors
+/// [`StartError`]; see [`StartError::exit_code`].
+pub fn run(config: Config) -> Result<(), StartError> {
+    use std::io::Write;
+    let mut signals =
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])
+            .map_err(|e| StartError::failed(format!("signals cannot be handled: {e}")))?;
+    let began = Instant::now();
+    let running = start(config)?;
+    tracing::info!(
+        brokers = running.brokers(),
+        cores = running.cores.len(),
+        took_ms = began.elapsed().as_millis() as u64,
+        "serving"
+    );
+    let mut stdout = std::io::stdout();
+    // A closed stdout is no reason to stop serving.
+    let _ = writeln!(stdout, "ready BROKERS={}", running.brokers()).and_then(|()| stdout.flush());
+    signals.forever().next();
+    tracing::info!("stopping");
+    std::thread::spawn(move || {
+        signals.forever().next();
+        tracing::warn!("stopping at once: the journals are replayed at the next start");
+        std::process::exit(130);
+    });
+    running.stop()
+}
+
+fn cpus(config: &Config) -> Result<Vec<Cpu>, StartError> {
+    if !config.cpus.is_empty() {
+        return Ok(config.cpus.iter().map(|&cpu| Cpu::Pinned(cpu)).collect());
+    }
+    let set = rustix::thread::sched_getaffinity(None)
+        .map_err(|e| StartError::failed(format!("the CPUs of this process are unknown: {e}")))?;
+    let cpus: Vec<Cpu> =
+        (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).map(Cpu::Pinned).collect();
+    Ok(if cpus.is_empty() { vec![Cpu::Unbound] } else { cpus })
+}
+
+/// Binds every listener on every core: for each core its doors, in the order of the listeners.
+fn bind_all(config: &Config, cores: usize) -> Result<(Vec<SocketAddr>, Vec<Vec<Door>>), StartError> {
+    let mut bound = Vec::new();
+    let mut doors: Vec<Vec<Door>> = (0..cores).map(|_| Vec::new()).collect();
+    for listener in &config.broker.listeners {
+        let addr = (listener.host.as_str(), listener.port).to_socket_addrs().ok().and_then(|mut a| a.next());
+        let Some(addr) = addr else {
+            let message =
+                format!("listeners: the host {:?} has no address; check its spelling", listener.host);
+            return Err(StartError::precondition(message));
+        };
+        let (at, per_core) = bind(addr, cores).map_err(|e| StartError::port("listeners", addr, &e))?;
+        bound.push(at);
+        doors.iter_mut().zip(per_core).for_each(|(core, door)| core.push(door));
+    }
+    Ok((bound, doors))
+}
+
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        // Best effort: what is there counts below.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+}
+
+fn connections_possible() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit.saturating_sub(DESCRIPTORS_KEPT).max(1)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,232 @@
+//! What every core does from its start to its end.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use engine::base::CoreId;
+use engine::broker::{CoreState, Shard, ShardSettings};
+use engine::config::Listener;
+use engine::metadata::Image;
+use glommio::Task;
+use store::{DiskSettings, GlommioDisk, READERS_SHARE};
+
+use super::boot::{Booted, Origin, boot};
+use super::error::StartError;
+use super::stage::{Stage, Stages};
+use crate::admin::Board;
+use crate::config::Config;
+use crate::kafka::Handler;
+use crate::net::{Admission, Door, Net, NetSettings};
+use crate::runtime::{Buffers, Counters, LeaseBudget, clock};
+use crate::shard::{Control, Core, Node, Parts, PostOffice};
+
+/// How often the metrics page is brought up to date.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a core that ends waits for what it lent.
+const LOANS_WAIT: Duration = Duration::from_secs(2);
+
+/// What all cores are started with.
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) cores: u16,
+    pub(super) advertised: Vec<Listener>,
+    pub(super) data: PathBuf,
+    pub(super) admission: Arc<Admission>,
+    pub(super) stages: Arc<Stages>,
+    pub(super) board: Arc<Board>,
+}
+
+/// What one core is started with.
+pub(super) struct CoreParts {
+    pub(super) id: CoreId,
+    pub(super) office: PostOffice,
+    pub(super) doors: Vec<Door>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) report: mpsc::Sender<Result<(), StartError>>,
+}
+
+/// Core 0: boots, gives the others what they need, and serves.
+pub(super) async fn first(
+    parts: CoreParts,
+    origin: Origin,
+    others: mpsc::Sender<Booted>,
+) -> Result<(), String> {
+    let report = parts.report.clone();
+    let result = async {
+        let disk = open_disk(&parts.shared).await?;
+        let here = boot(&parts.shared, origin, &disk).await?;
+        let (node, image) = (here.booted.node.clone(), here.booted.image.clone());
+        let _ = others.send(here.booted);
+        up(parts, disk, node, image, here.state, Some(Control::new(here.log))).await
+    };
+    ended(result.await, &report).await
+}
+
+/// Any other core.
+pub(super) async fn further(
+    parts: CoreParts,
+    node: Arc<Node>,
+    image: Image,
+    state: CoreState,
+) -> Result<(), String> {
+    let report = parts.report.clone();
+    let result = async {
+        let disk = open_disk(&parts.shared).await?;
+        up(parts, disk, node, image, state, None).await
+    };
+    ended(result.await, &report).await
+}
+
+async fn ended(
+    up: Result<Serving, StartError>,
+    report: &mpsc::Sender<Result<(), StartError>>,
+) -> Result<(), String> {
+    match up {
+        Ok(serving) => {
+            let _ = report.send(Ok(()));
+            serving.until_stopped().await
+        }
+        Err(error) => {
+            let message = error.to_string();
+            let _ = report.send(Err(error));
+            Err(message)
+        }
+    }
+}
+
+async fn open_disk(shared: &Shared) -> Result<GlommioDisk, StartError> {
+    GlommioDisk::open(shared.data.clone(), DiskSettings::default())
+        .await
+        .map_err(|e| StartError::failed(format!("the data directory {}: {e}", shared.data.display())))
+}
+
+/// A core that serves.
+struct Serving {
+    core: Rc<Core>,
+    net: Rc<Net>,
+    shared: Arc<Shared>,
+    doors: Vec<Task<()>>,
+    jobs: Vec<Task<()>>,
+}
+
+async fn up(
+    parts: CoreParts,
+    disk: GlommioDisk,
+    node: Arc<Node>,
+    image: Image,
+    state: CoreState,
+    control: Option<Control>,
+) -> Result<Serving, StartError> {
+    let shared = parts.shared;
+    let config = &shared.config;
+    let pool = engine::io::Disk::pool_size(&disk);
+    let shard = Shard::open(disk, state, shard_settings(config), clock::now())
+        .await
+        .map_err(|e| StartError::failed(format!("the journal of core {}: {e}", parts.id.0)))?;
+    let counters = Rc::new(Counters::default());
+    let buffers = Rc::new(Buffers::new(config.receive_bytes / usize::from(shared.cores)));
+    let leases = LeaseBudget::new(pool / READERS_SHARE);
+    let net = Net::new(
+        net_settings(config),
+        buffers.clone(),
+        leases.clone(),
+        counters.clone(),
+        shared.admission.clone(),
+    );
+    let core = Core::new(Parts { id: parts.id, node, shard, counters, buffers, leases, control, image });
+    parts.office.open(&core);
+    let jobs = start_jobs(&core, &net, &shared);
+    let mut doors = Vec::new();
+    for (listener, door) in parts.doors.into_iter().enumerate() {
+        let task = net
+            .listen(door, listener, Handler::new(core.clone()))
+            .map_err(|e| StartError::failed(format!("core {} cannot listen: {e}", core.id.0)))?;
+        doors.push(task);
+    }
+    Ok(Serving { core, net, shared, doors, jobs })
+}
+
+fn start_jobs(core: &Rc<Core>, net: &Rc<Net>, shared: &Arc<Shared>) -> Vec<Task<()>> {
+    let (commits, writer) = (core.shard.clone(), core.shard.clone());
+    let mut jobs = vec![
+        glommio::spawn_local(async move { commits.run_commits().await }),
+        glommio::spawn_local(async move { writer.run_writer().await }),
+        glommio::spawn_local(core.clone().run_acks()),
+        glommio::spawn_local(tick(core.clone(), shared.config.tick)),
+        glommio::spawn_local(housekeep(core.clone())),
+        glommio::spawn_local(net.clone().run_sweep()),
+    ];
+    if shared.config.admin.is_some() {
+        jobs.push(glommio::spawn_local(publish(core.clone(), net.clone(), shared.board.clone())));
+    }
+    jobs
+}
+
+async fn tick(core: Rc<Core>, every: Duration) {
+    loop {
+        glommio::timer::sleep(every).await;
+        core.shard.tick(clock::now());
+    }
+}
+
+async fn housekeep(core: Rc<Core>) {
+    loop {
+        let every = core.catalog().broker().retention_check_interval_ms;
+        glommio::timer::sleep(Duration::from_millis(every)).await;
+        core.shard.housekeep(clock::now()).await;
+    }
+}
+
+async fn publish(core: Rc<Core>, net: Rc<Net>, board: Arc<Board>) {
+    loop {
+        board.publish(&core, net.connections());
+        glommio::timer::sleep(PUBLISH_EVERY).await;
+    }
+}
+
+impl Serving {
+    async fn until_stopped(self) -> Result<(), String> {
+        let Serving { core, net, shared, doors, jobs } = self;
+        let stages = &shared.stages;
+        stages.reached(Stage::Drain).await;
+        for door in doors {
+            door.cancel().await;
+        }
+        net.drain();
+        core.stop_waiting();
+        net.drained(clock::now().mono.after(shared.config.stop)).await;
+        stages.drained();
+        stages.reached(Stage::Close).await;
+        let give_up = clock::now().mono.after(LOANS_WAIT);
+        while !core.loans.is_empty() && clock::now().mono < give_up {
+            glommio::timer::sleep(Duration::from_millis(1)).await;
+        }
+        let closed = core.shard.close(clock::now()).await;
+        for job in jobs {
+            job.cancel().await;
+        }
+        closed.map_err(|e| format!("core {} did not close cleanly: {e}", core.id.0))
+    }
+}
+
+fn shard_settings(config: &Config) -> ShardSettings {
+    ShardSettings {
+        journal_bytes: config.journal_bytes,
+        journal_bytes_first: config.journal_bytes_first,
+        journal_files: config.journal_files,
+        producer_expiration_ms: config.broker.producer_id_expiration_ms,
+    }
+}
+
+fn net_settings(config: &Config) -> NetSettings {
+    NetSettings {
+        request_bytes_max: config.broker.socket_request_bytes_max as usize,
+        idle: config.broker.connections_idle_ms_max.map(Duration::from_millis),
+        first_frame: config.first_frame,
+        frame: config.frame,
+        send_stall: config.send_stall,
+    }
+}
