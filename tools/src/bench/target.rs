@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use server::config::{Config, Sources};
 
 use super::BenchArgs;
 use super::child::{Broker, Usage};
@@ -17,7 +18,7 @@ use crate::report::data::{Acks, BrokerFacts, BufferMode, DurabilityMode};
 #[derive(Debug)]
 pub(super) enum Target {
     /// A process of our own, its CPUs and its data.
-    Own { broker: Broker, cores: String, data: DataDir },
+    Own { broker: Broker, cores: Vec<u32>, pool_bytes: Option<u64>, data: DataDir },
     /// The generator's ceiling.
     Null(NullBroker),
     /// Somebody's.
@@ -72,7 +73,9 @@ impl Target {
         };
         let broker = Broker::start(&data.path, &cores, &args.set, &out.join("broker.log"))?;
         plan.brokers = vec![broker.address.clone()];
-        Ok(Target::Own { broker, cores, data })
+        let cores = expand(&cores);
+        let pool_bytes = pool_bytes(&args.set, cores.len());
+        Ok(Target::Own { broker, cores, pool_bytes, data })
     }
 
     /// What it used so far; `None` if it is not ours.
@@ -87,12 +90,12 @@ impl Target {
     pub(super) fn facts(&self, address: &str) -> BrokerFacts {
         let unknown = BrokerFacts::foreign(address);
         match self {
-            Target::Own { broker, cores, .. } => BrokerFacts {
+            Target::Own { broker, cores, pool_bytes, .. } => BrokerFacts {
                 name: format!("ringlog {}", env!("CARGO_PKG_VERSION")),
                 pid: Some(broker.pid()),
-                cores: cores.split(',').filter_map(|c| c.parse().ok()).collect(),
-                buffers: broker.buffers(),
-                pool_bytes: broker.pool_bytes(),
+                cores: cores.clone(),
+                buffers: buffers(broker),
+                pool_bytes: *pool_bytes,
                 ready_ms: Some(broker.ready.as_secs_f64() * 1e3),
                 ..unknown
             },
@@ -149,23 +152,23 @@ pub(super) fn usable_cpus() -> Vec<usize> {
     (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
 }
 
-impl Broker {
-    fn buffers(&self) -> BufferMode {
-        let said = self.said();
-        if said.contains("unregistered") {
-            BufferMode::Unregistered
-        } else if said.contains("registered") {
-            BufferMode::Registered
-        } else {
-            BufferMode::Unknown
-        }
-    }
+/// The CPUs of a list such as `0,2-3`.
+fn expand(list: &str) -> Vec<u32> {
+    let range = |item: &str| {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        Some(first.trim().parse::<u32>().ok()?..=last.trim().parse::<u32>().ok()?)
+    };
+    list.split(',').filter_map(range).flatten().collect()
+}
 
-    fn pool_bytes(&self) -> Option<u64> {
-        let said = self.said();
-        let (_, rest) = said.split_once("pool_bytes")?;
-        let digits: String =
-            rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
-        digits.parse().ok()
-    }
+/// The memory that a broker of ours has for I/O, as it works it out itself.
+fn pool_bytes(sets: &[String], cores: usize) -> Option<u64> {
+    let config = Config::load(&Sources { set: sets.to_vec(), ..Sources::default() }).ok()?;
+    Some((config.pool_bytes_per_core(cores) * cores) as u64)
+}
+
+/// What the broker said of its buffers when it started.
+fn buffers(broker: &Broker) -> BufferMode {
+    const UNREGISTERED: &str = "too low to register the I/O buffers";
+    if broker.said().contains(UNREGISTERED) { BufferMode::Unregistered } else { BufferMode::Registered }
 }

@@ -13,6 +13,8 @@
 
 use std::fmt::Display;
 
+use server::StartError;
+
 use crate::bench::{child, disk};
 use crate::load::LoadError;
 use crate::load::client::ClientError;
@@ -49,11 +51,6 @@ impl Usage {
     }
 }
 
-/// A precondition that is not met, in one sentence with its fix.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Precondition(pub String);
-
 /// The code of an error that ends the program.
 #[must_use]
 pub fn code(error: &anyhow::Error) -> u8 {
@@ -61,11 +58,14 @@ pub fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<Usage>() {
             return USAGE;
         }
-        if cause.is::<disk::Refusal>() || cause.is::<Precondition>() {
+        if cause.is::<disk::Refusal>() {
             return PRECONDITION;
         }
         if let Some(not_ready) = cause.downcast_ref::<child::NotReady>() {
             return not_ready.code.and_then(|c| u8::try_from(c).ok()).filter(|c| *c != 0).unwrap_or(FAILED);
+        }
+        if let Some(e) = cause.downcast_ref::<StartError>() {
+            return u8::try_from(e.exit_code()).unwrap_or(FAILED);
         }
         if let Some(e) = cause.downcast_ref::<LoadError>() {
             return of_load(e);
@@ -121,7 +121,7 @@ mod tests {
             (not_ready.into(), PRECONDITION),
             (nobody().into(), CONNECTION),
             (LoadError::Client(nobody()).into(), CONNECTION),
-            (Precondition("no io_uring".to_string()).into(), PRECONDITION),
+            (StartError::Precondition("no io_uring".to_string()).into(), PRECONDITION),
         ];
         for (error, expected) in cases {
             let text = error.to_string();

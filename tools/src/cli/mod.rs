@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod exit;
 mod format;
 pub mod produce;
+pub mod serve;
 mod table;
 pub mod topic;
 
@@ -56,6 +57,8 @@ pub enum LogFormat {
 /// What the binary can do.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Command {
+    /// Run a broker
+    Serve(serve::ServeArgs),
     /// Put a load on a broker (one of our own, or any), check every record, write a report
     Bench(Box<BenchArgs>),
     /// Create, list, describe and delete topics
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
 fn run(command: Option<Command>) -> anyhow::Result<ExitCode> {
     match command {
         None => bench_default(),
+        Some(Command::Serve(args)) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Some(Command::Bench(args)) => bench::run(&args).map(ExitCode::from),
         Some(Command::Topic(args)) => topic::run(&args).map(|()| ExitCode::SUCCESS),
         Some(Command::Produce(args)) => {
