@@ -1,0 +1,84 @@
+//! `ringlog bench` with a broker of its own: the main job, from start to cleaned-up end.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs a short bench with its data and its report below `dir`.
+fn bench(dir: &Path, args: &[&str]) -> (Output, serde_json::Value) {
+    let (data, out) = (dir.join("data"), dir.join("run"));
+    let output = Command::new(env!("CARGO_BIN_EXE_ringlog"))
+        .args(["bench", "--warmup", "200ms", "--duration", "1s", "--json", "--disk-budget", "100MiB"])
+        .args(args)
+        .arg("--data")
+        .arg(&data)
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    // A machine that is busy with other tests may be late: an invalid run is as good here.
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{:?} {said}", output.status);
+    assert_eq!(std::fs::read_dir(&data).expect("perf/data").count(), 0, "the data is gone");
+    let report = serde_json::from_slice(&output.stdout).expect("report.json");
+    (output, report)
+}
+
+#[track_caller]
+fn is_clean(report: &serde_json::Value) {
+    let check = &report["check"];
+    assert_eq!(check["sent"], check["read"], "{check}");
+    for fault in ["lost", "duplicate", "reordered", "corrupt"] {
+        assert_eq!(check[fault], 0, "{check}");
+    }
+}
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk")
+}
+
+#[test]
+fn an_open_loop_on_a_broker_of_our_own_is_checked_and_reported() {
+    let dir = directory();
+    let (_, report) = bench(dir.path(), &["--rate", "2000"]);
+    is_clean(&report);
+    assert_eq!(report["durability"]["mode"], "flushed");
+    assert!(report["broker"]["pid"].is_u64() && report["broker"]["rss_bytes_max"].is_u64());
+    for file in ["report.json", "index.html", "broker.log"] {
+        assert!(dir.path().join("run").join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn a_closed_loop_is_read_back_and_a_relaxed_topic_says_so() {
+    let dir = directory();
+    let args =
+        ["--mode", "produce", "--depth", "4", "--producers", "2", "--relaxed", "1000", "--idempotence"];
+    let (_, report) = bench(dir.path(), &args);
+    is_clean(&report);
+    assert_eq!(report["durability"]["mode"], "relaxed");
+    assert!(report["check"]["sent"].as_u64().is_some_and(|n| n > 100));
+}
+
+#[test]
+fn what_is_in_memory_is_read_again_and_again() {
+    let dir = directory();
+    let (_, report) = bench(dir.path(), &["--mode", "fetch-hot", "--preload", "2MiB", "--depth", "2"]);
+    let check = &report["check"];
+    assert!(check["read"].as_u64() > check["sent"].as_u64(), "{check}");
+    assert_eq!((&check["lost"], &check["corrupt"]), (&0.into(), &0.into()), "{check}");
+}
+
+#[test]
+fn a_setting_that_the_broker_refuses_is_said_in_its_words() {
+    let dir = directory();
+    let output = Command::new(env!("CARGO_BIN_EXE_ringlog"))
+        .args(["bench", "--set", "num.partitons=4", "--rate", "10", "--duration", "1s", "--data"])
+        .arg(dir.path())
+        .arg("--out")
+        .arg(dir.path().join("run"))
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("num.partitons"), "{said}");
+}
