@@ -48,19 +48,12 @@ impl Broker {
         let exe = std::env::current_exe().context("find this binary")?;
         let log_file = File::create(log).with_context(|| format!("create {}", log.display()))?;
         let mut command = Command::new(exe);
-        command.arg("serve").arg("--data").arg(data).args([
-            "--listen",
-            "127.0.0.1:0",
-            "--stop-at-eof",
-            "--cores",
-            cores,
-        ]);
+        command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--cores", cores]);
         for set in sets {
             command.args(["--set", set]);
         }
         let mut child = command
-            // Held by us: if we die, it ends, and the broker stops.
-            .stdin(Stdio::piped())
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file.try_clone()?)
             // A Ctrl-C at the terminal is for the bench, which then stops the broker in order.

@@ -18,6 +18,7 @@ pub(super) fn latency_set(latencies: &Latencies) -> LatencySet {
         produce_response: some(Clock::Response),
         produce_service: some(Clock::Service),
         end_to_end: some(Clock::EndToEnd),
+        fetch: some(Clock::Fetch),
     }
 }
 

@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use super::settle::{Settled, load_settings, settle};
 use super::target::{Target, usable_cpus};
 use super::watch::{Seen, watch};
 use super::{BenchArgs, knobs, outcome};
 use crate::cli::exit;
-use crate::load::{self, Outcome, Stop, clock};
+use crate::load::{self, Outcome, clock};
 use crate::report::data::{Origin, RunReport, Setting};
 use crate::report::{self, calendar, json, machine};
 
@@ -111,15 +111,14 @@ fn exit_code(report: &RunReport, outcome: &Outcome) -> u8 {
     }
 }
 
-/// Ctrl-C and SIGTERM end the load early and in order; a second one stops waiting for what is still
-/// on its way. Either way the report is written and a broker of our own is stopped.
-fn stop_on_signal() -> anyhow::Result<Arc<Stop>> {
-    let stop = Arc::new(Stop::default());
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("handle signals")?;
-    let asked = Arc::clone(&stop);
-    std::thread::Builder::new().name("signals".to_string()).spawn(move || {
-        signals.forever().for_each(|_| asked.ask());
-    })?;
+/// Ctrl-C and SIGTERM end the load early and in order; a second one ends the process.
+fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let code = i32::from(exit::INTERRUPTED);
+        signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
     Ok(stop)
 }
 
@@ -127,13 +126,13 @@ fn stop_on_signal() -> anyhow::Result<Arc<Stop>> {
 fn drive(
     settled: &Settled,
     target: &Target,
-    stop: &Arc<Stop>,
+    stop: &Arc<AtomicBool>,
     quiet: bool,
 ) -> anyhow::Result<(Outcome, Seen)> {
     let (send, receive) = sync_channel(PROGRESS_QUEUE);
     let (plan, stop) = (settled.plan.clone(), Arc::clone(stop));
     let generator = std::thread::Builder::new().name("load".to_string()).spawn(move || {
-        load::run(&plan, &stop, &mut |progress| {
+        let outcome = load::run(&plan, &stop, &mut |progress| {
             let _ = send.try_send(load::Progress {
                 phase: progress.phase,
                 elapsed: progress.elapsed,
@@ -143,7 +142,9 @@ fn drive(
                 response: progress.response.clone(),
                 lag_records: progress.lag_records,
             });
-        })
+        });
+        stop.store(true, Ordering::Relaxed);
+        outcome
     })?;
     let seen = watch(&receive, target, quiet);
     let outcome = generator.join().map_err(|_| anyhow::anyhow!("the generator panicked"))??;

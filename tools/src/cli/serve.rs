@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use rustix::process::{Signal, getpid, kill_process};
 use server::config::{Config, Sources};
 
 /// `ringlog serve`
@@ -26,9 +25,6 @@ pub struct ServeArgs {
     /// A setting under Kafka's name or ours, such as num.partitions=4; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// Stop when standard input ends: for programs that start a broker and may not outlive it
-    #[arg(long)]
-    stop_at_eof: bool,
 }
 
 impl ServeArgs {
@@ -47,17 +43,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let config = Config::load(&args.sources(env.collect())).map_err(server::StartError::from)?;
-    if args.stop_at_eof {
-        std::thread::Builder::new().name("stdin".to_string()).spawn(stop_at_eof)?;
-    }
     Ok(server::run(config)?)
-}
-
-/// Waits for the end of standard input, then asks this process to stop as a signal would.
-fn stop_at_eof() {
-    // An input that cannot be read has ended too.
-    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-    let _ = kill_process(getpid(), Signal::TERM);
 }
 
 #[cfg(test)]

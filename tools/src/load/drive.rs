@@ -1,5 +1,6 @@
 //! The loop: one thread, busy, all sockets, from the first connection to the last check.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -18,7 +19,6 @@ use super::recorder::{Counts, Measured};
 use super::run::{Run, Tally};
 use super::setup::{TopicView, await_topic, create_topic, producer_identity};
 use super::socket::Socket;
-use super::stop::Stop;
 use super::{LoadError, clock};
 
 /// How long answers and reads may take after the window, without any progress.
@@ -115,7 +115,7 @@ struct Drive<'a> {
     poll: Poll,
     owners: Vec<Owner>,
     ready: Vec<Ready>,
-    stop: &'a Stop,
+    stop: &'a AtomicBool,
     watch: &'a mut dyn FnMut(&Progress),
     phase: Phase,
     phase_ns: u64,
@@ -129,7 +129,7 @@ struct Drive<'a> {
 ///
 /// # Errors
 /// What stands in the way of starting. Once the load runs, what ends it early is part of the outcome.
-pub fn run(plan: &Plan, stop: &Stop, watch: &mut dyn FnMut(&Progress)) -> Result<Outcome, LoadError> {
+pub fn run(plan: &Plan, stop: &AtomicBool, watch: &mut dyn FnMut(&Progress)) -> Result<Outcome, LoadError> {
     plan.check()?;
     pin(plan.core);
     let mut client = Client::connect_any(&plan.brokers)?;
@@ -166,7 +166,7 @@ impl<'a> Drive<'a> {
         plan: &Plan,
         view: TopicView,
         client: &Client,
-        stop: &'a Stop,
+        stop: &'a AtomicBool,
         watch: &'a mut dyn FnMut(&Progress),
     ) -> Result<Drive<'a>, LoadError> {
         if view.leaders.len() != plan.partitions {
@@ -222,7 +222,7 @@ impl<'a> Drive<'a> {
     }
 
     fn stopped(&self) -> bool {
-        self.stop.asked()
+        self.stop.load(Ordering::Relaxed)
     }
 
     fn connect(&self, frame_bytes_max: usize) -> Result<Vec<Socket>, LoadError> {
@@ -400,7 +400,7 @@ impl<'a> Drive<'a> {
         let moved =
             |d: &Drive<'a>| (d.tally.records_acked, d.tally.checker.findings().read, d.tally.records_sent);
         let (mut last, mut last_ns) = (moved(self), now_ns());
-        while !done(self) && !self.stop.hurried() {
+        while !done(self) {
             let now = self.turn(end_ns)?;
             if moved(self) != last {
                 (last, last_ns) = (moved(self), now);
@@ -416,7 +416,7 @@ impl<'a> Drive<'a> {
         self.tell(now);
         let checked = !self.consumers.is_empty();
         // The fetch modes stop in the middle of a pass; a run that broke may not have read all.
-        let whole = self.run.plan.mode.produces() && failure.is_none() && !self.stop.hurried();
+        let whole = self.run.plan.mode.produces() && failure.is_none();
         let (tally, producers) = (&mut self.tally, &mut self.producers);
         producers.iter_mut().for_each(|p| p.abandon(tally, 0));
         let tally = self.tally;

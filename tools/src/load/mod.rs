@@ -11,7 +11,6 @@
 //! | `client` | blocking calls before and after the load: metadata, topics, offsets |
 //! | `socket` | one non-blocking connection: frames in, frames out |
 //! | `producer`, `consumer` | the two sides of the load, driven by the loop |
-//! | `stop` | ending a run before its time |
 //! | `drive` | the loop: one thread, busy, all sockets |
 //! | `null` | a broker that keeps nothing: the generator's own ceiling |
 //!
@@ -39,12 +38,10 @@ pub mod schedule;
 pub mod setup;
 mod socket;
 pub mod stamp;
-mod stop;
 
 pub use drive::{Outcome, Phase, Progress, run};
 pub use producer::LATE_NS;
 pub use socket::SocketError;
-pub use stop::Stop;
 
 use client::ClientError;
 use wire::{ApiKey, DecodeError, ErrorCode};

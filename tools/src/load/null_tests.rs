@@ -1,5 +1,6 @@
 //! The whole generator against a broker in memory, honest and not.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use engine::record::Codec;
@@ -7,7 +8,7 @@ use engine::record::Codec;
 use super::super::check::Findings;
 use super::super::plan::{Acks, Arrivals, Mode, Pace, Plan, Sizes};
 use super::super::recorder::Clock;
-use super::super::{Outcome, Stop, run};
+use super::super::{Outcome, run};
 use super::*;
 
 /// What a dishonest broker does to the third batch of a partition, once.
@@ -94,7 +95,7 @@ fn spoiled(plant: Option<Plant>, change: impl FnOnce(&mut Plan)) -> Outcome {
     broker.shared.state.lock().expect("a state").plant = plant;
     let mut plan = plan(&broker);
     change(&mut plan);
-    let outcome = run(&plan, &Stop::default(), &mut |_| {}).expect("a run");
+    let outcome = run(&plan, &AtomicBool::new(false), &mut |_| {}).expect("a run");
     assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
     outcome
 }
@@ -195,7 +196,7 @@ fn a_broker_that_is_not_there_is_named() {
     drop(broker);
     // Nobody listens on port 1 here.
     plan.brokers = vec!["127.0.0.1:1".to_string()];
-    let error = run(&plan, &Stop::default(), &mut |_| {}).expect_err("nobody there");
+    let error = run(&plan, &AtomicBool::new(false), &mut |_| {}).expect_err("nobody there");
     assert!(error.to_string().contains("cannot connect to 127.0.0.1:1"), "{error}");
 }
 
@@ -203,11 +204,11 @@ fn a_broker_that_is_not_there_is_named() {
 fn a_stop_ends_the_run_with_what_was_measured_until_then() {
     let broker = NullBroker::start(true).expect("a broker in memory");
     let plan = Plan { duration: Duration::from_secs(3_600), ..plan(&broker) };
-    let stop = Stop::default();
+    let stop = AtomicBool::new(false);
     let outcome = run(&plan, &stop, &mut |progress| {
         let measuring = progress.phase == super::super::Phase::Measure && !progress.elapsed.is_zero();
         if measuring {
-            stop.ask();
+            stop.store(true, Ordering::Relaxed);
         }
     })
     .expect("a run");

@@ -4,31 +4,15 @@
 
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+
+pub use super::interval::{
+    INTERVALS_MAX, Interval, LATENCY_NS_MAX, LatencySet, SamplesOf, interval_length, latency_histogram,
+};
+use super::units;
 
 /// The version of `report.json`. It rises when a key changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
-
-/// At most this many intervals are kept for one run, so that the page stays below its size bound
-/// and the generator's memory stays flat on long runs (see [`interval_length`]).
-pub const INTERVALS_MAX: usize = 300;
-
-/// Latency above this is recorded as this: one hour in nanoseconds.
-pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
-
-/// An empty latency histogram: nanoseconds, three significant digits, growing as it needs to.
-pub fn latency_histogram() -> Histogram<u64> {
-    let mut histogram = Histogram::new(3).expect("three digits are within the histogram's range");
-    histogram.auto(true);
-    histogram
-}
-
-/// The interval that a run of this length is cut into: one second, or whole seconds such that
-/// [`INTERVALS_MAX`] intervals cover the run.
-pub fn interval_length(run: Duration) -> Duration {
-    Duration::from_secs(run.as_secs().div_ceil(INTERVALS_MAX as u64).max(1))
-}
 
 /// One finished (or interrupted) run.
 #[derive(Debug, Clone)]
@@ -67,7 +51,7 @@ pub struct RunReport {
     pub intervals: Vec<Interval>,
     /// The data check, over warm-up and window.
     pub check: DataCheck,
-    /// Whether the generator kept its own plan.
+    /// Whether the run counts.
     pub validity: Validity,
     /// True when the run was interrupted: figures cover what was measured until then.
     pub partial: bool,
@@ -90,7 +74,7 @@ impl RunReport {
 pub enum Verdict {
     /// The figures say what they claim.
     Valid,
-    /// The generator missed its own plan: the figures describe the generator, not the broker.
+    /// The plan was missed or requests failed: the figures do not answer the question that was asked.
     Invalid,
     /// Records were lost, duplicated, reordered or changed.
     DataCheckFailed,
@@ -187,8 +171,12 @@ impl Arrivals {
     /// As printed.
     pub fn label(self) -> String {
         match self {
-            Self::Fixed { records_per_s } => format!("open loop, {records_per_s:.0} records/s, fixed gaps"),
-            Self::Poisson { records_per_s } => format!("open loop, {records_per_s:.0} records/s, Poisson"),
+            Self::Fixed { records_per_s } => {
+                format!("open loop, {} records/s, fixed gaps", units::grouped(records_per_s.round() as u64))
+            }
+            Self::Poisson { records_per_s } => {
+                format!("open loop, {} records/s, Poisson", units::grouped(records_per_s.round() as u64))
+            }
             Self::Closed { depth } => format!("closed loop, depth {depth}"),
         }
     }
@@ -201,8 +189,10 @@ pub enum Acks {
     /// Every in-sync replica.
     All,
     /// The leader.
+    #[serde(rename = "1")]
     Leader,
     /// Nothing.
+    #[serde(rename = "0")]
     None,
 }
 
@@ -425,56 +415,6 @@ impl Throughput {
     }
 }
 
-/// Latency in nanoseconds, one histogram per question. Create them with [`latency_histogram`].
-#[derive(Debug, Clone, Default)]
-pub struct LatencySet {
-    /// From the planned send to the acknowledgement. In a closed loop it equals the service time.
-    pub produce_response: Option<Histogram<u64>>,
-    /// From the actual send to the acknowledgement.
-    pub produce_service: Option<Histogram<u64>>,
-    /// From the planned send to the consumer that has the record in hand.
-    pub end_to_end: Option<Histogram<u64>>,
-}
-
-impl LatencySet {
-    /// Adds another set's samples: exact, so percentiles of the sum are percentiles of all samples.
-    pub fn add(&mut self, other: &Self) {
-        for (into, from) in [
-            (&mut self.produce_response, &other.produce_response),
-            (&mut self.produce_service, &other.produce_service),
-            (&mut self.end_to_end, &other.end_to_end),
-        ] {
-            let Some(from) = from else { continue };
-            let into = into.get_or_insert_with(latency_histogram);
-            into.add(from).expect("a growing histogram takes every value");
-        }
-    }
-}
-
-/// Picks one operation's histogram out of a set.
-pub type SamplesOf = fn(&LatencySet) -> Option<&Histogram<u64>>;
-
-/// One cut of the measured window.
-#[derive(Debug, Clone)]
-pub struct Interval {
-    /// Start, from the start of the window.
-    pub start: Duration,
-    /// Length.
-    pub length: Duration,
-    /// Records acknowledged to producers.
-    pub records_in: u64,
-    /// Bytes acknowledged to producers.
-    pub bytes_in: u64,
-    /// Records read by consumers.
-    pub records_out: u64,
-    /// Bytes read by consumers.
-    pub bytes_out: u64,
-    /// Sends that left later than planned by more than the allowance.
-    pub late_sends: u64,
-    /// Latency of what completed in this interval.
-    pub latency: LatencySet,
-}
-
 /// What the data check found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DataCheck {
@@ -521,7 +461,7 @@ pub enum CheckVerdict {
     NotChecked,
 }
 
-/// Whether the generator kept its own plan.
+/// Whether the run counts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Validity {
     /// Share of sends that left later than planned by more than the allowance, 0 to 1.

@@ -12,7 +12,7 @@
 //!
 //! | column | what |
 //! |---|---|
-//! | tag | `produce.response`, `produce.service` or `end_to_end` |
+//! | tag | `produce.response`, `produce.service`, `end_to_end` or `fetch` |
 //! | start | seconds after the base time |
 //! | length | seconds |
 //! | max | largest sample of the interval in milliseconds |
@@ -36,11 +36,12 @@ const VALUE_DIVISOR: f64 = 1e6;
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
 
 /// The operations in the order in which they are written, with their tags.
-pub fn tagged(set: &LatencySet) -> [(&'static str, Option<&Histogram<u64>>); 3] {
+pub fn tagged(set: &LatencySet) -> [(&'static str, Option<&Histogram<u64>>); 4] {
     [
         ("produce.response", set.produce_response.as_ref()),
         ("produce.service", set.produce_service.as_ref()),
         ("end_to_end", set.end_to_end.as_ref()),
+        ("fetch", set.fetch.as_ref()),
     ]
 }
 

@@ -48,6 +48,8 @@ pub struct Document {
     pub produce: Produce,
     /// Planned send to the consumer that has the record.
     pub end_to_end_us: Option<Percentiles>,
+    /// Fetch request to its complete answer.
+    pub fetch_us: Option<Percentiles>,
     /// The data check.
     pub check: Check,
     /// Whether the generator kept its plan.
@@ -214,6 +216,8 @@ pub struct IntervalDocument {
     pub produce: Produce,
     /// End-to-end latency.
     pub end_to_end_us: Option<Percentiles>,
+    /// Fetch latency.
+    pub fetch_us: Option<Percentiles>,
 }
 
 impl From<&Interval> for IntervalDocument {
@@ -231,6 +235,7 @@ impl From<&Interval> for IntervalDocument {
                 service_us: Percentiles::of(interval.latency.produce_service.as_ref()),
             },
             end_to_end_us: Percentiles::of(interval.latency.end_to_end.as_ref()),
+            fetch_us: Percentiles::of(interval.latency.fetch.as_ref()),
         }
     }
 }
@@ -258,6 +263,7 @@ impl From<&RunReport> for Document {
                 service_us: Percentiles::of(report.latency.produce_service.as_ref()),
             },
             end_to_end_us: Percentiles::of(report.latency.end_to_end.as_ref()),
+            fetch_us: Percentiles::of(report.latency.fetch.as_ref()),
             check: Check {
                 verdict: check.verdict(),
                 sent: check.sent,

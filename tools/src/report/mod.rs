@@ -11,6 +11,7 @@
 pub mod calendar;
 pub mod data;
 pub mod hlog;
+pub mod interval;
 pub mod json;
 pub mod live;
 pub mod machine;

@@ -104,6 +104,7 @@ fn interval(random: &mut Seeded, second: u64) -> Interval {
         produce_response: Some(latency_histogram()),
         produce_service: Some(latency_histogram()),
         end_to_end: Some(latency_histogram()),
+        fetch: Some(latency_histogram()),
     };
     for _ in 0..records_in {
         let mut service = 330e3 * slow * (0.28 * random.normal()).exp();
@@ -118,6 +119,7 @@ fn interval(random: &mut Seeded, second: u64) -> Interval {
         record(&mut set.produce_service, service);
         record(&mut set.produce_response, service + queued);
         record(&mut set.end_to_end, service + queued + delivered);
+        record(&mut set.fetch, delivered);
     }
     let jitter = random.next() % 240;
     Interval {

@@ -36,7 +36,9 @@ fn table(out: &mut String, report: &RunReport) {
         ("service", &report.latency.produce_service, "from the actual send to the acknowledgement"),
         ("end2end", &report.latency.end_to_end, "from the planned send to the consumer"),
     ];
-    for (name, histogram, meaning) in rows {
+    let fetch = ("fetch", &report.latency.fetch, "from the fetch request to its answer");
+    let measured = rows.iter().any(|(_, histogram, _)| histogram.is_some());
+    for (name, histogram, meaning) in rows.into_iter().chain((!measured).then_some(fetch)) {
         let Some(histogram) = histogram else { continue };
         let _ = write!(out, " {name:9}");
         for rung in LADDER {

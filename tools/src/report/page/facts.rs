@@ -10,9 +10,11 @@ use crate::report::quantile::SAMPLES_BEYOND_MIN;
 use crate::report::units;
 
 /// Rows of settings on the page; `report.json` has them all.
-const SETTINGS_SHOWN_MAX: usize = 400;
-/// Characters of a value on the page.
-const VALUE_SHOWN_MAX: usize = 400;
+const SETTINGS_SHOWN_MAX: usize = 300;
+/// Characters of a name or value on the page.
+const VALUE_SHOWN_MAX: usize = 200;
+/// Characters of the command on the page.
+const COMMAND_SHOWN_MAX: usize = 4_000;
 
 /// Every setting in effect, those that somebody set in bold.
 pub(super) fn settings(document: &Document) -> String {
@@ -46,8 +48,8 @@ fn setting_table(settings: &[Setting]) -> String {
         let _ = writeln!(
             out,
             "<tr{class}><td><code>{}</code></td><td>{}</td><td><span class=\"chip\">{}</span></td></tr>",
-            escaped(&setting.name),
-            escaped(&shortened(&setting.value)),
+            escaped(&shortened(&setting.name, VALUE_SHOWN_MAX)),
+            escaped(&shortened(&setting.value, VALUE_SHOWN_MAX)),
             setting.origin.word()
         );
     }
@@ -55,9 +57,10 @@ fn setting_table(settings: &[Setting]) -> String {
     out
 }
 
-fn shortened(value: &str) -> String {
+/// At most this many characters, with an ellipsis for what was cut.
+pub(super) fn shortened(value: &str, characters_max: usize) -> String {
     let mut characters = value.chars();
-    let mut out: String = characters.by_ref().take(VALUE_SHOWN_MAX).collect();
+    let mut out: String = characters.by_ref().take(characters_max).collect();
     if characters.next().is_some() {
         out.push('…');
     }
@@ -144,7 +147,7 @@ fn machine_facts(document: &Document) -> Vec<Fact> {
     let mut facts: Vec<Fact> = plain
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| (name, escaped(&value)))
+        .map(|(name, value)| (name, escaped(&shortened(&value, VALUE_SHOWN_MAX))))
         .collect();
     facts.push(("Memlock limit", memlock));
     facts
@@ -163,8 +166,17 @@ pub(super) fn reproduce(document: &Document) -> String {
          <code>report.json</code> (every figure), <code>latency.hlog</code> (every interval's histograms) and \
          <code>*.hgrm</code> (percentile text).</p>\n<pre>{}</pre>\n</section>\n",
         document.load.seed,
-        escaped(&document.command_line)
+        command(&document.command_line)
     )
+}
+
+/// A command that breaks between its words only: a hyphen is part of a flag.
+fn command(line: &str) -> String {
+    let words: Vec<String> = shortened(line, COMMAND_SHOWN_MAX)
+        .split(' ')
+        .map(|word| format!("<span class=\"arg\">{}</span>", escaped(word)))
+        .collect();
+    words.join(" ")
 }
 
 /// How each number was computed.
@@ -178,14 +190,14 @@ pub(super) fn method(document: &Document) -> String {
         ("Throughput", "Bytes of keys and values over wall clock of the measured window, warm-up left out. MB is 10⁶ bytes, MiB is 2²⁰.".to_string()),
         ("Durability", durability_words(document)),
         ("Data check", "Each record carries its producer, sequence and checksum. Whatever was acknowledged must be read once, in order, unchanged, warm-up included.".to_string()),
-        ("Validity", "A run counts only when the generator kept its plan: few late sends, the planned rate reached. Otherwise it says INVALID and the exit code is 6.".to_string()),
+        ("Validity", "A run counts only when sends left on time, the planned rate was reached and no request failed. Otherwise it says INVALID and the exit code is 6.".to_string()),
     ];
     let entries: String = entries
         .iter()
         .map(|(name, words)| format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escaped(words)))
         .collect();
     format!(
-        "<section>\n<h2>How each number was computed</h2>\n<p class=\"lead\"></p>\n<dl class=\"how\">\n{entries}</dl>\n</section>\n"
+        "<section>\n<h2>How each number was computed</h2>\n<dl class=\"how\">\n{entries}</dl>\n</section>\n"
     )
 }
 

@@ -2,11 +2,19 @@
 
 use std::fmt::Write;
 
+use super::facts::shortened;
 use super::html::{escaped, figure};
 use crate::report::calendar;
 use crate::report::data::{CheckVerdict, Verdict};
 use crate::report::json::{Document, Percentiles, Rates};
 use crate::report::units;
+
+/// Characters of the workload's name on the page.
+const TITLE_SHOWN_MAX: usize = 200;
+/// Reasons on the page.
+const REASONS_SHOWN_MAX: usize = 20;
+/// Characters of a reason.
+const REASON_SHOWN_MAX: usize = 500;
 
 /// Title, verdict with its reasons, key figures.
 pub(super) fn header(document: &Document) -> String {
@@ -18,7 +26,7 @@ pub(super) fn header(document: &Document) -> String {
         "<header>\n<div>\n<p class=\"over\">Ringlog bench</p>\n<h1>{}</h1>\n<p class=\"sub\">{} · {} s measured after {} s of \
          warm-up · machine <code>{}</code></p>\n<p class=\"sub\">{}</p>\n<p class=\"sub\"><strong>{}</strong> · buffers {}</p>\n\
          </div>\n<div><span class=\"badge {class}\">{word}</span>{partial}</div>\n</header>\n",
-        escaped(&document.workload),
+        escaped(&shortened(&document.workload, TITLE_SHOWN_MAX)),
         calendar::utc(document.started_unix_ms),
         units::significant_trimmed(document.throughput.wall_s),
         units::significant_trimmed(document.warm_up_s),
@@ -62,8 +70,8 @@ fn verdict(out: &mut String, document: &Document) {
     }
     if !document.validity.reasons.is_empty() {
         out.push_str("<ul>");
-        for reason in &document.validity.reasons {
-            let _ = write!(out, "<li>{}</li>", escaped(reason));
+        for reason in document.validity.reasons.iter().take(REASONS_SHOWN_MAX) {
+            let _ = write!(out, "<li>{}</li>", escaped(&shortened(reason, REASON_SHOWN_MAX)));
         }
         out.push_str("</ul>");
     }
@@ -78,7 +86,7 @@ fn plan_sentence(document: &Document) -> String {
     let opening = if validity.valid {
         "The generator kept its plan"
     } else {
-        "<strong>The generator missed its own plan: these figures do not count</strong>"
+        "<strong>This run does not count</strong>"
     };
     format!("{opening}: {late} of sends were late, {achieved} of the planned rate was reached.")
 }
@@ -120,18 +128,41 @@ fn check_sentence(document: &Document) -> String {
     }
 }
 
+/// A percentile's words, its key and where it lies.
+type LatencyTile = (&'static str, &'static str, fn(&Percentiles) -> Option<f64>);
+
+const LATENCY_TILES: [LatencyTile; 3] =
+    [("p50", "p50", |p| p.p50), ("p99", "p99", |p| p.p99), ("p99.9", "p999", |p| p.p999)];
+
 fn tiles(out: &mut String, document: &Document) {
     out.push_str("<dl class=\"tiles\">\n");
     rate_tile(out, "Throughput in", "throughput", Some(&document.throughput));
     let response = document.produce.response_us.as_ref();
-    latency_tile(out, "Produce p50", "produce.response_us.p50", response, |p| p.p50);
-    latency_tile(out, "Produce p99", "produce.response_us.p99", response, |p| p.p99);
-    latency_tile(out, "Produce p99.9", "produce.response_us.p999", response, |p| p.p999);
+    let service = document.produce.service_us.as_ref();
+    for (name, suffix, of) in LATENCY_TILES {
+        let service = service
+            .and_then(|p| Some(figure(&format!("produce.service_us.{suffix}"), of(p)?, &latency(of(p)?))));
+        let note = service
+            .map_or_else(|| "from the planned send".to_string(), |shown| format!("service time {shown}"));
+        latency_tile(
+            out,
+            &format!("Produce {name}"),
+            &format!("produce.response_us.{suffix}"),
+            response.map(of),
+            &note,
+        );
+    }
     rate_tile(out, "Throughput out", "throughput_read", document.throughput_read.as_ref());
-    let end_to_end = document.end_to_end_us.as_ref();
-    latency_tile(out, "End to end p50", "end_to_end_us.p50", end_to_end, |p| p.p50);
-    latency_tile(out, "End to end p99", "end_to_end_us.p99", end_to_end, |p| p.p99);
-    latency_tile(out, "End to end p99.9", "end_to_end_us.p999", end_to_end, |p| p.p999);
+    for (name, suffix, of) in LATENCY_TILES {
+        let figures = document.end_to_end_us.as_ref().map(of);
+        latency_tile(
+            out,
+            &format!("End to end {name}"),
+            &format!("end_to_end_us.{suffix}"),
+            figures,
+            "planned send to consumer",
+        );
+    }
     out.push_str("</dl>\n");
 }
 
@@ -152,26 +183,24 @@ fn rate_tile(out: &mut String, name: &str, key: &str, rates: Option<&Rates>) {
     );
 }
 
-fn latency_tile(
-    out: &mut String,
-    name: &str,
-    key: &str,
-    figures: Option<&Percentiles>,
-    of: fn(&Percentiles) -> Option<f64>,
-) {
-    let Some(figures) = figures else {
-        return empty_tile(out, name, "not measured");
+/// `None` was not measured; `Some(None)` is refused for want of samples.
+fn latency_tile(out: &mut String, name: &str, key: &str, figure_us: Option<Option<f64>>, note: &str) {
+    let us = match figure_us {
+        None => return empty_tile(out, name, "not measured"),
+        Some(None) => return empty_tile(out, name, "too few samples"),
+        Some(Some(us)) => us,
     };
-    let Some(us) = of(figures) else {
-        return empty_tile(out, name, "too few samples");
-    };
-    let shown = units::latency((us * 1e3).round() as u64);
+    let shown = latency(us);
     let (number, unit) = shown.split_once(' ').unwrap_or((&shown, ""));
     let _ = writeln!(
         out,
-        "<div class=\"tile\"><dt>{name}</dt><dd>{} <small>{unit}</small></dd><p>from the planned send</p></div>",
+        "<div class=\"tile\"><dt>{name}</dt><dd>{} <small>{unit}</small></dd><p>{note}</p></div>",
         figure(key, us, number)
     );
+}
+
+fn latency(us: f64) -> String {
+    units::latency((us * 1e3).round() as u64)
 }
 
 fn empty_tile(out: &mut String, name: &str, why: &str) {

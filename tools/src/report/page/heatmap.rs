@@ -54,7 +54,7 @@ pub(super) fn heatmap(intervals: &[Interval], name: &str, of: SamplesOf) -> Stri
         })
         .collect();
     shades(&mut out, &cells, &places, fullest);
-    frame::value_axis(&mut out, BAND, upward, &log_ticks(range, 2.6), name, frame::latency_label);
+    frame::value_axis(&mut out, BAND, upward, &log_ticks(range, 3.4), name, frame::latency_label);
     frame::time_axis(&mut out, BAND, across, end, true);
     legend(&mut out, fullest);
     frame::close(&mut out);

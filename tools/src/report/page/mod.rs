@@ -18,7 +18,8 @@ use std::fmt::Write;
 use self::curve::{Series, percentile_curve};
 use self::heatmap::heatmap;
 use self::html::{escaped, figure};
-use crate::report::data::{RunReport, SamplesOf};
+use crate::report::data::{Interval, RunReport, SamplesOf};
+use crate::report::interval::coarsened;
 use crate::report::json::{Document, Percentiles};
 use crate::report::quantile::LADDER;
 use crate::report::units;
@@ -50,7 +51,7 @@ const OPERATIONS: [Operation; 3] = [
     Operation {
         key: "produce.response_us",
         class: "s1",
-        name: "response",
+        name: "produce response",
         meaning: "planned send → acknowledgement",
         figures: |document| document.produce.response_us.as_ref(),
         samples: |set| set.produce_response.as_ref(),
@@ -58,17 +59,43 @@ const OPERATIONS: [Operation; 3] = [
     Operation {
         key: "produce.service_us",
         class: "s2",
-        name: "service",
+        name: "produce service",
         meaning: "actual send → acknowledgement",
         figures: |document| document.produce.service_us.as_ref(),
         samples: |set| set.produce_service.as_ref(),
     },
 ];
 
+/// A run that only read has this to show. Beside others it is left out: a fetch rightly waits for records.
+const FETCH: [Operation; 1] = [Operation {
+    key: "fetch_us",
+    class: "s2",
+    name: "fetch",
+    meaning: "fetch request → complete answer",
+    figures: |document| document.fetch_us.as_ref(),
+    samples: |set| set.fetch.as_ref(),
+}];
+
+/// The operations that this run shows.
+fn operations(document: &Document) -> &'static [Operation] {
+    if OPERATIONS.iter().any(|operation| (operation.figures)(document).is_some()) {
+        &OPERATIONS
+    } else {
+        &FETCH
+    }
+}
+
+/// Those that are drawn over time: service time follows response time closely enough.
+fn over_time(document: &Document) -> impl Iterator<Item = &'static Operation> {
+    const ORDER: [&str; 3] = ["produce.response_us", "end_to_end_us", "fetch_us"];
+    ORDER.iter().filter_map(|key| operations(document).iter().find(|operation| operation.key == *key))
+}
+
 /// The whole page.
 pub fn page(report: &RunReport, document: &Document) -> String {
     let mut out = String::with_capacity(256 << 10);
-    let title = format!("{} · {} · ringlog bench", document.workload, document.run_id);
+    let title =
+        facts::shortened(&format!("{} · {} · ringlog bench", document.workload, document.run_id), 300);
     // The policy forbids every request: a page that is opened offline stays offline.
     let _ = write!(
         out,
@@ -79,11 +106,12 @@ pub fn page(report: &RunReport, document: &Document) -> String {
          <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n",
         escaped(&title)
     );
+    let intervals = coarsened(&report.intervals);
     let sections = [
         header::header(document),
         percentiles(report, document),
-        timelines(report),
-        heat(report),
+        timelines(&intervals, document),
+        heat(&intervals, document),
         facts::settings(document),
         facts::machine(document),
         facts::reproduce(document),
@@ -99,7 +127,7 @@ pub fn page(report: &RunReport, document: &Document) -> String {
 fn percentiles(report: &RunReport, document: &Document) -> String {
     let mut rows = String::new();
     let mut series = Vec::new();
-    for operation in &OPERATIONS {
+    for operation in operations(document) {
         let Some(figures) = (operation.figures)(document) else { continue };
         table_row(&mut rows, operation, figures);
         if let Some(histogram) = (operation.samples)(&report.latency) {
@@ -149,19 +177,15 @@ fn milliseconds(operation: &str, key: &str, us: f64) -> String {
     figure(&format!("{operation}.{key}"), us, &units::milliseconds((us * 1e3).round() as u64))
 }
 
-fn timelines(report: &RunReport) -> String {
-    let intervals = &report.intervals;
+fn timelines(intervals: &[Interval], document: &Document) -> String {
     let Some(first) = intervals.first() else { return String::new() };
-    let response: SamplesOf = OPERATIONS[1].samples;
-    let end_to_end: SamplesOf = OPERATIONS[0].samples;
-    let range = timeline::latency_range(intervals, &[response, end_to_end]);
-    let panels = [
-        timeline::throughput(intervals),
-        timeline::latency(intervals, "s1", "produce response", range, response),
-        timeline::latency(intervals, "s3", "end to end", range, end_to_end),
-    ];
-    let panels: String = panels
-        .iter()
+    let samples: Vec<SamplesOf> = over_time(document).map(|operation| operation.samples).collect();
+    let range = timeline::latency_range(intervals, &samples);
+    let latencies = over_time(document).map(|operation| {
+        timeline::latency(intervals, operation.class, operation.name, range, operation.samples)
+    });
+    let panels: String = std::iter::once(timeline::throughput(intervals))
+        .chain(latencies)
         .filter(|panel| !panel.is_empty())
         .map(|panel| format!("<figure>{panel}</figure>\n"))
         .collect();
@@ -181,10 +205,9 @@ fn interval_words(seconds: u64) -> String {
     if seconds <= 1 { "second".to_string() } else { format!("{seconds} seconds") }
 }
 
-fn heat(report: &RunReport) -> String {
-    let maps: String = [(&OPERATIONS[1], "produce response"), (&OPERATIONS[0], "end to end")]
-        .iter()
-        .map(|(operation, name)| heatmap(&report.intervals, name, operation.samples))
+fn heat(intervals: &[Interval], document: &Document) -> String {
+    let maps: String = over_time(document)
+        .map(|operation| heatmap(intervals, operation.name, operation.samples))
         .filter(|map| !map.is_empty())
         .map(|map| format!("<figure class=\"map\">{map}</figure>\n"))
         .collect();

@@ -46,11 +46,11 @@ pub(super) fn throughput(intervals: &[Interval]) -> String {
     frame::time_axis(&mut out, BAND, across, end, true);
     area(&mut out, "s1", &incoming, BAND.bottom);
     frame::line(&mut out, "s1", &incoming);
-    let mut labels = vec![label("s1", "in (acknowledged)", &incoming)];
+    let mut labels = vec![label("s1", "acknowledged", &incoming)];
     if read {
         let outgoing = points(|interval| interval.bytes_out);
         frame::line(&mut out, "s3 dashed", &outgoing);
-        labels.push(label("s3", "out (read)", &outgoing));
+        labels.push(label("s3", "read", &outgoing));
     }
     late_marks(&mut out, intervals, across, BAND);
     frame::end_labels(&mut out, BAND, labels);
