@@ -68,6 +68,13 @@ impl Admission {
     }
 }
 
+/// How long a port may stay taken before it counts as another's: the kernel lets go of the sockets of a
+/// killed process only once its rings are torn down, some time after its death.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a taken port is tried again.
+const PORT_RETRY: Duration = Duration::from_millis(20);
+
 /// A bound socket that does not listen yet. One per core and listener.
 #[derive(Debug)]
 pub struct Door {
@@ -80,13 +87,14 @@ pub struct Door {
 /// # Errors
 /// The address cannot be bound, or somebody else listens there.
 pub fn bind(addr: SocketAddr, cores: usize) -> std::io::Result<(SocketAddr, Vec<Door>)> {
-    // Sockets that share a port would share it with another broker too, in silence.
-    let probe = socket(addr)?;
-    probe.bind(&SockAddr::from(addr))?;
-    if addr.port() != 0 {
-        probe.listen(1)?;
+    let mut tries = PORT_PATIENCE.as_millis() / PORT_RETRY.as_millis();
+    while let Err(e) = probe(addr) {
+        if e.kind() != std::io::ErrorKind::AddrInUse || tries == 0 {
+            return Err(e);
+        }
+        tries -= 1;
+        std::thread::sleep(PORT_RETRY);
     }
-    drop(probe);
     let mut doors = Vec::with_capacity(cores);
     let mut addr = addr;
     for _ in 0..cores {
@@ -97,6 +105,16 @@ pub fn bind(addr: SocketAddr, cores: usize) -> std::io::Result<(SocketAddr, Vec<
         doors.push(Door { socket });
     }
     Ok((addr, doors))
+}
+
+/// Whether `addr` is free. Sockets that share a port would share it with another broker too, in silence.
+fn probe(addr: SocketAddr) -> std::io::Result<()> {
+    let probe = socket(addr)?;
+    probe.bind(&SockAddr::from(addr))?;
+    if addr.port() != 0 {
+        probe.listen(1)?;
+    }
+    Ok(())
 }
 
 fn socket(addr: SocketAddr) -> std::io::Result<Socket> {

@@ -1,6 +1,7 @@
 """The broker under test as a child process: start, wait until it is ready, stop, kill."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -9,9 +10,15 @@ import time
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the ports that outgoing connections get: a client that reconnects must not take it."""
+    while True:
+        port = random.randrange(15_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Broker:

@@ -74,7 +74,7 @@ def consume(topic):
     while any(left.values()):
         if time.monotonic() > deadline:
             raise plan.Failure(f"waited 120 s, {sum(map(len, left.values()))} records missing")
-        for message in consumer.consume(1000, timeout=1):
+        for message in consumer.consume(min(1000, sum(map(len, left.values()))), timeout=1):
             if message.error():
                 raise plan.Failure(str(message.error()))
             todo = left[message.partition()]

@@ -72,7 +72,7 @@ class Canary(threading.Thread):
         consumer.assign([TopicPartition("canary", partition, 0) for partition in range(2)])
         following = [0, 1]
         while min(following) < self.sent:
-            messages = consumer.consume(1_000, timeout=10)
+            messages = consumer.consume(100, timeout=1)
             if not messages:
                 break
             for message in messages:
