@@ -236,6 +236,8 @@ impl<D: Disk> Shard<D> {
         let inner = &self.inner;
         let dir = FileName::core_dir(inner.core);
         inner.disk.make_dir(&dir).await?;
+        // A process that was killed may have left names that only a sync makes durable.
+        inner.disk.sync_dir(&dir).await?;
         for entry in inner.disk.list(&dir).await? {
             let mut state = inner.state.borrow_mut();
             if let Some(number) = entry.name.base().strip_prefix("free-").and_then(|n| n.parse().ok()) {

@@ -250,6 +250,8 @@ impl<D: Disk> Shard<D> {
     /// Closes the active segment: its last block is written, its files are cut to their length and
     /// made durable, and the producers as of here go to its successor's `.snapshot`.
     async fn roll_segment(&self, slot: u32) -> DiskResult<()> {
+        // After a recovery its file is not open yet, and its last block stands in memory only.
+        self.ensure_open(slot).await?;
         self.finish_segment(slot).await?;
         let next = {
             let mut state = self.inner.state.borrow_mut();
