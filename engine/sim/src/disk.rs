@@ -312,7 +312,10 @@ impl Disk for SimDisk {
         pool.free.set(pool.free.get().checked_sub(bytes)?);
         let noise = self.world().random(|r| r.bits() as u8);
         let credit = Credit { pool: pool.clone(), bytes, reader: false };
-        Some(Buf { bytes: vec![noise; bytes], credit })
+        // Zeroed and filled, not `vec![noise; n]`: an unoptimised build does that byte by byte.
+        let mut bytes = vec![0; bytes];
+        bytes.fill(noise);
+        Some(Buf { bytes, credit })
     }
 
     fn seal(&self, buf: Buf, len: usize) -> Chunk {

@@ -184,6 +184,16 @@ enum Node {
     File(InodeRef),
 }
 
+impl Node {
+    fn is(&self, other: &Node) -> bool {
+        match (self, other) {
+            (Node::Dir(a), Node::Dir(b)) => a == b,
+            (Node::File(a), Node::File(b)) => Rc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
 type Tree = BTreeMap<String, Node>;
 
 #[derive(Debug)]
@@ -191,6 +201,16 @@ enum NameChange {
     Put { path: String, node: Node },
     Rename { from: String, to: String, node: Node },
     Remove { path: String },
+}
+
+impl NameChange {
+    /// What the name stands for; nothing once it is removed.
+    fn node(&self) -> Option<&Node> {
+        match self {
+            NameChange::Put { node, .. } | NameChange::Rename { node, .. } => Some(node),
+            NameChange::Remove { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -324,14 +344,25 @@ impl Storage {
         Ok(self.unsure.iter().filter(|u| u.dir == id).map(|u| u.number).collect())
     }
 
-    /// These changes of names are on the platter.
+    /// These changes of names are on the platter, and with each the earlier ones of the same file:
+    /// a journal of names never holds a second rename without the first.
     pub(crate) fn synced(&mut self, numbers: &[u64]) {
-        for unsure in &mut self.unsure {
-            unsure.synced |= numbers.contains(&unsure.number);
+        for i in (0..self.unsure.len()).rev() {
+            if self.unsure[i].synced || numbers.contains(&self.unsure[i].number) {
+                self.keep_with_earlier(i);
+            }
         }
         let first_unsure = self.unsure.iter().position(|u| !u.synced).unwrap_or(self.unsure.len());
         for sure in self.unsure.drain(..first_unsure) {
             apply_name(&mut self.platter, &sure.change);
+        }
+    }
+
+    fn keep_with_earlier(&mut self, index: usize) {
+        self.unsure[index].synced = true;
+        let Some(node) = self.unsure[index].change.node().cloned() else { return };
+        for earlier in &mut self.unsure[..index] {
+            earlier.synced |= earlier.change.node().is_some_and(|n| n.is(&node));
         }
     }
 
@@ -378,14 +409,18 @@ impl Storage {
         for (inode, at, bytes) in under_way {
             inode.borrow_mut().write_under_way(at, bytes);
         }
+        for i in (0..self.unsure.len()).rev() {
+            let survives = match luck {
+                Luck::AllLost => false,
+                Luck::AllKept => true,
+                Luck::Mixed => random.coin(),
+            };
+            if survives || self.unsure[i].synced {
+                self.keep_with_earlier(i);
+            }
+        }
         for unsure in std::mem::take(&mut self.unsure) {
-            let survives = unsure.synced
-                || match luck {
-                    Luck::AllLost => false,
-                    Luck::AllKept => true,
-                    Luck::Mixed => random.coin(),
-                };
-            if survives {
+            if unsure.synced {
                 apply_name(&mut self.platter, &unsure.change);
             } else {
                 self.counters.names_lost += 1;

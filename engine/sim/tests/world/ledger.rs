@@ -1,0 +1,139 @@
+//! What was promised: the truth that every recovery is compared with.
+
+use std::collections::BTreeMap;
+
+use engine::base::Offset;
+use engine::io::Disk;
+
+/// A batch that the engine took and gave a place.
+pub(crate) struct Given {
+    /// Its bytes as they must be read.
+    bytes: Vec<u8>,
+    end: i64,
+    /// Its acknowledgement left, or a consumer saw it: it may never go away again.
+    promised: bool,
+}
+
+/// One partition's truth, over all lives of the machine.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    given: BTreeMap<i64, Given>,
+    log_start: i64,
+    retention_bytes: Option<u64>,
+    /// Batches whose fate a crash left open and that turned out lost.
+    pub(crate) lost: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) read: u64,
+}
+
+impl Ledger {
+    pub(crate) fn new(retention_bytes: Option<u64>) -> Ledger {
+        Ledger { retention_bytes, ..Ledger::default() }
+    }
+
+    /// The engine gave a batch its place.
+    pub(crate) fn give(&mut self, base: Offset, records: i64, bytes: Vec<u8>) -> Result<(), String> {
+        let next = self.end();
+        if base.0 != next {
+            return Err(format!("a batch got offset {base}, the log ends at {next}"));
+        }
+        self.given.insert(base.0, Given { bytes, end: base.0 + records, promised: false });
+        Ok(())
+    }
+
+    /// The end of what was given.
+    pub(crate) fn end(&self) -> i64 {
+        self.given.last_key_value().map_or(self.log_start, |(_, g)| g.end.max(self.log_start))
+    }
+
+    pub(crate) fn acknowledge(&mut self, base: Offset) {
+        self.acknowledged += 1;
+        if let Some(given) = self.given.get_mut(&base.0) {
+            given.promised = true;
+        }
+    }
+
+    /// A crash that may take what was only written: no promise of a relaxed topic holds.
+    pub(crate) fn forgive(&mut self) {
+        self.given.values_mut().for_each(|given| given.promised = false);
+    }
+
+    /// A consumer was shown these bytes: whole batches from the one with `from` on, below `high_watermark`.
+    pub(crate) fn show(&mut self, from: i64, high_watermark: i64, bytes: &[u8]) -> Result<i64, String> {
+        let mut rest = bytes;
+        let mut next = None;
+        while !rest.is_empty() {
+            let base = i64::from_be_bytes(rest[..8].try_into().map_err(|_| "a torn header")?);
+            let Some(given) = self.given.get_mut(&base) else {
+                return Err(format!("a batch at {base} that nobody appended"));
+            };
+            if next.is_some_and(|next| next != base) {
+                return Err(format!("batch {base} follows {next:?}"));
+            }
+            if next.is_none() && !(base..given.end).contains(&from) {
+                return Err(format!("a read at {from} began with batch {base}..{}", given.end));
+            }
+            if given.end > high_watermark {
+                return Err(format!("batch {base}..{} above the high watermark {high_watermark}", given.end));
+            }
+            if rest.len() < given.bytes.len() || rest[..given.bytes.len()] != given.bytes {
+                return Err(format!("batch {base} reads other bytes than were appended"));
+            }
+            given.promised = true;
+            self.read += 1;
+            next = Some(given.end);
+            rest = &rest[given.bytes.len()..];
+        }
+        next.ok_or_else(|| format!("a read at {from} below {high_watermark} returned nothing"))
+    }
+
+    /// The engine says where the log starts. Retention may have moved it, never past what it keeps.
+    pub(crate) fn starts_at(&mut self, log_start: Offset) -> Result<(), String> {
+        let start = log_start.0;
+        if start > self.end() {
+            return Err(format!("the log starts at {start} and was given up to {}", self.end()));
+        }
+        if start > self.log_start {
+            let kept: u64 = self.given.range(start..).map(|(_, g)| g.bytes.len() as u64).sum();
+            match self.retention_bytes {
+                Some(bytes) if kept >= bytes => {}
+                limit => {
+                    return Err(format!("the log starts at {start}: {kept} bytes left, retention {limit:?}"));
+                }
+            }
+            self.given = self.given.split_off(&start);
+            self.log_start = start;
+        }
+        Ok(())
+    }
+
+    /// After a recovery the log ends here: everything promised is below, the rest never was.
+    pub(crate) fn ends_at(&mut self, end: Offset) -> Result<(), String> {
+        let gone = self.given.split_off(&end.0);
+        if let Some((base, _)) = gone.iter().find(|(_, g)| g.promised) {
+            return Err(format!("the log ends at {end}: batch {base}, acknowledged or shown, is gone"));
+        }
+        self.lost += gone.len() as u64;
+        if self.end() != end.0 {
+            return Err(format!("the log ends at {end}, inside a batch or behind {}", self.end()));
+        }
+        Ok(())
+    }
+
+    /// Whether retention ever moved the log's start.
+    pub(crate) fn moved(&self) -> bool {
+        self.log_start > 0
+    }
+
+    /// Whether this batch is still in the log or was deleted by retention after it was there.
+    pub(crate) fn holds(&self, base: i64) -> bool {
+        base < self.log_start || self.given.contains_key(&base)
+    }
+}
+
+/// The bytes of a fetch in one piece.
+pub(crate) fn joined<D: Disk>(fetched: &engine::broker::Fetched<D::Chunk>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(fetched.bytes);
+    fetched.slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+    bytes
+}
