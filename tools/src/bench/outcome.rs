@@ -86,6 +86,10 @@ pub(super) fn validity(outcome: &Outcome, plan: &Plan) -> Validity {
             achieved_share * 100.0
         ));
     }
+    let idle = if plan.mode.produces() { counts.records_in == 0 } else { counts.records_out == 0 };
+    if idle && !outcome.interrupted {
+        reasons.push("nothing was answered within the window: the broker stood still".to_string());
+    }
     for (code, count) in &outcome.errors {
         reasons
             .push(format!("{count} records were refused with {}", wire::ErrorCode::from_code(*code).name()));

@@ -82,6 +82,11 @@ impl Tally {
         &mut self.ledgers[partition * self.producers + producer]
     }
 
+    /// When measuring begins.
+    pub(super) fn window_start_ns(&self) -> u64 {
+        self.window.start
+    }
+
     pub(super) fn planned(&mut self, due_ns: u64) {
         self.records_planned += u64::from(self.window.contains(&due_ns));
     }
