@@ -3,6 +3,7 @@
 //! Everything is opened read-only, through plain files; decisions about formats are the engine's.
 //! `dump` shows what a file says, as `kafka-dump-log` does or as one JSON object a line. `verify`
 //! checks every byte that a checkpoint or the journal vouches for, and Kafka's own directories too.
+//! `seal` is the one that writes: it drains the journals of a broker that crashed.
 //!
 //! Exit codes: 0 sound, 5 damage found.
 
@@ -11,6 +12,7 @@ mod dump;
 mod indexes;
 mod journals;
 mod lines;
+mod seal;
 mod verify;
 
 use std::io::Write;
@@ -35,6 +37,8 @@ enum LogCommand {
     Dump(DumpArgs),
     /// Check every checksum and index entry of a data directory, or of one partition's directory
     Verify(VerifyArgs),
+    /// Drain the journals of a crashed broker into their segments, as a clean stop would have
+    Seal(seal::SealArgs),
 }
 
 /// `ringlog log dump`
@@ -91,6 +95,13 @@ pub fn run_to(args: &LogArgs, to: impl Write) -> anyhow::Result<u64> {
             report.print(&mut out)?;
             out.finish()?;
             Ok(report.damages)
+        }
+        LogCommand::Seal(args) => {
+            let cores = seal::seal(args)?;
+            let mut out = Lines::new(to, false);
+            out.line("sealed", "sealed: every journal is in its segments", &[("cores", cores.into())])?;
+            out.finish()?;
+            Ok(0)
         }
     }
 }
