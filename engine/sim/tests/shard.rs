@@ -210,3 +210,15 @@ fn retention_drops_whole_segments_and_the_start_survives() {
         assert_eq!(found.len() as i64, 60 - start.0);
     });
 }
+
+#[test]
+fn a_batch_larger_than_every_journal_file_gets_a_file_of_its_own() {
+    let world = World::new(5);
+    let inner = world.clone();
+    world.run_until(async move {
+        let (shard, _) = open(&inner, &hosted(1, &TopicSettings::default())).await;
+        let large = batch(&vec![3; 2 << 20], 1, 5);
+        assert_eq!(produce(&inner, &shard, key(0), &large).await, Offset(0));
+        shard.close(inner.now()).await.expect("closed");
+    });
+}

@@ -33,6 +33,7 @@
 
 use crate::base::{CoreId, LeaderEpoch, Now, Offset, PartitionKey, TopicId};
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
+use crate::journal::FILE_HEADER_BYTES;
 use crate::log::{IndexTail, LeaderEpochs, ProducerTable, Segments};
 
 use super::shard::{HostedPartition, Shard, State};
@@ -326,8 +327,8 @@ impl<D: Disk> Shard<D> {
             if self.inner.closing.get() || self.inner.failed.get() {
                 return;
             }
-            if self.wants_journal()
-                && let Err(error) = self.prepare_journal(self.inner.settings.journal_bytes).await
+            if let Some(bytes) = self.wants_journal()
+                && let Err(error) = self.prepare_journal(bytes).await
             {
                 tracing::warn!(core = self.inner.core.0, %error, "no further journal file: checkpoints come sooner");
             }
@@ -335,10 +336,16 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    pub(super) fn wants_journal(&self) -> bool {
+    /// Whether another journal file should be prepared, and of how many bytes: half of what is there
+    /// is used, or the open frame fits none of them.
+    pub(super) fn wants_journal(&self) -> Option<u64> {
         let state = self.inner.state.borrow();
         let ring = &state.ring;
-        ring.files() < self.inner.settings.journal_files && ring.bytes_used() * 2 >= ring.bytes_total()
+        let needed = FILE_HEADER_BYTES + state.frame.disk_bytes() as u64;
+        let bytes = self.inner.settings.journal_bytes.max(needed.next_multiple_of(IO_BYTES_MAX as u64));
+        let half_used = ring.bytes_used() * 2 >= ring.bytes_total();
+        let more = ring.files() < self.inner.settings.journal_files && half_used;
+        (more || needed > ring.bytes_largest()).then_some(bytes)
     }
 
     pub(super) fn checkpoint_due(&self) -> bool {

@@ -230,7 +230,7 @@ impl<D: Disk> Shard<D> {
 
     fn writer_is_due(&self) -> bool {
         self.inner.state.borrow().has_writes(&self.inner.disk)
-            || self.wants_journal()
+            || self.wants_journal().is_some()
             || self.checkpoint_due()
     }
 

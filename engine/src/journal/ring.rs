@@ -60,6 +60,13 @@ impl Ring {
         free + self.sealed.iter().chain(&self.active).map(|u| u.file.bytes).sum::<u64>()
     }
 
+    /// The longest file: no frame that needs more can be placed.
+    #[must_use]
+    pub fn bytes_largest(&self) -> u64 {
+        let free = self.free.iter().map(|f| f.bytes);
+        free.chain(self.sealed.iter().chain(&self.active).map(|u| u.file.bytes)).max().unwrap_or(0)
+    }
+
     /// Whether a file waits to be used.
     #[must_use]
     pub fn has_free(&self) -> bool {
