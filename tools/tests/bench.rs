@@ -1,7 +1,7 @@
 //! `ringlog bench` with a broker of its own: the main job, from start to cleaned-up end.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Runs a short bench with its data and its report below `dir`.
 fn bench(dir: &Path, args: &[&str]) -> (Output, serde_json::Value) {
@@ -81,4 +81,50 @@ fn a_setting_that_the_broker_refuses_is_said_in_its_words() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("num.partitons"), "{said}");
+}
+
+#[test]
+fn a_broker_that_dies_ends_the_bench_with_4_and_a_partial_report() {
+    let dir = directory();
+    let (data, out) = (dir.path().join("data"), dir.path().join("run"));
+    let child = Command::new(env!("CARGO_BIN_EXE_ringlog"))
+        .args([
+            "bench",
+            "--warmup",
+            "0s",
+            "--duration",
+            "1h",
+            "--rate",
+            "500",
+            "--disk-budget",
+            "100MiB",
+            "--data",
+        ])
+        .arg(&data)
+        .arg("--out")
+        .arg(&out)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let of_child = format!("/proc/{0}/task/{0}/children", child.id());
+    let ready =
+        || std::fs::read_to_string(out.join("broker.log")).is_ok_and(|log| log.contains("ready BROKERS="));
+    while !ready() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    // Long enough for the load to begin; if it has not, the bench fails to connect, which is 4 too.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let broker: i32 = std::fs::read_to_string(of_child).expect("a child").trim().parse().expect("one child");
+    let broker = rustix::process::Pid::from_raw(broker).expect("a process");
+    rustix::process::kill_process(broker, rustix::process::Signal::KILL).expect("it runs");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert_eq!(std::fs::read_dir(&data).expect("perf/data").count(), 0, "the data is gone");
+    if out.join("report.json").is_file() {
+        let report = std::fs::read(out.join("report.json")).expect("a report");
+        let report: serde_json::Value = serde_json::from_slice(&report).expect("json");
+        assert_eq!(report["partial"], true);
+    }
 }

@@ -241,4 +241,9 @@ fn topics_are_created_listed_described_and_deleted() {
     assert_eq!(topic(&["delete", "orders", "--yes"]).0, Some(0));
     let (code, _, said) = topic(&["describe", "orders"]);
     assert!(code == Some(1) && said.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{code:?} {said}");
+    let output = ringlog(&["consume", "-b", &address, "-t", "orders", "-e"], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("describe topic orders: UNKNOWN_TOPIC_OR_PARTITION")
+    );
 }

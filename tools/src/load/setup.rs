@@ -100,7 +100,8 @@ pub fn view_topic(client: &mut Client, name: &str) -> Result<Option<TopicView>, 
     let answer: metadata::Response<'_> = client.call(&request)?;
     let nodes = answer.brokers.iter().map(|b| (b.node_id, format!("{}:{}", b.host, b.port))).collect();
     let Some(topic) = answer.topics.into_iter().next() else { return Ok(None) };
-    if topic.error_code.is_err() && !topic.error_code.is_retriable() {
+    let unknown = topic.error_code == ErrorCode::UnknownTopicOrPartition;
+    if unknown || (topic.error_code.is_err() && !topic.error_code.is_retriable()) {
         return Err(refused(format!("describe topic {name}"), topic.error_code, None::<String>));
     }
     let mut partitions = topic.partitions;
