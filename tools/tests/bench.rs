@@ -2,6 +2,22 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A bench keeps two cores busy: several at once would only measure each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A directory on a disk, and the machine while it lives.
+struct Place {
+    dir: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Place {
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
 
 /// Runs a short bench with its data and its report below `dir`.
 fn bench(dir: &Path, args: &[&str]) -> (Output, serde_json::Value) {
@@ -32,8 +48,10 @@ fn is_clean(report: &serde_json::Value) {
     }
 }
 
-fn directory() -> tempfile::TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk")
+fn directory() -> Place {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk");
+    Place { dir, _alone: alone }
 }
 
 #[test]
