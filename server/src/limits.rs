@@ -6,8 +6,18 @@ pub const SLOTS_MAX: usize = 256;
 /// Reply bytes of one connection that may wait to be sent. Beyond, reading from it stops.
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
 
-/// The largest request that is not a Produce, in bytes.
-pub const SMALL_REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest request that is not a Produce, in bytes. Decoded, and answered, a request may take a
+/// constant times its bytes, so this bounds what one of them costs.
+pub const SMALL_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+
+/// Topics, resources or keys that one request may name, where each is answered by itself.
+pub const ITEMS_PER_REQUEST_MAX: usize = 20_000;
+
+/// Resources whose settings one request may ask for: each answer is some thousand bytes.
+pub const DESCRIBED_PER_REQUEST_MAX: usize = 1000;
+
+/// Partitions of a fetch whose memory is kept for the connection's next one.
+pub const FETCH_KEPT_MAX: usize = 1024;
 
 /// Bytes of mail to one other core that may wait. Beyond, the connections that write it wait.
 pub const MAIL_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -276,3 +276,36 @@ fn consumers_that_stop_reading_do_not_stop_producers() {
     let (error, _, records) = reader.fetch("t", 0, 139, Want::default());
     assert_eq!((error, values(&records).len()), (ErrorCode::None, 1));
 }
+
+#[test]
+fn requests_that_ask_for_far_too_much_end_the_connection() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.client();
+    let resource = wire::describe_configs::Resource {
+        resource_type: wire::describe_configs::RESOURCE_BROKER,
+        resource_name: "1",
+        configuration_keys: None,
+    };
+    let request = wire::describe_configs::Request { resources: vec![resource; 20_000], ..Default::default() };
+    client.send(4, &request);
+    assert!(client.is_closed());
+    let mut client = broker.client();
+    let request = find_coordinator::Request { coordinator_keys: vec!["k"; 100_000], ..Default::default() };
+    client.send(4, &request);
+    assert!(client.is_closed());
+    assert_eq!(broker.client().metadata_of("t").0, ErrorCode::None);
+}
+
+#[test]
+fn a_thousand_idle_connections_do_not_disturb_a_producer() {
+    let broker = Broker::start(&[]);
+    let mut producer = broker.client();
+    producer.create_topic("t", 1, &[]);
+    let idle: Vec<Client> = (0..1000).map(|_| broker.client()).collect();
+    for i in 0..100i64 {
+        assert_eq!(producer.produce("t", 0, -1, &batch(&[b"x"])), (ErrorCode::None, i));
+    }
+    for mut client in idle.into_iter().step_by(100) {
+        assert_eq!(client.metadata_of("t").0, ErrorCode::None);
+    }
+}

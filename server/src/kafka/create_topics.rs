@@ -12,11 +12,12 @@ use wire::create_topics::{Request, Response, Topic, TopicConfigResult, TopicResu
 
 use super::errors;
 use super::served::{Call, Refused};
-use crate::limits::TOPICS_PER_REQUEST_MAX;
+use crate::limits::{ITEMS_PER_REQUEST_MAX, TOPICS_PER_REQUEST_MAX};
 use crate::shard::{ControlError, Core};
 
 pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
+    Refused::above(ITEMS_PER_REQUEST_MAX, request.topics.len())?;
     let wanted: Vec<CreateTopic> = request.topics.iter().map(wanted).collect();
     let names: Vec<String> = wanted.iter().map(|w| w.name.clone()).collect();
     let fails = |code: ErrorCode, message: &str| -> Vec<TopicResult<'static>> {

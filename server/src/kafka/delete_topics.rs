@@ -9,7 +9,7 @@ use wire::delete_topics::{Request, Response, TopicResult};
 
 use super::errors;
 use super::served::{Call, Refused};
-use crate::limits::TOPICS_PER_REQUEST_MAX;
+use crate::limits::{ITEMS_PER_REQUEST_MAX, TOPICS_PER_REQUEST_MAX};
 
 /// The first version whose topics may be named by id.
 const VERSION_WITH_IDS: i16 = 6;
@@ -17,6 +17,7 @@ const VERSION_WITH_IDS: i16 = 6;
 pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let version = call.version();
     let request: Request<'_> = call.decode()?;
+    Refused::above(ITEMS_PER_REQUEST_MAX, request.topics.len().max(request.topic_names.len()))?;
     let wanted: Vec<DeleteTopic> = if version >= VERSION_WITH_IDS {
         let by = |t: &wire::delete_topics::Topic<'_>| match t.name {
             Some(name) => DeleteTopic::Name(name.to_owned()),

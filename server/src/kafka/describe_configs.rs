@@ -10,10 +10,12 @@ use wire::describe_configs::{
 };
 
 use super::served::{Call, Refused};
+use crate::limits::DESCRIBED_PER_REQUEST_MAX;
 use crate::shard::{Catalog, Core};
 
 pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
+    Refused::above(DESCRIBED_PER_REQUEST_MAX, request.resources.len())?;
     let catalog = call.core.catalog();
     let results = request.resources.iter().map(|r| describe(call.core, &catalog, &request, r)).collect();
     call.answer(&Response { results, ..Response::default() });

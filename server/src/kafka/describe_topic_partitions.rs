@@ -8,6 +8,7 @@ use wire::ErrorCode;
 use wire::describe_topic_partitions::{Cursor, Partition, Request, Response, Topic};
 
 use super::served::{Call, Refused};
+use crate::limits::ITEMS_PER_REQUEST_MAX;
 use crate::shard::TopicEntry;
 
 /// Partitions of one page at most, as Kafka's default.
@@ -15,6 +16,7 @@ const PAGE_MAX: usize = 2000;
 
 pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
+    Refused::above(ITEMS_PER_REQUEST_MAX, request.topics.len())?;
     let catalog = call.core.catalog();
     let mut names: Vec<&str> = if request.topics.is_empty() {
         catalog.topics().map(|e| e.topic.name.as_str()).collect()

@@ -13,7 +13,7 @@ use wire::{ApiKey, ErrorCode, Records, ResponseHeader, Writer};
 
 use super::fetch_plan::{self, Want};
 use super::served::{Call, Refused};
-use crate::limits::WATCHED_MAX;
+use crate::limits::{FETCH_KEPT_MAX, WATCHED_MAX};
 use crate::runtime::{LeaseGuard, Reply, clock};
 use crate::shard::Core;
 
@@ -42,7 +42,10 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
         lease = Some(read(&core, &request, &mut wants).await);
     }
     answer(&call, &request, in_session, &wants, lease);
-    wants.iter_mut().for_each(|w| w.pieces.clear());
+    wants.clear();
+    if wants.capacity() > FETCH_KEPT_MAX {
+        wants = Vec::new();
+    }
     call.session.fetch.wants = wants;
     Ok(())
 }

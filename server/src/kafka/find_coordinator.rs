@@ -7,6 +7,7 @@ use wire::ErrorCode;
 use wire::find_coordinator::{Coordinator, KEY_GROUP, KEY_TRANSACTION, Request, Response};
 
 use super::served::{Call, Refused};
+use crate::limits::ITEMS_PER_REQUEST_MAX;
 
 /// What stands where there is no node.
 const NO_NODE: i32 = -1;
@@ -14,6 +15,7 @@ const NO_NODE: i32 = -1;
 pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let version = call.version();
     let request: Request<'_> = call.decode()?;
+    Refused::above(ITEMS_PER_REQUEST_MAX, request.coordinator_keys.len())?;
     let (error_code, message) = match request.key_type {
         KEY_GROUP => (ErrorCode::CoordinatorNotAvailable, "consumer groups are not supported yet"),
         KEY_TRANSACTION => {

@@ -14,11 +14,13 @@ use wire::incremental_alter_configs::{
 
 use super::errors;
 use super::served::{Call, Refused};
+use crate::limits::ITEMS_PER_REQUEST_MAX;
 
 type Outcome = Result<(), (ErrorCode, String)>;
 
 pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
+    Refused::above(ITEMS_PER_REQUEST_MAX, request.resources.len())?;
     let asked: Vec<Result<AlterConfigs, (ErrorCode, String)>> =
         request.resources.iter().map(target).collect();
     let good: Vec<AlterConfigs> = asked.iter().filter_map(|a| a.as_ref().ok().cloned()).collect();

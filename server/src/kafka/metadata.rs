@@ -11,7 +11,7 @@ use wire::metadata::{Broker, Partition, Request, RequestTopic, Response, Topic};
 use super::create_topics::create;
 use super::errors;
 use super::served::{Call, Refused};
-use crate::limits::TOPICS_PER_REQUEST_MAX;
+use crate::limits::{ITEMS_PER_REQUEST_MAX, TOPICS_PER_REQUEST_MAX};
 use crate::shard::{Catalog, Core, TopicEntry};
 
 /// The first version in which topics may be asked for by id.
@@ -25,6 +25,7 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
         Some(topics) => Some(topics.as_slice()),
         None => None,
     };
+    Refused::above(ITEMS_PER_REQUEST_MAX, named.map_or(0, <[_]>::len))?;
     if version < VERSION_WITH_IDS
         && named.is_some_and(|n| n.iter().any(|t| t.name.is_none() || !t.topic_id.is_nil()))
     {

@@ -76,16 +76,29 @@ pub(super) enum Refused {
     /// A consumer's port was asked for a replica's data.
     #[error("a request of a replica on a client's port")]
     Replica,
+    /// More items than a request may have.
+    #[error("{got} items in one request, at most {max} are allowed")]
+    TooMany {
+        /// How many.
+        got: usize,
+        /// The limit.
+        max: usize,
+    },
     /// A Produce with acks=0 failed.
     #[error("acks=0 and an error")]
     Silent,
 }
 
 impl Refused {
+    /// Refuses a request of more items than that.
+    pub(super) fn above(max: usize, got: usize) -> Result<(), Refused> {
+        if got > max { Err(Refused::TooMany { got, max }) } else { Ok(()) }
+    }
+
     fn reason(self) -> Reason {
         match self {
             Refused::Malformed(DecodeError::ApiKey(_) | DecodeError::Version { .. }) => Reason::Unsupported,
-            Refused::Malformed(_) | Refused::Replica => Reason::BadRequest,
+            Refused::Malformed(_) | Refused::Replica | Refused::TooMany { .. } => Reason::BadRequest,
             Refused::Silent => Reason::SilentError,
         }
     }

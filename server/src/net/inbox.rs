@@ -21,7 +21,7 @@ const UNPROVEN_BYTES_MAX: usize = 256 * 1024;
 
 /// A buffer that was filled to the brim is exchanged for one of twice its size, up to this, so
 /// that a busy connection reads many frames with one call.
-const BUSY_BYTES_MAX: usize = 256 * 1024;
+const BUSY_BYTES_MAX: usize = 128 * 1024;
 
 /// Partial frames up to this size leave the receive buffer while the rest is waited for.
 const PARKED_BYTES_MAX: usize = 2 * 1024;
