@@ -31,7 +31,9 @@
 //! The open block is the last, partial 4 KiB of the active segment. It lives here and not in the
 //! segment, so no block that an acknowledged record lies in is ever rewritten without a copy.
 
-use crate::base::{CoreId, LeaderEpoch, Now, Offset, PartitionKey, TopicId};
+use std::time::Duration;
+
+use crate::base::{CoreId, Instant, LeaderEpoch, Now, Offset, PartitionKey, TopicId};
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::FILE_HEADER_BYTES;
 use crate::log::{IndexTail, LeaderEpochs, ProducerTable, Segments};
@@ -49,6 +51,9 @@ const FENCED: u8 = 2;
 
 /// Partitions captured between two pauses: about 50 µs of work.
 const CAPTURE_STEP: usize = 64;
+
+/// After a journal file could not be prepared, the next try waits this long.
+const PREPARE_AGAIN: Duration = Duration::from_secs(10);
 
 /// What one core is opened with: plain data that recovery hands to the core's own thread.
 #[derive(Clone, Debug)]
@@ -314,23 +319,29 @@ impl<D: Disk> Shard<D> {
                 wait.await;
                 continue;
             }
-            if let Err(error) = self.take_checkpoint().await {
-                self.fail(&error);
+            match self.take_checkpoint().await {
+                Ok(true) => {}
+                Ok(false) => wait.await,
+                Err(error) => self.fail(&error),
             }
         }
     }
 
     /// Prepares further journal files when half of those that are there is used.
     pub(super) async fn run_preparer(&self) {
+        let mut not_before = Instant(0);
         loop {
             let wait = self.inner.written.wait();
             if self.inner.closing.get() || self.inner.failed.get() {
                 return;
             }
-            if let Some(bytes) = self.wants_journal()
+            let now = self.inner.now.get().mono;
+            if now >= not_before
+                && let Some(bytes) = self.wants_journal()
                 && let Err(error) = self.prepare_journal(bytes).await
             {
                 tracing::warn!(core = self.inner.core.0, %error, "no further journal file: checkpoints come sooner");
+                not_before = now.after(PREPARE_AGAIN);
             }
             wait.await;
         }
@@ -352,34 +363,48 @@ impl<D: Disk> Shard<D> {
         let state = self.inner.state.borrow();
         let ring = &state.ring;
         let full = ring.bytes_used() * 2 >= ring.bytes_total();
-        full && (ring.files() >= self.inner.settings.journal_files || !ring.has_free())
+        let last = ring.files() >= self.inner.settings.journal_files || !ring.has_free();
+        let needed = FILE_HEADER_BYTES + state.frame.disk_bytes() as u64;
+        (full && last) || (state.starved && needed <= ring.bytes_largest())
     }
 
-    /// Writes what the journal holds into the segments, makes it durable, and records it.
-    pub(super) async fn take_checkpoint(&self) -> DiskResult<()> {
+    /// Writes what the journal holds into the segments, makes it durable, and records it. One at a
+    /// time. False if it could not: the shard failed, or stops while a segment cannot be written.
+    pub(super) async fn take_checkpoint(&self) -> DiskResult<bool> {
+        loop {
+            let wait = self.inner.files.wait();
+            if !self.inner.checkpointing.replace(true) {
+                break;
+            }
+            wait.await;
+        }
+        let taken = self.checkpoint_alone().await;
+        self.inner.checkpointing.set(false);
+        self.inner.files.notify();
+        taken
+    }
+
+    async fn checkpoint_alone(&self) -> DiskResult<bool> {
         let included = self.inner.durable.get();
-        self.force_writes(included).await;
-        if self.inner.failed.get() {
-            return Ok(());
+        self.inner.state.borrow_mut().ring.mark();
+        if !self.force_writes(included).await {
+            return Ok(false);
         }
         let mut out = std::mem::take(&mut self.inner.state.borrow_mut().checkpoint_buffer);
         begin(&mut out);
         let partitions = self.capture(&mut out).await;
-        self.finish_checkpoint(out, partitions, included).await
+        self.finish_checkpoint(out, partitions, included).await?;
+        Ok(true)
     }
 
-    /// Captures every partition between two of its writes, some at a time.
+    /// Captures every partition, some at a time. A lane may be at work on one: its state moves on
+    /// only after a write returned, and a write in flight touches no block that the state counts on.
     async fn capture(&self, out: &mut Vec<u8>) -> u32 {
         let (mut slot, mut count) = (0, 0);
-        loop {
-            let wait = self.inner.files.wait();
-            let captured = self.inner.state.borrow().capture_some(&mut slot, &mut count, out);
-            match captured {
-                Captured::All => return count,
-                Captured::Some => yield_now().await,
-                Captured::Busy => wait.await,
-            }
+        while !self.inner.state.borrow().capture_some(&mut slot, &mut count, out) {
+            yield_now().await;
         }
+        count
     }
 
     /// Flushes what the captured state counts on, writes the checkpoint and frees journal files.
@@ -415,6 +440,7 @@ impl<D: Disk> Shard<D> {
         state.checkpoint_generation = head.generation;
         state.checkpoint_buffer = out;
         state.ring.trim(included);
+        state.starved = false;
         state.stats.checkpoints += 1;
         drop(state);
         inner.files.notify();
@@ -422,12 +448,14 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
-    /// Has every partition written up to the frame `included`.
-    pub(super) async fn force_writes(&self, included: u64) {
+    /// Has every partition written up to the frame `included`. False if it could not: the shard
+    /// failed, or stops while a segment cannot be written.
+    pub(super) async fn force_writes(&self, included: u64) -> bool {
         {
             let mut guard = self.inner.state.borrow_mut();
             let state = &mut *guard;
-            state.force_below = included;
+            // Never lowered: whoever waits for a later frame would wait for ever.
+            state.force_below = state.force_below.max(included);
             for (slot, partition) in state.partitions.iter().enumerate() {
                 let behind = partition.as_deref().is_some_and(|p| p.is_behind(included));
                 if behind {
@@ -438,29 +466,28 @@ impl<D: Disk> Shard<D> {
         self.inner.written.notify();
         loop {
             let wait = self.inner.files.wait();
-            let behind = self.inner.state.borrow().partitions.iter().flatten().any(|p| p.is_behind(included));
-            if !behind || self.inner.failed.get() {
-                break;
+            let (mut behind, mut waits) = (false, false);
+            for partition in self.inner.state.borrow().partitions.iter().flatten() {
+                behind |= partition.is_behind(included);
+                waits |= partition.is_behind(included) && !partition.offline;
+            }
+            if self.inner.failed.get() || (behind && !waits && self.inner.draining.get()) {
+                return false;
+            }
+            if !behind {
+                return true;
             }
             wait.await;
         }
     }
 }
 
-/// How far a step of a capture got.
-enum Captured {
-    All,
-    Some,
-    /// The next partition is being written.
-    Busy,
-}
-
 impl<D: Disk> State<D> {
-    fn capture_some(&self, slot: &mut usize, count: &mut u32, out: &mut Vec<u8>) -> Captured {
+    /// True when all are captured.
+    fn capture_some(&self, slot: &mut usize, count: &mut u32, out: &mut Vec<u8>) -> bool {
         for _ in 0..CAPTURE_STEP {
             match self.partitions.get(*slot) {
-                None => return Captured::All,
-                Some(Some(partition)) if partition.writing => return Captured::Busy,
+                None => return true,
                 Some(Some(partition)) => {
                     add(out, &partition.to_state());
                     *count += 1;
@@ -469,7 +496,7 @@ impl<D: Disk> State<D> {
             }
             *slot += 1;
         }
-        Captured::Some
+        false
     }
 }
 

@@ -20,6 +20,7 @@ impl<D: Disk> Shard<D> {
         let inner = &self.inner;
         inner.now.set(now);
         inner.draining.set(true);
+        inner.files.notify();
         self.drain().await;
         if !inner.failed.get() {
             self.force_writes(inner.durable.get()).await;
@@ -54,7 +55,7 @@ impl<D: Disk> Shard<D> {
     pub(super) async fn finish_all(&self) -> DiskResult<()> {
         let slots: Vec<u32> = {
             let state = self.inner.state.borrow();
-            let unsealed = |p: &super::partition::Partition<D>| !p.segment.sealed;
+            let unsealed = |p: &super::partition::Partition<D>| !p.segment.sealed && !p.offline;
             let of = |(slot, p): (usize, &Option<Box<_>>)| {
                 p.as_deref().is_some_and(unsealed).then_some(slot as u32)
             };
@@ -65,12 +66,24 @@ impl<D: Disk> Shard<D> {
                 finished?;
             }
         }
-        self.take_checkpoint().await
+        if self.take_checkpoint().await? {
+            return Ok(());
+        }
+        // A partition that cannot be written keeps its place in the journal.
+        self.inner.state.borrow().segment_error.clone().map_or(Ok(()), Err)
     }
 
     async fn finish_partition(&self, slot: u32) -> DiskResult<()> {
+        if !self.hold(slot).await {
+            return Ok(());
+        }
+        let finished = self.finish_held(slot).await;
+        self.let_go(slot);
+        finished
+    }
+
+    async fn finish_held(&self, slot: u32) -> DiskResult<()> {
         let Some(key) = self.inner.state.borrow().key_of(slot) else { return Ok(()) };
-        self.ensure_open(slot).await?;
         self.finish_segment(slot).await?;
         let (end, epochs) = {
             let mut state = self.inner.state.borrow_mut();

@@ -85,6 +85,7 @@ impl<D: Disk> Shard<D> {
             if self.inner.failed.get() {
                 return Ok(None);
             }
+            self.inner.state.borrow_mut().starved = true;
             // Every file holds frames that no checkpoint covers: the writer is asked for one.
             self.inner.written.notify();
             wait.await;
@@ -101,6 +102,7 @@ impl<D: Disk> Shard<D> {
             let bytes = state.frame.disk_bytes();
             let Some(file) = state.ring.advance(state.sequence, bytes) else { return Ok(false) };
             state.incarnation += 1;
+            state.starved = false;
             (file, FileHeader::new(self.inner.core.0, state.incarnation, state.sequence))
         };
         let handle = self.journal_handle(file).await?;
@@ -134,8 +136,13 @@ impl<D: Disk> Shard<D> {
             state.next_journal - 1
         };
         let dir = FileName::core_dir(self.inner.core);
-        let handle = self.inner.disk.open(&dir.join(file_name(number)), Open::OrCreate).await?;
-        self.inner.disk.allocate(&handle, bytes).await?;
+        let name = dir.join(file_name(number));
+        let handle = self.inner.disk.open(&name, Open::OrCreate).await?;
+        if let Err(error) = self.inner.disk.allocate(&handle, bytes).await {
+            // A full disk gets no fuller by what was tried.
+            self.inner.disk.remove(&name).await?;
+            return Err(error);
+        }
         let mut zeros = self.take_io(IO_BYTES_MAX).await;
         zeros[..IO_BYTES_MAX].fill(0);
         let chunk = self.inner.disk.seal(zeros, IO_BYTES_MAX);
@@ -204,7 +211,7 @@ impl<D: Disk> Shard<D> {
                 }
             }
             state.tails.push(sequence, slots, bytes);
-            state.note_flush(bytes as u64, flushed, sequence, inner.now.get());
+            state.note_flush(disk_bytes as u64, flushed, sequence, inner.now.get());
             state.stats.commits += 1;
             state.stats.journal_bytes += disk_bytes as u64;
             inner.durable.set(sequence);
@@ -280,6 +287,8 @@ impl<D: Disk> Shard<D> {
                     continue;
                 }
             }
+            // What could not be dropped was marked to be written next.
+            self.inner.written.notify();
             wait.await;
         }
     }

@@ -291,15 +291,16 @@ impl<D: Disk> Shard<D> {
         source: &SegmentSource<D>,
         target: i64,
     ) -> Result<Offset, FetchError> {
+        let before = target.saturating_sub(1);
         let lookup = {
             let state = self.inner.state.borrow();
             let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
             // The largest timestamp below the target: everything up to it is older.
             (partition.segment.index.base() == source.base)
-                .then(|| partition.segment.index.lookup_time(target - 1))
+                .then(|| partition.segment.index.lookup_time(before))
         };
         let entry: Option<TimeEntry> =
-            self.finish_lookup(source, SegmentFile::TimeIndex, lookup, target - 1).await?;
+            self.finish_lookup(source, SegmentFile::TimeIndex, lookup, before).await?;
         Ok(entry.map_or(source.base, |e| e.offset(source.base)))
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Partition<D: Disk> {
     pub(super) writing: bool,
     pub(super) dirty: bool,
     pub(super) ripe: bool,
+    /// Files that a crash left below its first segment are gone.
+    pub(super) swept: bool,
 }
 
 impl<D: Disk> Partition<D> {
@@ -81,6 +83,7 @@ impl<D: Disk> Partition<D> {
             writing: false,
             dirty: false,
             ripe: false,
+            swept: false,
         }
     }
 
@@ -155,8 +158,8 @@ impl<D: Disk> Partition<D> {
 
     /// The rise of the log start is durable: what lies below it may be removed.
     pub(super) fn log_start_durable(&mut self, offset: Offset) {
-        assert!(offset >= self.log_start, "{}: the log start never goes back", self.key);
-        self.log_start = offset;
+        // Two raises may be on their way at once; the log start never goes back.
+        self.log_start = self.log_start.max(offset);
     }
 
     /// Whether a checkpoint that holds every frame up to `included` must wait for it.

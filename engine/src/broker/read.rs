@@ -136,7 +136,14 @@ impl<D: Disk> Shard<D> {
             Hot::Cold(bounds) => bounds,
         };
         let budget = Budget { max_bytes, at_least_one, below: bounds.high_watermark };
-        let (slices, bytes) = self.read_cold(key, from, budget).await?;
+        let read = self.read_cold(key, from, budget).await;
+        // Retention may have dropped the segment meanwhile, and its file may hold another
+        // partition's batches by now: what was read counts only if the start is still below it.
+        let now = self.bounds(key)?;
+        if from < now.log_start {
+            return Err(FetchError::OutOfRange(now));
+        }
+        let (slices, bytes) = read?;
         let mut state = self.inner.state.borrow_mut();
         state.stats.bytes_out += bytes as u64;
         state.stats.bytes_read_cold += bytes as u64;
@@ -155,7 +162,11 @@ impl<D: Disk> Shard<D> {
             None => {
                 let source = self.source_of(key, from).await?;
                 let near = self.indexed_position(&source, from).await?;
-                let start = self.locate(&source, near, from).await?;
+                let start = match self.locate(&source, near, from).await {
+                    // An index is a hint: where it leads astray the segment itself decides.
+                    Err(FetchError::Damaged(_)) if near > 0 => self.locate(&source, 0, from).await?,
+                    located => located?,
+                };
                 (source, start)
             }
         };

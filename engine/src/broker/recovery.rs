@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::try_join_all;
 use rustc_hash::FxHashMap;
 
 use super::checkpoint::{self, Checkpoint, CoreState, PartitionState};
@@ -20,7 +19,8 @@ use crate::journal::{Entry, EntryKind};
 use crate::log::segments::{Applied, Place};
 use crate::record::BatchHeader;
 
-/// Replayed bytes are written out when they exceed this share of the pool: one byte in four.
+/// Replayed batches are written out when they and the window hold more than this share of the pool:
+/// one byte in four.
 const REPLAY_SHARE: usize = 4;
 
 /// What recovery found and did.
@@ -77,7 +77,7 @@ struct Recovery<D: Disk> {
     owner: FxHashMap<PartitionKey, CoreId>,
     /// Cores that have a directory, with what their checkpoint says.
     old: BTreeMap<CoreId, Checkpoint>,
-    /// The core that each checkpointed partition was on.
+    /// The core whose checkpoint or journal each partition was found in.
     old_owner: FxHashMap<PartitionKey, CoreId>,
     sequence_max: u64,
     incarnation_max: u64,
@@ -176,7 +176,9 @@ impl<D: Disk> Recovery<D> {
                     self.damaged.insert(file);
                 }
             }
-            if self.pending() > self.disk.pool_size() / REPLAY_SHARE {
+            // A small batch may pin a large chunk, and readers get half of the pool at most.
+            let used = self.disk.pool_size() - self.disk.pool_free();
+            if self.pending() > 0 && used > self.disk.pool_size() / REPLAY_SHARE {
                 self.write_all().await?;
             }
         }
@@ -208,7 +210,8 @@ impl<D: Disk> Recovery<D> {
         if place.generation != partition.generation || partition.fenced {
             return;
         }
-        if entry.kind == EntryKind::LogStart {
+        self.old_owner.entry(place.key).or_insert(core);
+        if entry.kind == EntryKind::LogStart && place.base_offset <= partition.head.end() {
             partition.log_start = partition.log_start.max(place.base_offset);
             return;
         }
@@ -251,12 +254,22 @@ impl<D: Disk> Recovery<D> {
 
     /// Writes everything replayed so far into segments and lets go of its memory.
     async fn write_all(&self) -> DiskResult<()> {
-        try_join_all(self.shards.iter().map(Shard::write_everything)).await.map(|_| ())
+        // One after the other: memory that one gives back wakes only its own lanes.
+        for shard in &self.shards {
+            shard.write_everything().await?;
+        }
+        Ok(())
     }
 
     /// New checkpoints on every core. A partition that moved stands in its new core's checkpoint,
     /// under a higher generation, before its old core's may forget it.
     async fn checkpoint(&mut self) -> DiskResult<()> {
+        // A partition that moves is written by its new core, but its old core's checkpoint counts
+        // on its segments first.
+        for shard in &self.shards {
+            let files: Vec<D::File> = shard.inner.state.borrow().dirty_files.values().cloned().collect();
+            self.disk.flush_all(&files).await?;
+        }
         let mut leaving: FxHashMap<CoreId, Vec<PartitionState>> = FxHashMap::default();
         for (key, owner) in &self.owner {
             let Some(before) = self.old_owner.get(key) else { continue };

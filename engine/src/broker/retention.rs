@@ -32,6 +32,7 @@ impl<D: Disk> Shard<D> {
     }
 
     async fn retain(&self, key: PartitionKey, now: Now) -> DiskResult<()> {
+        self.sweep(key).await?;
         let plan = {
             let mut state = self.inner.state.borrow_mut();
             let Some(slot) = state.slot(key) else { return Ok(()) };
@@ -60,6 +61,26 @@ impl<D: Disk> Shard<D> {
         self.drop_segments(slot, key, plan.log_start).await
     }
 
+    /// Once per partition: removes files of segments below the first one, which a crash between a
+    /// raised log start and their removal left behind.
+    async fn sweep(&self, key: PartitionKey) -> DiskResult<()> {
+        let first = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(slot) = state.slot(key) else { return Ok(()) };
+            let Some(partition) = state.partition(slot) else { return Ok(()) };
+            if std::mem::replace(&mut partition.swept, true) {
+                return Ok(());
+            }
+            partition.written.iter().next().map_or(Offset::ZERO, |s| s.base)
+        };
+        for entry in self.inner.disk.list(&FileName::partition_dir(key)).await? {
+            if SegmentFile::parse(entry.name.base()).is_some_and(|(base, _)| base < first) {
+                self.remove_file_slowly(&entry.name, entry.len).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Rolls an active segment that is old as a whole. False if it was appended to meanwhile: the
     /// next round looks again.
     async fn leave_active(&self, slot: u32, now: Now) -> DiskResult<bool> {
@@ -73,14 +94,13 @@ impl<D: Disk> Shard<D> {
             partition.writing = true;
         }
         let finished = self.finish_segment(slot).await;
-        let mut state = self.inner.state.borrow_mut();
         if finished.is_ok()
-            && let Some(partition) = state.partition(slot)
+            && let Some(partition) = self.inner.state.borrow_mut().partition(slot)
         {
             partition.written.roll(now);
             partition.segment = SegmentWriter::new(partition.written.active().base);
         }
-        state.release(slot);
+        self.let_go(slot);
         finished.map(|()| true)
     }
 
@@ -178,11 +198,15 @@ impl<D: Disk> State<D> {
         Some(pushed.map(|()| super::shard::Ticket(self.sequence)).map_err(|_| ()))
     }
 
-    /// Asks for another try of partitions whose segments failed.
+    /// Asks for another try of partitions whose segments failed. One with nothing left to write
+    /// (an index failed) is tried by its next append.
     pub(super) fn retry_offline(&mut self) {
         for slot in 0..self.partitions.len() as u32 {
-            if self.partition(slot).is_some_and(|p| p.offline && p.tail.unwritten_bytes() > 0) {
+            let Some(partition) = self.partition(slot).filter(|p| p.offline) else { continue };
+            if partition.tail.unwritten_bytes() > 0 {
                 self.mark_ripe(slot);
+            } else {
+                partition.offline = false;
             }
         }
     }

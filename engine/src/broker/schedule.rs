@@ -73,7 +73,10 @@ impl<D: Disk> State<D> {
     /// A lane lets a partition go.
     pub(super) fn release(&mut self, slot: u32) {
         let force_below = self.force_below;
-        let Some(partition) = self.partition(slot) else { return };
+        let Some(partition) = self.partition(slot) else {
+            self.abandoned.retain(|abandoned| *abandoned != slot);
+            return;
+        };
         partition.writing = false;
         if partition.offline {
             // The next tick tries again.

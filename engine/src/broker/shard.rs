@@ -88,6 +88,8 @@ pub(super) struct Inner<D: Disk> {
     pub(super) draining: Cell<bool>,
     /// The jobs end.
     pub(super) closing: Cell<bool>,
+    /// A checkpoint is being taken.
+    pub(super) checkpointing: Cell<bool>,
     pub(super) now: Cell<Now>,
     /// A group commit ended, or the shard failed.
     pub(super) committed: Signal,
@@ -118,6 +120,8 @@ pub(super) struct State<D: Disk> {
     pub(super) ring: Ring,
     pub(super) journal_files: FxHashMap<u32, D::File>,
     pub(super) next_journal: u32,
+    /// The open frame waits for a journal file.
+    pub(super) starved: bool,
     pub(super) spare_entries: Vec<Vec<FrameEntry>>,
     pub(super) tails: Tails,
     pub(super) dirty: VecDeque<u32>,
@@ -135,6 +139,8 @@ pub(super) struct State<D: Disk> {
     pub(super) next_free: u64,
     /// The last failure of a segment.
     pub(super) segment_error: Option<DiskError>,
+    /// Slots of deleted partitions that a lane still holds.
+    pub(super) abandoned: Vec<u32>,
     pub(super) stats: ShardStats,
 }
 
@@ -193,6 +199,8 @@ impl<D: Disk> Shard<D> {
             ring: Ring::new(),
             journal_files: FxHashMap::default(),
             next_journal: 0,
+            starved: false,
+            abandoned: Vec::new(),
             spare_entries: Vec::new(),
             tails: Tails::default(),
             dirty: VecDeque::new(),
@@ -221,6 +229,7 @@ impl<D: Disk> Shard<D> {
                 failed: Cell::new(false),
                 draining: Cell::new(false),
                 closing: Cell::new(false),
+                checkpointing: Cell::new(false),
                 now: Cell::new(now),
                 committed: Signal::new(),
                 work: Signal::new(),
@@ -289,14 +298,30 @@ impl<D: Disk> Shard<D> {
             let prefix = FileName::partition_dir(key);
             state.pages.forget(key);
             state.dirty_files.retain(|name, _| name.parent().as_ref() != Some(&prefix));
-            removed
+            if removed.as_ref().is_some_and(|p| p.writing) {
+                state.abandoned.push(slot);
+            }
+            removed.map(|partition| (slot, partition))
         };
-        if let Some(partition) = removed {
+        if let Some((slot, partition)) = removed {
             inner.state.borrow_mut().tails.forget(partition.tail.unwritten_bytes());
             partition.signal.notify();
+            drop(partition);
+            inner.room.notify();
+            self.until_let_go(slot).await;
         }
-        inner.room.notify();
         self.remove_slowly(&FileName::partition_dir(key)).await
+    }
+
+    /// Waits until no lane holds a deleted partition: it would make its files again.
+    async fn until_let_go(&self, slot: u32) {
+        loop {
+            let wait = self.inner.files.wait();
+            if !self.inner.state.borrow().abandoned.contains(&slot) {
+                return;
+            }
+            wait.await;
+        }
     }
 
     /// The clock moves on: ages of unflushed relaxed batches are judged against it.
@@ -371,6 +396,9 @@ impl<D: Disk> Shard<D> {
         self.inner.committed.notify();
         self.inner.room.notify();
         self.inner.written.notify();
+        self.inner.files.notify();
+        self.inner.work.notify();
+        self.inner.ahead.notify();
         let signals: Vec<_> = {
             let state = self.inner.state.borrow();
             state.partitions.iter().flatten().map(|p| Rc::clone(&p.signal)).collect()

@@ -13,6 +13,7 @@ use super::shard::Shard;
 use crate::base::Offset;
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
 use crate::log::names::SegmentFile;
+use crate::log::segments::Place;
 
 /// Partitions written at the same time.
 const LANES: usize = 8;
@@ -96,6 +97,28 @@ impl<D: Disk> Shard<D> {
         self.inner.files.notify();
     }
 
+    /// Waits until no lane has the partition and takes it. False if it is gone.
+    pub(super) async fn hold(&self, slot: u32) -> bool {
+        loop {
+            let wait = self.inner.files.wait();
+            {
+                let mut state = self.inner.state.borrow_mut();
+                let Some(partition) = state.partition(slot) else { return false };
+                if !std::mem::replace(&mut partition.writing, true) {
+                    return true;
+                }
+            }
+            wait.await;
+        }
+    }
+
+    /// Gives back a partition that was held, to the lanes and to whoever waits for it.
+    pub(super) fn let_go(&self, slot: u32) {
+        self.inner.state.borrow_mut().release(slot);
+        self.inner.files.notify();
+        self.inner.written.notify();
+    }
+
     /// Writes one partition until what is left is neither ripe nor asked for.
     async fn write_partition(&self, slot: u32, lane: &mut Lane<D::Chunk>) -> DiskResult<()> {
         loop {
@@ -176,7 +199,14 @@ impl<D: Disk> Shard<D> {
             let mut chunks: SmallVec<[D::Chunk; BUFFERS_IN_FLIGHT]> = SmallVec::new();
             while blocks > 0 && chunks.len() < BUFFERS_IN_FLIGHT {
                 let bytes = blocks.min(IO_BYTES_MAX);
-                let mut buffer = self.take_io(bytes).await;
+                // Only a lane that holds nothing waits for memory: lanes that wait for each
+                // other's would wait for ever.
+                let taken = if chunks.is_empty() {
+                    Some(self.take_io(bytes).await)
+                } else {
+                    self.inner.disk.take(bytes)
+                };
+                let Some(mut buffer) = taken else { break };
                 source.fill(&mut buffer[..bytes]);
                 chunks.push(self.inner.disk.seal(buffer, bytes));
                 blocks -= bytes;
@@ -189,6 +219,8 @@ impl<D: Disk> Shard<D> {
             });
             try_join_all(writes).await?;
             at = position;
+            drop(chunks);
+            self.inner.room.notify();
         }
         let mut rest = vec![0; total % BLOCK];
         source.fill(&mut rest);
@@ -221,15 +253,15 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Writes whole blocks of an index file, which the next checkpoint makes durable.
-    async fn write_index(&self, name: &FileName, at: u64, bytes: &[u8]) -> DiskResult<()> {
+    async fn write_index(&self, name: &FileName, at: u64, bytes: &[u8]) -> DiskResult<D::File> {
         let held = self.inner.state.borrow().dirty_files.get(name).cloned();
         let file = match held {
             Some(file) => file,
             None => self.inner.disk.open(name, Open::OrCreate).await?,
         };
         self.write_padded(&file, at, bytes).await?;
-        self.inner.state.borrow_mut().dirty_files.insert(name.clone(), file);
-        Ok(())
+        self.inner.state.borrow_mut().dirty_files.insert(name.clone(), file.clone());
+        Ok(file)
     }
 
     /// Writes bytes from a block position on, zeros up to the next block behind them.
@@ -257,6 +289,9 @@ impl<D: Disk> Shard<D> {
             let mut state = self.inner.state.borrow_mut();
             let Some(partition) = state.partition(slot) else { return Ok(()) };
             let next = partition.tail.unwritten().next().expect("a roll has a batch behind it").segment;
+            // Both ends roll together: a checkpoint may be captured before the next batch is written.
+            partition.written.roll(self.inner.now.get());
+            assert!(partition.written.end_place() == Place { segment: next, position: 0 });
             partition.segment = SegmentWriter::new(next);
             next
         };
@@ -280,7 +315,14 @@ impl<D: Disk> Shard<D> {
 
     /// Brings the files of the active segment to their exact length, durably. The open block stays
     /// in memory too: until the segment is left, nothing on disk is trusted for it.
+    ///
+    /// Whoever calls it holds the partition. A flush that fails fails the core: what it should have
+    /// made durable may be gone though a second one succeeds, and the journal still has it.
     pub(super) async fn finish_segment(&self, slot: u32) -> DiskResult<()> {
+        if self.inner.state.borrow_mut().partition(slot).is_none_or(|p| p.segment.size() == 0) {
+            return Ok(());
+        }
+        self.ensure_open(slot).await?;
         let (file, log, at, open, size) = {
             let mut state = self.inner.state.borrow_mut();
             let Some(partition) = state.partition(slot) else { return Ok(()) };
@@ -295,24 +337,35 @@ impl<D: Disk> Shard<D> {
             self.write_padded(&file, at, &open).await?;
         }
         disk.truncate(&file, size).await?;
-        disk.flush(&file).await?;
+        self.flush_or_fail(&file).await?;
         let ends = {
             let mut state = self.inner.state.borrow_mut();
             state.dirty_files.remove(&log);
             let Some(partition) = state.partition(slot) else { return Ok(()) };
             partition.segment.allocated = size;
-            partition.segment.sealed = true;
             partition.index_ends()
         };
         for (name, at, bytes) in ends {
-            self.write_index(&name, at, &bytes).await?;
-            let file = self.inner.state.borrow_mut().dirty_files.remove(&name);
-            let file = file.expect("write_index leaves the file dirty");
+            let file = self.write_index(&name, at, &bytes).await?;
             disk.truncate(&file, at + bytes.len() as u64).await?;
-            disk.flush(&file).await?;
+            // It stays among the dirty files until here: a checkpoint may count on it meanwhile.
+            self.flush_or_fail(&file).await?;
+            self.inner.state.borrow_mut().dirty_files.remove(&name);
         }
         let dir = log.parent().expect("a segment lies in its partition's directory");
-        disk.sync_dir(&dir).await
+        disk.sync_dir(&dir).await?;
+        if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
+            partition.segment.sealed = true;
+        }
+        Ok(())
+    }
+
+    async fn flush_or_fail(&self, file: &D::File) -> DiskResult<()> {
+        let flushed = self.inner.disk.flush(file).await;
+        if let Err(error) = &flushed {
+            self.fail(error);
+        }
+        flushed
     }
 
     /// Removes a directory; large files in it are cut in steps first, so that freeing gigabytes

@@ -20,14 +20,21 @@ struct Used {
     last_sequence: u64,
     /// Where the next frame goes.
     end: u64,
+    /// Frames before this position are covered by a checkpoint.
+    covered: u64,
 }
 
 /// The files of one core in their order of use.
 ///
 /// `active → sealed → (a checkpoint covers its last sequence) → free → active`. A file returns to
-/// `free` only by [`Ring::trim`].
+/// `free` only by [`Ring::trim`]; where no other can be had, the active one follows itself once all
+/// of it is covered.
 #[derive(Debug, Default)]
 pub struct Ring {
+    /// The highest sequence that a checkpoint covers.
+    covered: u64,
+    /// The active file and its end when the next checkpoint began.
+    mark: Option<(u32, u64)>,
     active: Option<Used>,
     sealed: VecDeque<Used>,
     free: VecDeque<JournalFile>,
@@ -50,7 +57,7 @@ impl Ring {
     #[must_use]
     pub fn bytes_used(&self) -> u64 {
         let sealed: u64 = self.sealed.iter().map(|u| u.end).sum();
-        sealed + self.active.map_or(0, |u| u.end)
+        sealed + self.active.map_or(0, |u| u.end - u.covered)
     }
 
     /// Bytes of all files.
@@ -79,6 +86,11 @@ impl Ring {
         self.active.map(|used| used.file)
     }
 
+    /// A checkpoint begins: what the active file holds now will be covered when it is trimmed.
+    pub fn mark(&mut self) {
+        self.mark = self.active.map(|used| (used.file.number, used.end));
+    }
+
     /// Adds a prepared file.
     pub fn add(&mut self, file: JournalFile) {
         self.free.push_back(file);
@@ -101,17 +113,30 @@ impl Ring {
     /// Makes the next free file that can hold a frame of `bytes` the active one, before the frame
     /// `first_sequence`. `None` while a checkpoint must free one first.
     pub fn advance(&mut self, first_sequence: u64, bytes: usize) -> Option<JournalFile> {
-        let index = self.free.iter().position(|f| FILE_HEADER_BYTES + bytes as u64 <= f.bytes)?;
-        let file = self.free.remove(index)?;
-        if let Some(full) = self.active.take() {
+        let fits = |f: &JournalFile| FILE_HEADER_BYTES + bytes as u64 <= f.bytes;
+        let file = match self.free.iter().position(fits) {
+            Some(index) => self.free.remove(index)?,
+            None => self.active.filter(|a| a.last_sequence <= self.covered && fits(&a.file))?.file,
+        };
+        if let Some(full) = self.active.take()
+            && full.file != file
+        {
             self.sealed.push_back(full);
         }
-        self.active = Some(Used { file, last_sequence: first_sequence - 1, end: FILE_HEADER_BYTES });
+        let (last_sequence, end) = (first_sequence - 1, FILE_HEADER_BYTES);
+        self.active = Some(Used { file, last_sequence, end, covered: 0 });
         Some(file)
     }
 
     /// Frees every sealed file whose frames are all at or below `covered`.
     pub fn trim(&mut self, covered: u64) {
+        self.covered = self.covered.max(covered);
+        if let (Some(active), Some((number, end))) = (&mut self.active, self.mark.take())
+            && active.file.number == number
+            && end <= active.end
+        {
+            active.covered = end;
+        }
         while let Some(used) = self.sealed.front() {
             if used.last_sequence > covered {
                 break;
