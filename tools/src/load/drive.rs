@@ -24,6 +24,9 @@ use super::{LoadError, clock};
 /// How long answers and reads may take after the window, without any progress.
 const DRAIN_NS: u64 = 10_000_000_000;
 
+/// How long answers may take after the window, whatever trickles in: Kafka's `request.timeout.ms`.
+const ANSWERS_NS: u64 = 30_000_000_000;
+
 /// How often the watcher is told.
 const WATCH_NS: u64 = 250_000_000;
 
@@ -383,7 +386,9 @@ impl<'a> Drive<'a> {
     fn drain(&mut self, end_ns: u64) -> Result<(), LoadError> {
         self.enter(Phase::Drain, now_ns(), Duration::ZERO);
         self.ended_ns = end_ns;
-        self.until_quiet(end_ns, |d| d.producers.iter().all(|p| p.is_drained(&d.run, &d.tally, end_ns)))?;
+        self.until_quiet(end_ns, ANSWERS_NS, |d| {
+            d.producers.iter().all(|p| p.is_drained(&d.run, &d.tally, end_ns))
+        })?;
         let (tally, producers) = (&mut self.tally, &mut self.producers);
         producers.iter_mut().for_each(|p| p.abandon(tally, end_ns));
         if self.run.plan.mode == Mode::Produce && self.run.plan.read_back {
@@ -391,7 +396,7 @@ impl<'a> Drive<'a> {
             self.connect_consumers(READ_BACK_CONSUMERS.min(self.run.plan.partitions), false)?;
         }
         if self.run.plan.mode.produces() && !self.consumers.is_empty() {
-            self.until_quiet(end_ns, Drive::is_caught_up)?;
+            self.until_quiet(end_ns, u64::MAX, Drive::is_caught_up)?;
         }
         Ok(())
     }
@@ -403,16 +408,23 @@ impl<'a> Drive<'a> {
         enough && self.consumers.iter().all(|c| c.is_caught_up(&self.tally.ends))
     }
 
-    /// Turns until `done`, or until nothing has moved for [`DRAIN_NS`].
-    fn until_quiet(&mut self, end_ns: u64, done: impl Fn(&Drive<'a>) -> bool) -> Result<(), LoadError> {
+    /// Turns until `done`, until nothing has moved for [`DRAIN_NS`], or at most for `limit_ns`.
+    fn until_quiet(
+        &mut self,
+        end_ns: u64,
+        limit_ns: u64,
+        done: impl Fn(&Drive<'a>) -> bool,
+    ) -> Result<(), LoadError> {
         let moved =
             |d: &Drive<'a>| (d.tally.records_acked, d.tally.checker.findings().read, d.tally.records_sent);
-        let (mut last, mut last_ns) = (moved(self), now_ns());
+        let started_ns = now_ns();
+        let (mut last, mut last_ns) = (moved(self), started_ns);
         while !done(self) {
             let now = self.turn(end_ns)?;
             if moved(self) != last {
                 (last, last_ns) = (moved(self), now);
-            } else if now > last_ns + DRAIN_NS {
+            }
+            if now - last_ns > DRAIN_NS || now - started_ns > limit_ns {
                 break;
             }
         }
