@@ -19,7 +19,7 @@ use crate::runtime::{Service, begin_work, fair, hint};
 /// Connections that the kernel holds for us until we accept them.
 const BACKLOG: i32 = 4096;
 
-/// How long accepting rests when the process has no descriptors left.
+/// How long accepting rests after an error, as when the process has no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Who may come in: counted over all cores, touched only when a connection begins or ends.
@@ -166,6 +166,9 @@ impl Net {
                             drop(refused);
                         }
                         reserve.replace(std::fs::File::open("/dev/null").ok());
+                    }
+                    // A client that gave up meanwhile is no reason to rest; anything else may stay.
+                    if errno != Some(libc::ECONNABORTED) {
                         glommio::timer::sleep(PAUSE).await;
                     }
                 }
