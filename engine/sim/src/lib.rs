@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`world`] | [`World`]: one machine: a task executor with virtual time over one disk; it crashes and starts again |
 //! | [`disk`] | [`SimDisk`]: `engine::io::Disk` over the machine's storage |
+//! | [`null`] | [`NullDisk`]: a disk that keeps nothing, to measure the engine alone |
 //! | [`storage`] | what the platter holds and what only the caches do |
 //! | [`faults`] | what goes wrong when |
 //! | [`contract`] | every rule of `engine::io::Disk`, run against this disk and against the real one |
@@ -15,12 +16,14 @@
 pub mod contract;
 pub mod disk;
 pub mod faults;
+pub mod null;
 pub mod random;
 pub mod storage;
 pub mod world;
 
 pub use disk::SimDisk;
 pub use faults::Faults;
+pub use null::NullDisk;
 pub use random::Random;
 pub use storage::Counters;
 pub use world::World;
