@@ -17,8 +17,9 @@ use glommio::timer::Timer;
 /// Work that the tasks of one executor do together between two visits to its rings.
 pub const BUDGET: Duration = Duration::from_micros(100);
 
-/// How far ahead the timer lies that stands for "after the next visit". A zero-length timer of
-/// glommio is ready at its first poll and would yield nothing.
+/// How far ahead the timer lies that stands for "after the next visit". One that is over at its
+/// first poll yields nothing, and where making it takes that long every one is over: so each try
+/// lies twice as far ahead as the one before.
 const PAUSE: Duration = Duration::from_micros(1);
 
 thread_local! {
@@ -51,14 +52,16 @@ impl Work {
 /// Waits until the executor has drained its ready tasks and been round its rings.
 pub async fn visit_rings() {
     let mut waited = false;
+    let mut pause = PAUSE;
     while !waited {
-        let mut timer = pin!(Timer::new(PAUSE));
+        let mut timer = pin!(Timer::new(pause));
         std::future::poll_fn(|cx| {
             let poll = timer.as_mut().poll(cx);
             waited |= poll.is_pending();
             poll.map(drop)
         })
         .await;
+        pause *= 2;
     }
     SPENT.set(Duration::ZERO);
 }
