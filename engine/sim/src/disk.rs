@@ -435,6 +435,23 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    async fn add_dir(&self, dir: &FileName) -> DiskResult<()> {
+        self.operate(DiskOp::MakeDir, dir).await?;
+        self.storage(|s| s.make_dir(dir)).map_err(|e| SimDisk::name_error(DiskOp::MakeDir, dir, e))?;
+        Ok(())
+    }
+
+    async fn sync_all(&self, files: &[File]) -> DiskResult<()> {
+        let names = self.storage(|s| s.all_names());
+        if files.is_empty() {
+            self.operate(DiskOp::SyncDir, &FileName::new("data")).await?;
+        } else {
+            self.flush_these(files).await?;
+        }
+        self.storage(|s| s.synced(&names));
+        Ok(())
+    }
+
     async fn sync_dir(&self, dir: &FileName) -> DiskResult<()> {
         let names =
             self.storage(|s| s.names_of(dir)).map_err(|e| SimDisk::name_error(DiskOp::SyncDir, dir, e))?;

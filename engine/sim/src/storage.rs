@@ -344,6 +344,11 @@ impl Storage {
         Ok(self.unsure.iter().filter(|u| u.dir == id).map(|u| u.number).collect())
     }
 
+    /// The changes of all names up to now.
+    pub(crate) fn all_names(&self) -> Vec<u64> {
+        self.unsure.iter().map(|u| u.number).collect()
+    }
+
     /// These changes of names are on the platter, and with each the earlier ones of the same file:
     /// a journal of names never holds a second rename without the first.
     pub(crate) fn synced(&mut self, numbers: &[u64]) {

@@ -54,6 +54,27 @@ fn flushed_bytes_under_a_synced_name_survive_every_seed() {
 }
 
 #[test]
+fn one_sync_saves_new_directories_files_and_bytes_at_every_seed() {
+    for seed in 0..SEEDS {
+        let world = World::new(seed);
+        let disk = world.disk(POOL_BYTES);
+        world.run_until(async move {
+            disk.add_dir(&FileName::new("x/y")).await.unwrap();
+            let file = disk.open(&FileName::new("x/y/a"), Open::OrCreate).await.unwrap();
+            disk.write(&file, 0, chunk(&disk, 7)).await.unwrap();
+            disk.sync_all(&[file]).await.unwrap();
+        });
+        world.crash();
+        let disk = world.disk(POOL_BYTES);
+        let left = world.run_until(async move {
+            let file = disk.open(&FileName::new("x/y/a"), Open::Existing).await.unwrap();
+            disk.read(&file, 0, BLOCK).await.unwrap().to_vec()
+        });
+        assert_eq!(left, [7; BLOCK], "seed {seed}");
+    }
+}
+
+#[test]
 fn unflushed_bytes_are_kept_lost_and_torn() {
     let (mut kept, mut lost, mut torn) = (0, 0, 0);
     for seed in 0..SEEDS {

@@ -415,7 +415,7 @@ impl<D: Disk> Shard<D> {
         included: u64,
     ) -> DiskResult<()> {
         let inner = &self.inner;
-        let (files, head) = {
+        let (files, names, head) = {
             let mut state = inner.state.borrow_mut();
             let files: Vec<D::File> = state.dirty_files.drain().map(|(_, file)| file).collect();
             let head = CheckpointHead {
@@ -425,9 +425,13 @@ impl<D: Disk> Shard<D> {
                 next_sequence: state.sequence.max(included + 1),
                 incarnation: state.incarnation,
             };
-            (files, head)
+            (files, std::mem::take(&mut state.names_changed), head)
         };
-        inner.disk.flush_all(&files).await?;
+        if names {
+            inner.disk.sync_all(&files).await?;
+        } else {
+            inner.disk.flush_all(&files).await?;
+        }
         seal(&mut out, &head, partitions);
         let name = file_name(inner.core, head.generation % 2);
         let file = inner.disk.open(&name, Open::OrCreate).await?;

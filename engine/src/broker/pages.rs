@@ -11,8 +11,8 @@ use crate::io::{BLOCK, Disk, DiskError, DiskFault, DiskOp, FileName, IO_BYTES_MA
 use crate::log::index::{Entry, IndexSearch, Lookup, OffsetEntry, SearchStep, TimeEntry};
 use crate::log::names::SegmentFile;
 
-/// The cache may hold this share of the pool: one byte in eight.
-const CACHE_SHARE: usize = 8;
+/// The cache may hold this share of the pool: one byte in four.
+const CACHE_SHARE: usize = 4;
 
 /// Segment files kept open for readers.
 const HANDLES: usize = 128;
@@ -34,40 +34,82 @@ struct PageId {
     number: u64,
 }
 
+/// A page in memory.
+struct Page<C> {
+    id: PageId,
+    chunk: C,
+    /// A reader in sequence went past its end: it is the first to go.
+    passed: bool,
+}
+
 /// What readers of a shard keep.
 pub(super) struct Pages<D: Disk> {
-    cache: VecDeque<(PageId, D::Chunk)>,
+    cache: VecDeque<Page<D::Chunk>>,
+    /// Pages on their way from the disk: nobody asks for them again.
+    loading: Vec<PageId>,
     handles: VecDeque<(FileName, D::File)>,
     ahead: VecDeque<(PageId, D::File)>,
 }
 
 impl<D: Disk> Default for Pages<D> {
     fn default() -> Self {
-        Pages { cache: VecDeque::new(), handles: VecDeque::new(), ahead: VecDeque::new() }
+        Pages {
+            cache: VecDeque::new(),
+            loading: Vec::new(),
+            handles: VecDeque::new(),
+            ahead: VecDeque::new(),
+        }
     }
 }
 
 impl<D: Disk> Pages<D> {
     fn find(&self, id: PageId) -> Option<D::Chunk> {
-        self.cache.iter().rev().find(|(page, _)| *page == id).map(|(_, chunk)| chunk.clone())
+        self.cache.iter().rev().find(|page| page.id == id).map(|page| page.chunk.clone())
     }
 
     fn keep(&mut self, id: PageId, chunk: D::Chunk, pool_bytes: usize) {
         if self.find(id).is_some() {
             return;
         }
-        self.cache.push_back((id, chunk));
-        while self.cache.len() > (pool_bytes / CACHE_SHARE / IO_BYTES_MAX).max(1) {
-            self.cache.pop_front();
+        self.cache.push_back(Page { id, chunk, passed: false });
+        while self.cache.len() > pages_max(pool_bytes) {
+            let passed = self.cache.iter().position(|page| page.passed).unwrap_or(0);
+            self.cache.remove(passed);
+        }
+    }
+
+    /// A reader in sequence took everything of this segment before `position`.
+    fn pass(&mut self, key: PartitionKey, base: Offset, position: u64) {
+        for page in &mut self.cache {
+            let before = (page.id.number + 1) * IO_BYTES_MAX as u64 <= position;
+            page.passed |= before && page.id.key == key && page.id.base == base;
         }
     }
 
     /// Forgets what it holds of segments of this partition.
     pub(super) fn forget(&mut self, key: PartitionKey) {
         let dir = FileName::partition_dir(key);
-        self.cache.retain(|(page, _)| page.key != key);
+        self.cache.retain(|page| page.id.key != key);
         self.ahead.retain(|(page, _)| page.key != key);
         self.handles.retain(|(name, _)| name.parent().as_ref() != Some(&dir));
+    }
+}
+
+/// Pages that the cache holds at most.
+fn pages_max(pool_bytes: usize) -> usize {
+    (pool_bytes / CACHE_SHARE / IO_BYTES_MAX).max(1)
+}
+
+/// A page on its way; whoever waits for it is told when it came, failed or was given up.
+struct Loading<'a, D: Disk> {
+    shard: &'a Shard<D>,
+    id: PageId,
+}
+
+impl<D: Disk> Drop for Loading<'_, D> {
+    fn drop(&mut self) {
+        self.shard.inner.state.borrow_mut().pages.loading.retain(|id| *id != self.id);
+        self.shard.inner.loaded.notify();
     }
 }
 
@@ -201,16 +243,37 @@ impl<D: Disk> Shard<D> {
     /// One transfer. A whole page that will not change any more is kept for the next reader.
     async fn read_part(&self, source: &SegmentSource<D>, at: u64, len: usize) -> Result<D::Chunk, DiskError> {
         let page = at.is_multiple_of(IO_BYTES_MAX as u64) && at + IO_BYTES_MAX as u64 <= source.on_disk;
+        if !page || len < PAGED_FROM {
+            return self.inner.disk.read(&source.file, at, len).await;
+        }
         let id = PageId { key: source.key, base: source.base, number: at / IO_BYTES_MAX as u64 };
-        if page && let Some(chunk) = self.inner.state.borrow().pages.find(id) {
-            return Ok(chunk);
+        self.load_page(id, &source.file).await
+    }
+
+    /// A page from the cache, or from whoever reads it already, or from the disk.
+    async fn load_page(&self, id: PageId, file: &D::File) -> Result<D::Chunk, DiskError> {
+        loop {
+            let wait = self.inner.loaded.wait();
+            {
+                let mut state = self.inner.state.borrow_mut();
+                if let Some(chunk) = state.pages.find(id) {
+                    return Ok(chunk);
+                }
+                if !state.pages.loading.contains(&id) {
+                    state.pages.loading.push(id);
+                    break;
+                }
+            }
+            wait.await;
         }
-        let len = if page && len >= PAGED_FROM { IO_BYTES_MAX } else { len };
-        let chunk = self.inner.disk.read(&source.file, at, len).await?;
-        if page && chunk.len() == IO_BYTES_MAX {
-            let pool = self.inner.disk.pool_size();
-            self.inner.state.borrow_mut().pages.keep(id, chunk.clone(), pool);
+        let loading = Loading { shard: self, id };
+        let chunk = self.inner.disk.read(file, id.number * IO_BYTES_MAX as u64, IO_BYTES_MAX).await?;
+        let mut state = self.inner.state.borrow_mut();
+        if chunk.len() == IO_BYTES_MAX && state.by_key(id.key).is_some() {
+            state.pages.keep(id, chunk.clone(), self.inner.disk.pool_size());
         }
+        drop(state);
+        drop(loading);
         Ok(chunk)
     }
 
@@ -223,10 +286,12 @@ impl<D: Disk> Shard<D> {
         let first = position / unit;
         let last = ((position + bytes as u64) / unit).min((source.on_disk / unit).saturating_sub(1));
         let mut state = self.inner.state.borrow_mut();
+        state.pages.pass(source.key, source.base, position);
         for number in first..=last {
             let id = PageId { key: source.key, base: source.base, number };
             let known = (number + 1) * unit > source.on_disk
                 || state.pages.find(id).is_some()
+                || state.pages.loading.contains(&id)
                 || state.pages.ahead.iter().any(|(page, _)| *page == id);
             if !known && state.pages.ahead.len() < AHEAD_MAX {
                 state.pages.ahead.push_back((id, source.file.clone()));
@@ -252,17 +317,8 @@ impl<D: Disk> Shard<D> {
                 wait.await;
                 continue;
             };
-            let at = id.number * IO_BYTES_MAX as u64;
             // A failure shows itself again to the reader who asks for these bytes.
-            if let Ok(chunk) = self.inner.disk.read(&file, at, IO_BYTES_MAX).await
-                && chunk.len() == IO_BYTES_MAX
-            {
-                let pool = self.inner.disk.pool_size();
-                let mut state = self.inner.state.borrow_mut();
-                if state.by_key(id.key).is_some() {
-                    state.pages.keep(id, chunk, pool);
-                }
-            }
+            let _ = self.load_page(id, &file).await;
         }
     }
 

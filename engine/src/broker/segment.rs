@@ -14,8 +14,10 @@ use crate::record::{BatchHeader, HEADER_BYTES};
 const GATHER_BYTES: usize = IO_BYTES_MAX * 4;
 
 /// A growing segment gets no blocks ahead before it has this size, in bytes …
-const ALLOCATE_FROM: u64 = 1024 * 1024;
-/// … and then as much again as it has, up to this.
+const ALLOCATE_FROM: u64 = 64 * 1024;
+/// … and then as much again as it has, at least this …
+const ALLOCATE_STEP_MIN: u64 = 256 * 1024;
+/// … and at most this.
 const ALLOCATE_STEP_MAX: u64 = 64 * 1024 * 1024;
 
 /// What a lane holds between looking at a partition and having written it.
@@ -114,7 +116,7 @@ impl<D: Disk> Partition<D> {
             return None;
         }
         let limit = u64::from(self.settings.segment_bytes).next_multiple_of(BLOCK as u64);
-        let ahead = end + end.min(ALLOCATE_STEP_MAX);
+        let ahead = end + end.clamp(ALLOCATE_STEP_MIN, ALLOCATE_STEP_MAX);
         self.segment.allocated = ahead.min(limit.max(end)).next_multiple_of(BLOCK as u64);
         Some(self.segment.allocated)
     }

@@ -103,6 +103,8 @@ pub(super) struct Inner<D: Disk> {
     pub(super) files: Signal,
     /// A reader wants pages read ahead.
     pub(super) ahead: Signal,
+    /// A page came from the disk.
+    pub(super) loaded: Signal,
 }
 
 pub(super) struct State<D: Disk> {
@@ -131,6 +133,8 @@ pub(super) struct State<D: Disk> {
     pub(super) force_below: u64,
     /// Segment and index files written since the last checkpoint.
     pub(super) dirty_files: FxHashMap<FileName, D::File>,
+    /// Files were created or renamed since the last checkpoint.
+    pub(super) names_changed: bool,
     pub(super) checkpoint_generation: u64,
     pub(super) checkpoint_buffer: Vec<u8>,
     pub(super) pages: Pages<D>,
@@ -208,6 +212,7 @@ impl<D: Disk> Shard<D> {
             forced: VecDeque::new(),
             force_below: 0,
             dirty_files: FxHashMap::default(),
+            names_changed: false,
             checkpoint_generation: core.checkpoint_generation,
             checkpoint_buffer: Vec::new(),
             pages: Pages::default(),
@@ -237,6 +242,7 @@ impl<D: Disk> Shard<D> {
                 room: Signal::new(),
                 files: Signal::new(),
                 ahead: Signal::new(),
+                loaded: Signal::new(),
             }),
         }
     }

@@ -161,10 +161,11 @@ impl<D: Disk> Shard<D> {
 
     async fn open_segment(&self, slot: u32, name: &FileName) -> DiskResult<()> {
         let dir = name.parent().expect("a segment lies in its partition's directory");
-        self.inner.disk.make_dir(&dir).await?;
+        // No checkpoint names the segment before it has synced the names: see `finish_checkpoint`.
+        self.inner.disk.add_dir(&dir).await?;
         self.reuse_segment(name).await?;
         let file = self.inner.disk.open(name, Open::OrCreate).await?;
-        self.inner.disk.sync_dir(&dir).await?;
+        self.inner.state.borrow_mut().names_changed = true;
         let bytes = self.inner.disk.len(&file).await?;
         if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
             partition.segment.file = Some(file);
@@ -257,7 +258,11 @@ impl<D: Disk> Shard<D> {
         let held = self.inner.state.borrow().dirty_files.get(name).cloned();
         let file = match held {
             Some(file) => file,
-            None => self.inner.disk.open(name, Open::OrCreate).await?,
+            None => {
+                let file = self.inner.disk.open(name, Open::OrCreate).await?;
+                self.inner.state.borrow_mut().names_changed = true;
+                file
+            }
         };
         self.write_padded(&file, at, bytes).await?;
         self.inner.state.borrow_mut().dirty_files.insert(name.clone(), file.clone());
@@ -352,8 +357,6 @@ impl<D: Disk> Shard<D> {
             self.flush_or_fail(&file).await?;
             self.inner.state.borrow_mut().dirty_files.remove(&name);
         }
-        let dir = log.parent().expect("a segment lies in its partition's directory");
-        disk.sync_dir(&dir).await?;
         if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
             partition.segment.sealed = true;
         }

@@ -218,6 +218,12 @@ pub trait Disk: Clone + 'static {
     async fn remove(&self, name: &FileName) -> DiskResult<()>;
     /// Creates a directory and its missing parents and makes all their names durable.
     async fn make_dir(&self, dir: &FileName) -> DiskResult<()>;
+    /// Creates a directory and its missing parents. Their names are durable only after `sync_all`
+    /// (or `sync_dir` of every holder).
+    async fn add_dir(&self, dir: &FileName) -> DiskResult<()>;
+    /// As `flush_all`, and every name that was created, changed or removed before this call becomes
+    /// durable with them: one file-system sync, whatever their number.
+    async fn sync_all(&self, files: &[Self::File]) -> DiskResult<()>;
     /// Makes the names in a directory durable.
     async fn sync_dir(&self, dir: &FileName) -> DiskResult<()>;
     /// The entries of a directory, sorted by name; empty if it does not exist.

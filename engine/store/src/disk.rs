@@ -194,6 +194,22 @@ impl GlommioDisk {
         self.run(op, file, async move { glommio::executor().spawn_blocking(work).await }).await
     }
 
+    /// One sync of the whole file system, and a flush of one file for the device's own cache.
+    async fn sync_file_system(&self, files: &[File]) -> DiskResult<()> {
+        if self.inner.faults.skips(Skip::SyncFs) {
+            return Ok(());
+        }
+        let root = self.inner.root_fd.clone();
+        let Some(first) = files.first() else {
+            let data = FileName::new("data");
+            let sync = move || names::sync_all(root.as_fd(), root.as_fd());
+            return self.run_blocking(DiskOp::SyncDir, &data, sync).await;
+        };
+        let name = &first.inner.name;
+        let witness = first.inner.duplicate().map_err(|e| disk_error(DiskOp::Flush, name, &e))?;
+        self.run_blocking(DiskOp::Flush, name, move || names::sync_all(root.as_fd(), witness)).await
+    }
+
     async fn flush_one(&self, file: &File) -> DiskResult<()> {
         if self.inner.faults.skips(Skip::Flush) {
             return Ok(());
@@ -356,14 +372,7 @@ impl Disk for GlommioDisk {
             return Ok(());
         }
         if files.len() >= SYNCFS_ABOVE {
-            if self.inner.faults.skips(Skip::SyncFs) {
-                return Ok(());
-            }
-            let (root, name) = (self.inner.root_fd.clone(), &files[0].inner.name);
-            let witness = files[0].inner.duplicate().map_err(|e| disk_error(DiskOp::Flush, name, &e))?;
-            return self
-                .run_blocking(DiskOp::Flush, name, move || names::sync_all(root.as_fd(), witness))
-                .await;
+            return self.sync_file_system(files).await;
         }
         let started: Vec<_> = files
             .iter()
@@ -407,6 +416,15 @@ impl Disk for GlommioDisk {
             if sync { made.sync() } else { Ok(()) }
         })
         .await
+    }
+
+    async fn add_dir(&self, dir: &FileName) -> DiskResult<()> {
+        let (root, name) = (self.inner.root.clone(), dir.clone());
+        self.run_blocking(DiskOp::MakeDir, dir, move || names::make_dir(&root, &name).map(drop)).await
+    }
+
+    async fn sync_all(&self, files: &[File]) -> DiskResult<()> {
+        self.sync_file_system(files).await
     }
 
     async fn sync_dir(&self, dir: &FileName) -> DiskResult<()> {

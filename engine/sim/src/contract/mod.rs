@@ -32,6 +32,7 @@ macro_rules! for_each_scenario {
             a_removed_file_stays_readable_while_open,
             directories_come_with_their_parents_and_list_sorted,
             a_replaced_file_holds_the_new_bytes,
+            one_sync_takes_names_and_bytes,
             a_small_file_has_a_limit,
             syncing_a_missing_directory_is_not_found,
             a_buffer_costs_a_power_of_two,

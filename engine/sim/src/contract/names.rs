@@ -82,6 +82,17 @@ pub(super) async fn directories_come_with_their_parents_and_list_sorted<D: Disk>
     assert_eq!(shown, [("top/a", false, 0), ("top/b", true, 0), ("top/z", false, 2 * BLOCK as u64)]);
 }
 
+pub(super) async fn one_sync_takes_names_and_bytes<D: Disk>(disk: &D) {
+    disk.sync_all(&[]).await.unwrap();
+    disk.add_dir(&name("new/deep")).await.unwrap();
+    disk.add_dir(&name("new/deep")).await.unwrap();
+    let file = create(disk, "new/deep/a").await;
+    disk.write(&file, 0, blocks(disk, 4, 1)).await.unwrap();
+    disk.sync_all(std::slice::from_ref(&file)).await.unwrap();
+    assert_eq!(bytes(disk, &file, 0, BLOCK).await, [4; BLOCK]);
+    assert_eq!(disk.list(&name("new")).await.unwrap().len(), 1);
+}
+
 pub(super) async fn a_replaced_file_holds_the_new_bytes<D: Disk>(disk: &D) {
     disk.make_dir(&name("d")).await.unwrap();
     assert_eq!(disk.read_small(&name("d/s"), 100).await.unwrap(), None);

@@ -229,6 +229,18 @@ impl Disk for TestDisk {
         self.step(DiskOp::MakeDir, dir)
     }
 
+    async fn add_dir(&self, dir: &FileName) -> DiskResult<()> {
+        self.step(DiskOp::MakeDir, dir)
+    }
+
+    async fn sync_all(&self, files: &[Self::File]) -> DiskResult<()> {
+        for file in files {
+            self.flush(file).await?;
+        }
+        self.0.files.borrow().values().for_each(|c| c.borrow_mut().named = true);
+        Ok(())
+    }
+
     async fn sync_dir(&self, dir: &FileName) -> DiskResult<()> {
         self.step(DiskOp::SyncDir, dir)?;
         let files = self.0.files.borrow();
