@@ -213,6 +213,14 @@ impl Disk for NullDisk {
         Ok(())
     }
 
+    async fn add_dir(&self, _dir: &FileName) -> DiskResult<()> {
+        Ok(())
+    }
+
+    async fn sync_all(&self, _files: &[Self::File]) -> DiskResult<()> {
+        Ok(())
+    }
+
     async fn sync_dir(&self, _: &FileName) -> DiskResult<()> {
         Ok(())
     }

@@ -27,6 +27,7 @@ mod disk;
 mod faults;
 mod names;
 mod pool;
+pub mod pulse;
 
 pub use chunk::{Buf, Chunk};
 pub use disk::{DiskSettings, File, GlommioDisk, OP_DEADLINE, SYNCFS_ABOVE, prime};

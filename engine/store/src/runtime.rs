@@ -6,6 +6,7 @@
 //! |---|---|
 //! | preempt timer of an hour, and never a latency-sensitive task queue | an executor that finds `need_preempt` true as it enters its queues parks with runnable tasks, for ever; 9 of 62 loaded runs hung at 0.1-1 ms |
 //! | rings of at least [`RING_DEPTH_MIN`] | as many completions at once raise the same flag |
+//! | [`crate::pulse`] | wakes from other threads raise the flag as well, whatever the timer and the rings |
 //! | [`crate::fairness`] | without preemption `yield_if_needed` never yields |
 //! | [`crate::prime`] before the first file | the probe for polled I/O believes an empty file, and the core then spins |
 //! | several blocking threads | glommio's default is one, so a long directory fsync would delay a rename |
@@ -22,6 +23,7 @@ use glommio::{
 };
 
 use crate::pool::{POOL_BYTES_MIN, Pool, region_bytes};
+use crate::pulse::with_pulse;
 
 /// Fewer entries a ring and a burst of completions would raise glommio's preempt flag.
 pub const RING_DEPTH_MIN: usize = 1024;
@@ -185,7 +187,7 @@ where
             let value = executor.run(async move {
                 Pool::adopt(pool_bytes);
                 let _ = report.send(Ok(Started { pool_bytes, registered }));
-                main().await
+                with_pulse(main()).await
             });
             Pool::abandon();
             Some(value)
