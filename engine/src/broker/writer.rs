@@ -260,7 +260,8 @@ impl<D: Disk> Shard<D> {
             Some(file) => file,
             None => {
                 let file = self.inner.disk.open(name, Open::OrCreate).await?;
-                self.inner.state.borrow_mut().names_changed = true;
+                // The first block of an index is the one that creates its file.
+                self.inner.state.borrow_mut().names_changed |= at == 0;
                 file
             }
         };
