@@ -116,6 +116,15 @@ impl<D: Disk> Shard<D> {
         segments.map(|s| u64::from(s.bytes)).sum::<u64>() + partition.tail.unwritten_bytes() as u64
     }
 
+    /// Whether a read from here is served from memory at once. Any other may wait for the disk and
+    /// for read memory: who holds the memory of one such read must not wait for another.
+    #[must_use]
+    pub fn is_hot(&self, key: PartitionKey, from: Offset) -> bool {
+        let state = self.inner.state.borrow();
+        let Some(partition) = state.by_key(key) else { return true };
+        from >= partition.high_watermark || partition.tail.first_offset().is_some_and(|first| first <= from)
+    }
+
     /// Whole batches from the one that holds `from` on, at most `max_bytes` of them, except that
     /// with `at_least_one` the first comes whatever its size. Empty at the high watermark.
     ///

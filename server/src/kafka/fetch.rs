@@ -115,6 +115,11 @@ async fn read(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) -> Lea
     let share = budget / (elsewhere.len() + 1);
     // The first partition in request order that has anything gives at least one batch.
     let first = wants.iter().position(|w| w.error.is_none() && w.available > 0);
+    // Only one partition is read from the disk, on the core of the first: a fetch that held the
+    // memory of one cold read while it waits for another could wait for ever. Clients rotate the
+    // order of partitions, so each gets its turn.
+    let cold_at = first.map(|i| wants[i].core);
+    let mut cold_left = cold_at == Some(core.id);
     let mut left = budget;
     let mut here = 0;
     for at in elsewhere {
@@ -125,7 +130,7 @@ async fn read(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) -> Lea
             continue;
         }
         let asked = theirs.iter().map(|w| w.read_want(share)).collect();
-        let reads = core.borrow(at, asked, share, at_least_one).await;
+        let reads = core.borrow(at, asked, share, at_least_one, cold_at == Some(at)).await;
         for (want, read) in theirs.iter_mut().zip(reads) {
             match read {
                 Ok(read) => {
@@ -145,6 +150,10 @@ async fn read(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) -> Lea
         let at_least_one = first == Some(index);
         if left == 0 && !at_least_one {
             break;
+        }
+        let cold = !core.shard.is_hot(want.key, want.from);
+        if cold && !std::mem::take(&mut cold_left) {
+            continue;
         }
         match core.read(want.read_want(left), at_least_one).await {
             Ok(read) => {

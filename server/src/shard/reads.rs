@@ -110,16 +110,19 @@ impl Core {
     }
 
     /// Reads partitions of another core, in order, `bytes_max` in all; the first that has anything
-    /// gives at least one batch if so asked. The bytes stay there, lent.
+    /// gives at least one batch if so asked. The bytes stay there, lent. `cold` lets one partition be
+    /// read from the disk; without it, or beyond the first, only what is in memory is read.
     pub async fn borrow(
         self: &Rc<Self>,
         at: CoreId,
         wants: Vec<ReadWant>,
         bytes_max: usize,
         at_least_one: bool,
+        cold: bool,
     ) -> Vec<Result<Read, FetchError>> {
-        let borrowed =
-            self.call(at, move |core| async move { core.lend(wants, bytes_max, at_least_one).await }).await;
+        let borrowed = self
+            .call(at, move |core| async move { core.lend(wants, bytes_max, at_least_one, cold).await })
+            .await;
         let lens: Vec<usize> = borrowed.slices.iter().map(Lent::len).collect();
         let loan = borrowed.loan.map(|id| {
             let core = self.clone();
@@ -136,12 +139,22 @@ impl Core {
         borrowed.reads.into_iter().map(|r| r.map(&mut read)).collect()
     }
 
-    async fn lend(&self, wants: Vec<ReadWant>, bytes_max: usize, at_least_one: bool) -> Borrowed {
+    async fn lend(
+        &self,
+        wants: Vec<ReadWant>,
+        bytes_max: usize,
+        at_least_one: bool,
+        mut cold: bool,
+    ) -> Borrowed {
         let mut kept: Vec<Slice<Chunk>> = Vec::new();
         let mut reads = Vec::with_capacity(wants.len());
         let mut left = bytes_max;
         let mut first = at_least_one;
         for want in wants {
+            if !self.shard.is_hot(want.key, want.from) && !std::mem::take(&mut cold) {
+                reads.push(self.shard.bounds(want.key).map(|bounds| (bounds, 0)));
+                continue;
+            }
             let limit = want.bytes_max.min(left);
             match self.shard.read(want.key, want.from, limit, first).await {
                 Ok(fetched) => {
