@@ -223,6 +223,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])
             .map_err(|e| StartError::failed(format!("signals cannot be handled: {e}")))?;
     let began = Instant::now();
+    keep_pages_small();
     let running = start(config)?;
     tracing::info!(
         brokers = running.brokers(),
@@ -241,6 +242,14 @@ pub fn run(config: Config) -> Result<(), StartError> {
         std::process::exit(130);
     });
     running.stop()
+}
+
+/// The heap of a broker is small beside its pool: huge pages would make a third of it air (measured
+/// 91 against 75 MiB resident when idle). A kernel that cannot say so keeps its ways.
+fn keep_pages_small() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay");
+    }
 }
 
 fn cpus(config: &Config) -> Result<Vec<Cpu>, StartError> {
