@@ -222,3 +222,25 @@ fn a_batch_larger_than_every_journal_file_gets_a_file_of_its_own() {
         shard.close(inner.now()).await.expect("closed");
     });
 }
+
+#[test]
+fn a_full_pool_of_small_unwritten_batches_empties_itself() {
+    let world = World::new(6);
+    let inner = world.clone();
+    world.run_until(async move {
+        let partitions = 300;
+        let (shard, _) = open(&inner, &hosted(partitions, &TopicSettings::default())).await;
+        // Each partition stays below what makes it ripe, together they exceed the pool. Appends that
+        // do not wait for their acknowledgement make large frames, and so large buffers.
+        for round in 0..8 {
+            for index in 0..partitions {
+                let bytes = batch(&vec![round; 16_000], 1, 5);
+                while shard.append(inner.now(), key(index), &bytes).is_err() {
+                    shard.room().await;
+                }
+            }
+        }
+        shard.close(inner.now()).await.expect("closed");
+        assert_eq!(shard.bounds(key(7)).expect("hosted").high_watermark, Offset(8));
+    });
+}

@@ -2,7 +2,7 @@
 
 use super::shard::{Shard, State, Ticket};
 use crate::base::{Now, Offset, PartitionKey};
-use crate::io::{Disk, IO_BYTES_MAX};
+use crate::io::{BLOCK, Disk, IO_BYTES_MAX};
 use crate::journal::BatchPlace;
 use crate::log::producers::{ProducerError, Verdict};
 use crate::record::BatchHeader;
@@ -85,14 +85,11 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Waits until an append that found no room may find some.
+    /// Waits until an append that found no room may find some: after the next seal, write, or tick.
+    /// Call it right after the append, without an await between.
     pub async fn room(&self) {
         let wait = self.inner.room.wait();
-        let free = {
-            let state = self.inner.state.borrow();
-            state.frame.is_empty() && self.inner.disk.pool_free() > reserve(&self.inner.disk) + IO_BYTES_MAX
-        };
-        if !free && !self.inner.failed.get() {
+        if !self.inner.failed.get() {
             wait.await;
         }
     }
@@ -115,7 +112,8 @@ impl<D: Disk> State<D> {
             return Err(AppendError::NoRoom);
         }
         let reserve = reserve(disk);
-        let wanted = batch.len().next_power_of_two().max(crate::io::BLOCK) + reserve;
+        // Enough for whatever buffers the frame will ask for.
+        let wanted = (batch.len() + BLOCK).next_multiple_of(IO_BYTES_MAX) + reserve;
         if disk.pool_free() < wanted {
             self.evict(wanted - disk.pool_free(), disk);
         }

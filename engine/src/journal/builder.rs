@@ -48,6 +48,8 @@ pub struct FrameBuilder<B> {
     entries: Vec<FrameEntry>,
     entries_crc: u32,
     needs_flush: bool,
+    /// Sizes of the last two frames: what both had, the next one probably has too.
+    recent: [usize; 2],
 }
 
 /// A frame that will change no more.
@@ -79,6 +81,7 @@ impl<B: DerefMut<Target = [u8]>> FrameBuilder<B> {
             entries: Vec::new(),
             entries_crc: 0,
             needs_flush: false,
+            recent: [0; 2],
         }
     }
 
@@ -214,22 +217,27 @@ impl<B: DerefMut<Target = [u8]>> FrameBuilder<B> {
         let entries = std::mem::replace(&mut self.entries, spare);
         self.entries.clear();
         let needs_flush = std::mem::take(&mut self.needs_flush);
+        self.recent = [disk_bytes, self.recent[0]];
         self.bytes = 0;
         self.capacity = 0;
         self.entries_crc = 0;
         SealedFrame { buffers, entries, disk_bytes, needs_flush }
     }
 
-    /// Takes memory for `more` bytes, each buffer at least twice the last: a lone small append
-    /// pins one block, a busy frame few buffers.
+    /// Takes memory for `more` bytes: the first buffer as large as both frames before were, each
+    /// further one at least twice the last. A lone small append pins one block, a busy frame is few
+    /// buffers and few writes.
     fn reserve(&mut self, more: usize, mut take: impl FnMut(usize) -> Option<B>) -> Result<(), NoMemory> {
         let start = self.bytes.max(FRAME_HEADER_BYTES);
         // The tail of the last block is padded, so capacity in whole blocks is enough.
         let need = start + more;
         while self.capacity < need {
             let missing = (need - self.capacity).next_power_of_two();
-            let grow = self.buffers.last().map_or(BLOCK, |last| last.len() * 2);
-            let buffer = take(missing.max(grow).clamp(BLOCK, IO_BYTES_MAX)).ok_or(NoMemory)?;
+            let usual = self.recent[0].min(self.recent[1]).next_power_of_two();
+            let grow = self.buffers.last().map_or(usual, |last| last.len() * 2);
+            let least = missing.clamp(BLOCK, IO_BYTES_MAX);
+            let wanted = missing.max(grow).clamp(BLOCK, IO_BYTES_MAX);
+            let buffer = take(wanted).or_else(|| take(least)).ok_or(NoMemory)?;
             assert!(buffer.len().is_multiple_of(BLOCK), "pool buffers are whole blocks");
             self.capacity += buffer.len();
             self.buffers.push(buffer);
