@@ -31,7 +31,15 @@ fn journals() -> ShardSettings {
 }
 
 async fn open(world: &World, hosted: &[HostedPartition]) -> (Shard<SimDisk>, RecoveryReport) {
-    let disk = world.disk(POOL);
+    open_with(world, hosted, POOL).await
+}
+
+async fn open_with(
+    world: &World,
+    hosted: &[HostedPartition],
+    pool: usize,
+) -> (Shard<SimDisk>, RecoveryReport) {
+    let disk = world.disk(pool);
     let mut recovered = recover(&disk, hosted, 1, world.now()).await.expect("recovery");
     let shard = Shard::open(disk, recovered.cores.remove(0), journals(), world.now()).await.expect("open");
     for part in hosted {
@@ -229,17 +237,25 @@ fn a_full_pool_of_small_unwritten_batches_empties_itself() {
     let inner = world.clone();
     world.run_until(async move {
         let partitions = 300;
-        let (shard, _) = open(&inner, &hosted(partitions, &TopicSettings::default())).await;
-        // Each partition stays below what makes it ripe, together they exceed the pool. Appends that
-        // do not wait for their acknowledgement make large frames, and so large buffers.
-        for round in 0..8 {
-            for index in 0..partitions {
-                let bytes = batch(&vec![round; 16_000], 1, 5);
-                while shard.append(inner.now(), key(index), &bytes).is_err() {
-                    shard.room().await;
+        // An odd size, so that what is left is more than a batch needs and less than a whole buffer.
+        let pool = POOL + 128 * 1024;
+        let (shard, _) = open_with(&inner, &hosted(partitions, &TopicSettings::default()), pool).await;
+        // Each partition stays below what makes it ripe. Frames of eight batches fill half of the
+        // buffer that they pin, so the pool is used up before half of it is unwritten.
+        let mut last = None;
+        for i in 0..8 * partitions {
+            let bytes = batch(&vec![i as u8; 16_000], 1, 5);
+            last = loop {
+                match shard.append(inner.now(), key(i % partitions), &bytes) {
+                    Ok(appended) => break Some(appended.ticket),
+                    Err(_) => shard.room().await,
                 }
+            };
+            if i % 8 == 7 {
+                shard.until_durable(last.expect("appended")).await.expect("online");
             }
         }
+        assert!(last.is_some());
         shard.close(inner.now()).await.expect("closed");
         assert_eq!(shard.bounds(key(7)).expect("hosted").high_watermark, Offset(8));
     });
