@@ -260,3 +260,28 @@ fn a_full_pool_of_small_unwritten_batches_empties_itself() {
         assert_eq!(shard.bounds(key(7)).expect("hosted").high_watermark, Offset(8));
     });
 }
+
+#[test]
+fn a_pool_full_of_cached_batches_makes_room_for_readers() {
+    let world = World::new(7);
+    let inner = world.clone();
+    world.run_until(async move {
+        let (shard, _) = open(&inner, &hosted(1, &TopicSettings::default())).await;
+        for i in 0..6_000 {
+            produce(&inner, &shard, key(0), &batch(&[i as u8; 3_000], 1, 5)).await;
+        }
+        let mut from = Offset(0);
+        while from < Offset(6_000) {
+            let fetched = shard.read(key(0), from, 1 << 20, true).await.expect("readable");
+            let last = fetched.slices.last().expect("something");
+            assert!(!last.is_empty());
+            let bytes: Vec<u8> = fetched.slices.iter().flat_map(|s| s.to_vec()).collect();
+            let mut at = 0;
+            while at < bytes.len() {
+                let header = BatchHeader::peek(&bytes[at..]).expect("a header");
+                from = header.next_offset();
+                at += header.total_bytes().expect("a length");
+            }
+        }
+    });
+}

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use futures_util::future::{join_all, try_join_all};
 
 use super::read::FetchError;
-use super::shard::Shard;
+use super::shard::{Shard, State};
 use crate::base::{Offset, PartitionKey};
 use crate::io::{BLOCK, Disk, DiskError, DiskFault, DiskOp, FileName, IO_BYTES_MAX, Open, Slice};
 use crate::log::index::{Entry, IndexSearch, Lookup, OffsetEntry, SearchStep, TimeEntry};
@@ -13,6 +13,9 @@ use crate::log::names::SegmentFile;
 
 /// The cache may hold this share of the pool: one byte in four.
 const CACHE_SHARE: usize = 4;
+
+/// This share of the pool is kept free for reads, as far as caches hold it: one byte in eight.
+const READ_ROOM_SHARE: usize = 8;
 
 /// Segment files kept open for readers.
 const HANDLES: usize = 128;
@@ -73,9 +76,14 @@ impl<D: Disk> Pages<D> {
         }
         self.cache.push_back(Page { id, chunk, passed: false });
         while self.cache.len() > pages_max(pool_bytes) {
-            let passed = self.cache.iter().position(|page| page.passed).unwrap_or(0);
-            self.cache.remove(passed);
+            self.drop_one();
         }
+    }
+
+    /// Lets go of one page, of those that readers have passed first. False if there is none.
+    fn drop_one(&mut self) -> bool {
+        let passed = self.cache.iter().position(|page| page.passed).unwrap_or(0);
+        self.cache.remove(passed).is_some()
     }
 
     /// A reader in sequence took everything of this segment before `position`.
@@ -92,6 +100,18 @@ impl<D: Disk> Pages<D> {
         self.cache.retain(|page| page.id.key != key);
         self.ahead.retain(|(page, _)| page.key != key);
         self.handles.retain(|(name, _)| name.parent().as_ref() != Some(&dir));
+    }
+}
+
+impl<D: Disk> State<D> {
+    /// Keeps memory free for a read: cached batches go first, then cached pages. A read waits for
+    /// memory, and what only a cache holds would never come back by itself.
+    pub(super) fn make_read_room(&mut self, disk: &D) {
+        let goal = disk.pool_size() / READ_ROOM_SHARE;
+        if disk.pool_free() < goal {
+            self.evict(goal - disk.pool_free(), disk);
+        }
+        while disk.pool_free() < goal && self.pages.drop_one() {}
     }
 }
 
@@ -244,6 +264,7 @@ impl<D: Disk> Shard<D> {
     async fn read_part(&self, source: &SegmentSource<D>, at: u64, len: usize) -> Result<D::Chunk, DiskError> {
         let page = at.is_multiple_of(IO_BYTES_MAX as u64) && at + IO_BYTES_MAX as u64 <= source.on_disk;
         if !page || len < PAGED_FROM {
+            self.inner.state.borrow_mut().make_read_room(&self.inner.disk);
             return self.inner.disk.read(&source.file, at, len).await;
         }
         let id = PageId { key: source.key, base: source.base, number: at / IO_BYTES_MAX as u64 };
@@ -267,6 +288,7 @@ impl<D: Disk> Shard<D> {
             wait.await;
         }
         let loading = Loading { shard: self, id };
+        self.inner.state.borrow_mut().make_read_room(&self.inner.disk);
         let chunk = self.inner.disk.read(file, id.number * IO_BYTES_MAX as u64, IO_BYTES_MAX).await?;
         let mut state = self.inner.state.borrow_mut();
         if chunk.len() == IO_BYTES_MAX && state.by_key(id.key).is_some() {

@@ -334,7 +334,11 @@ impl<D: Disk> Shard<D> {
     pub fn tick(&self, now: Now) {
         self.inner.now.set(now);
         self.flush_relaxed_if_due(now);
-        self.inner.state.borrow_mut().retry_offline();
+        {
+            let mut state = self.inner.state.borrow_mut();
+            state.retry_offline();
+            state.make_read_room(&self.inner.disk);
+        }
         self.inner.written.notify();
         self.inner.room.notify();
     }
