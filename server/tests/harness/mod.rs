@@ -152,12 +152,23 @@ impl Client {
 
     /// Whether the broker closes the connection without another byte.
     pub(crate) fn is_closed(&mut self) -> bool {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, Interrupted};
         let mut byte = [0];
-        match self.stream.read(&mut byte) {
-            Ok(0) => true,
-            Ok(_) => false,
-            Err(e) => {
-                matches!(e.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
+        loop {
+            match self.stream.read(&mut byte) {
+                Ok(0) => return true,
+                Ok(_) => {
+                    eprintln!("still open: it sent {byte:?}");
+                    return false;
+                }
+                Err(e) if e.kind() == Interrupted => {}
+                Err(e) if matches!(e.kind(), ConnectionReset | BrokenPipe | ConnectionAborted) => {
+                    return true;
+                }
+                Err(e) => {
+                    eprintln!("still open: {e}");
+                    return false;
+                }
             }
         }
     }
