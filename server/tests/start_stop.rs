@@ -95,7 +95,8 @@ fn a_stop_answers_what_is_in_flight() {
 
 #[test]
 fn the_metrics_page_counts_what_happened() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // An address of its own: brokers of other tests take free ports of 127.0.0.1 all the time.
+    let free = TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
     let broker = Broker::start(&[&format!("admin.listen={free}")]);
     let mut client = broker.client();
     client.create_topic("relaxed", 1, &[("flush.messages", "1000")]);
