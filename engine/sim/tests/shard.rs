@@ -187,6 +187,9 @@ fn journals_are_used_again_and_the_cost_of_recovery_stays_bounded() {
         assert_eq!(shard.bounds(key(0)).expect("hosted").high_watermark, Offset(60));
     });
     let read = world.counters().bytes_read - before.bytes_read;
+    let segments: Vec<_> =
+        world.counters().files_read.into_iter().filter(|f| f.as_str().ends_with(".log")).collect();
+    assert!(segments.is_empty(), "recovery read segments: {segments:?}");
     assert!(read <= 5 << 20, "recovery read {read} bytes of 24 MB of data and 4 MiB of journals");
 }
 
