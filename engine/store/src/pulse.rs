@@ -5,7 +5,8 @@
 //! it raised as it enters its queues parks with runnable tasks (V1 of the findings in [`crate::runtime`]).
 //! Nothing inside the executor can then run, its timers neither. So one thread of the process wakes
 //! each executor every [`PULSE`] from outside: one that sleeps for good reason goes back to sleep, one
-//! that hangs goes on. Without it 5 of 9 runs that created 1,000 partitions under load stood still.
+//! that hangs goes on. Before it 5 of 9 runs that created 1,000 partitions under
+//! load stood still; that this was why is inferred, not proven.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
