@@ -31,7 +31,7 @@ pub mod null;
 pub mod plan;
 mod poll;
 mod producer;
-mod random;
+pub(crate) mod random;
 pub mod recorder;
 mod run;
 pub mod schedule;
