@@ -30,7 +30,37 @@ use std::path::PathBuf;
 
 pub use run::run;
 
-/// `ringlog bench`
+/// `ringlog bench`: a load, or a question of the lab's own.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Bench {
+    /// The lab's own questions; without one, the load.
+    #[command(subcommand)]
+    pub question: Option<Question>,
+    /// The load.
+    #[command(flatten)]
+    pub args: BenchArgs,
+}
+
+/// What else a bench can be asked.
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum Question {
+    /// The same load on a broker that keeps nothing: the generator's own ceiling
+    Null(Box<BenchArgs>),
+}
+
+/// Answers a bench; returns its exit code.
+///
+/// # Errors
+/// Whatever kept it from starting, or its report from being written.
+pub fn answer(bench: &Bench) -> anyhow::Result<u8> {
+    match &bench.question {
+        None => run(&bench.args),
+        Some(Question::Null(args)) => run(&BenchArgs { null: true, ..(**args).clone() }),
+    }
+}
+
+/// A load and where it goes.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct BenchArgs {
     /// What is sent.

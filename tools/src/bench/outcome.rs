@@ -104,5 +104,5 @@ pub(super) fn validity(outcome: &Outcome, plan: &Plan) -> Validity {
     if let Some(failure) = &outcome.failure {
         reasons.push(failure.to_string());
     }
-    Validity { late_share, achieved_share, reasons }
+    Validity { late_share, achieved_share, reasons, ..Validity::default() }
 }

@@ -81,6 +81,8 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
         intervals: outcome::intervals(&outcome.measured.intervals),
         check: outcome::data_check(&outcome),
         validity: outcome::validity(&outcome, plan),
+        floors: None,
+        share_of_floor: Vec::new(),
         partial: outcome.interrupted || outcome.failure.is_some(),
     };
     let stopped = target.stop(plan);

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::bench::{self, BenchArgs};
+use crate::bench::{self, Bench};
 use crate::log::{self, LogArgs};
 
 const EXAMPLES: &str = "\
@@ -60,7 +60,7 @@ pub enum Command {
     /// Run a broker
     Serve(serve::ServeArgs),
     /// Put a load on a broker (one of our own, or any), check every record, write a report
-    Bench(Box<BenchArgs>),
+    Bench(Box<Bench>),
     /// Create, list, describe and delete topics
     Topic(topic::TopicArgs),
     /// Send standard input to a topic, line by line
@@ -90,7 +90,7 @@ fn run(command: Option<Command>) -> anyhow::Result<ExitCode> {
     match command {
         None => bench_default(),
         Some(Command::Serve(args)) => serve::run(&args).map(|()| ExitCode::SUCCESS),
-        Some(Command::Bench(args)) => bench::run(&args).map(ExitCode::from),
+        Some(Command::Bench(bench)) => bench::answer(&bench).map(ExitCode::from),
         Some(Command::Topic(args)) => topic::run(&args).map(|()| ExitCode::SUCCESS),
         Some(Command::Produce(args)) => {
             let sent = produce::run(&args)?;
@@ -106,7 +106,7 @@ fn run(command: Option<Command>) -> anyhow::Result<ExitCode> {
 /// `ringlog` alone is `ringlog bench`, defaults and all.
 fn bench_default() -> anyhow::Result<ExitCode> {
     match Cli::parse_from(["ringlog", "bench"]).command {
-        Some(Command::Bench(args)) => bench::run(&args).map(ExitCode::from),
+        Some(Command::Bench(bench)) => bench::answer(&bench).map(ExitCode::from),
         _ => unreachable!("`bench` is the command that was parsed"),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::floors::{Floor, FloorGroup, FloorUnit, Floors, FloorsSource, Share};
 pub use super::interval::{
     INTERVALS_MAX, Interval, LATENCY_NS_MAX, LatencySet, SamplesOf, interval_length, latency_histogram,
 };
@@ -53,6 +54,10 @@ pub struct RunReport {
     pub check: DataCheck,
     /// Whether the run counts.
     pub validity: Validity,
+    /// What the machine could do at that time; `None` when it was not measured.
+    pub floors: Option<Floors>,
+    /// Figures of this run beside the floors that bound them; empty without floors.
+    pub share_of_floor: Vec<Share>,
     /// True when the run was interrupted: figures cover what was measured until then.
     pub partial: bool,
 }
@@ -468,9 +473,20 @@ pub struct Validity {
     pub late_share: f64,
     /// Achieved rate over planned rate; 1 in a closed loop.
     pub achieved_share: f64,
+    /// What the generator reached on a broker that keeps nothing, same load, same cores, 10^6 bytes
+    /// of keys and values per second; `None` when it was not measured.
+    pub generator_ceiling_mb_per_s: Option<f64>,
+    /// The run's throughput over that ceiling.
+    pub generator_ceiling_share: Option<f64>,
+    /// The share is [`GENERATOR_SHARE_MAX`] or more: the figure says as much about the generator as
+    /// about the broker. Never set on a run whose denominator the ceiling is.
+    pub generator_bound: bool,
     /// Why the run does not count; empty for a valid run. One sentence each.
     pub reasons: Vec<String>,
 }
+
+/// From this share of the generator's own ceiling on, a run is marked.
+pub const GENERATOR_SHARE_MAX: f64 = 0.5;
 
 impl Validity {
     /// True when there is no reason against the run.

@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::data::{
-    BrokerFacts, CheckVerdict, DurabilityMode, Interval, LoadSettings, MachineFingerprint, RunReport,
-    SCHEMA_VERSION, Setting, Throughput, Verdict,
+    BrokerFacts, CheckVerdict, DurabilityMode, Floors, Interval, LoadSettings, MachineFingerprint, RunReport,
+    SCHEMA_VERSION, Setting, Share, Throughput, Verdict,
 };
 use super::quantile::{LADDER, carried_ns};
 
@@ -54,6 +54,12 @@ pub struct Document {
     pub check: Check,
     /// Whether the generator kept its plan.
     pub validity: ValidityDocument,
+    /// What the machine could do.
+    #[serde(default)]
+    pub floors: Option<Floors>,
+    /// How near the run came to it.
+    #[serde(default)]
+    pub share_of_floor: Vec<Share>,
     /// The broker under load.
     pub broker: BrokerFacts,
     /// Where it ran.
@@ -191,6 +197,15 @@ pub struct ValidityDocument {
     pub late_share: f64,
     /// Achieved over planned rate.
     pub achieved_share: f64,
+    /// What the generator reached on a broker that keeps nothing.
+    #[serde(default)]
+    pub generator_ceiling_mb_per_s: Option<f64>,
+    /// The run's throughput over that.
+    #[serde(default)]
+    pub generator_ceiling_share: Option<f64>,
+    /// Half of it or more.
+    #[serde(default)]
+    pub generator_bound: bool,
     /// Why the run does not count.
     pub reasons: Vec<String>,
 }
@@ -278,8 +293,13 @@ impl From<&RunReport> for Document {
                 valid: report.validity.is_valid(),
                 late_share: report.validity.late_share,
                 achieved_share: report.validity.achieved_share,
+                generator_ceiling_mb_per_s: report.validity.generator_ceiling_mb_per_s,
+                generator_ceiling_share: report.validity.generator_ceiling_share,
+                generator_bound: report.validity.generator_bound,
                 reasons: report.validity.reasons.clone(),
             },
+            floors: report.floors.clone(),
+            share_of_floor: report.share_of_floor.clone(),
             broker: report.broker.clone(),
             machine: report.machine.clone(),
             settings: report.settings.clone(),

@@ -10,6 +10,7 @@
 
 pub mod calendar;
 pub mod data;
+pub mod floors;
 pub mod hlog;
 pub mod interval;
 pub mod json;

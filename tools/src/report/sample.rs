@@ -6,9 +6,12 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::data::{
-    Acks, Arrivals, BrokerFacts, BufferMode, DataCheck, DurabilityMode, Interval, LATENCY_NS_MAX, LatencySet,
-    LoadSettings, MachineFingerprint, Origin, RunReport, Setting, Throughput, Validity, latency_histogram,
+    Acks, Arrivals, BrokerFacts, BufferMode, DataCheck, DurabilityMode, Floor, FloorGroup, FloorUnit, Floors,
+    FloorsSource, Interval, LATENCY_NS_MAX, LatencySet, LoadSettings, MachineFingerprint, Origin, RunReport,
+    Setting, Share, Throughput, Validity, latency_histogram,
 };
+use super::floors::rounded;
+use super::json::Percentiles;
 use super::{calendar, data};
 
 /// Seconds in the made-up run.
@@ -90,9 +93,78 @@ pub fn run(seed: u64) -> RunReport {
             checked: true,
             ..DataCheck::default()
         },
-        validity: Validity { late_share: 0.0002, achieved_share: 0.9998, reasons: Vec::new() },
+        validity: Validity {
+            late_share: 0.0002,
+            achieved_share: 0.9998,
+            generator_ceiling_mb_per_s: Some(412.0),
+            generator_ceiling_share: Some(0.05),
+            ..Validity::default()
+        },
+        floors: Some(floors()),
+        share_of_floor: shares(),
         partial: false,
     }
+}
+
+/// Made-up limits of the made-up machine.
+fn floors() -> Floors {
+    let row = |id: &str, group, label: &str, unit, value: f64| Floor {
+        id: id.to_string(),
+        group,
+        label: label.to_string(),
+        unit,
+        value,
+        passes: vec![rounded(value * 1.02), rounded(value * 0.98)],
+        operations: 4_000,
+        bytes: 4_000 << 12,
+        wall_s: 2.0,
+        latency_us: None,
+        tail_ratio: None,
+    };
+    let latency = |p50| Percentiles {
+        count: 120_000,
+        mean: rounded(p50 * 1.1),
+        min: rounded(p50 * 0.7),
+        p50: Some(p50),
+        p90: Some(rounded(p50 * 1.3)),
+        p99: Some(rounded(p50 * 2.0)),
+        p999: Some(rounded(p50 * 3.1)),
+        p9999: Some(rounded(p50 * 4.2)),
+        max: rounded(p50 * 9.0),
+    };
+    let timed =
+        |floor: Floor| Floor { latency_us: Some(latency(floor.value)), tail_ratio: Some(4.2), ..floor };
+    use FloorGroup::{Disk, Echo, Network, Processor};
+    use FloorUnit::{MbPerS, P50Us};
+    Floors {
+        source: FloorsSource::AroundTheRun,
+        started_unix_ms: STARTED_UNIX_MS - 20_000,
+        seconds: 24.5,
+        server_core: Some(0),
+        client_core: Some(1),
+        rows: vec![
+            row("write_recycled_1m_d4", Disk, "direct write, pre-written file, 1 MiB x 4", MbPerS, 3_410.0),
+            timed(row("overwrite_fdatasync_4k", Disk, "overwrite 4 KiB + fdatasync", P50Us, 124.0)),
+            timed(row("round_trip_spin", Network, "round trip 1 KiB, both ends spin", P50Us, 31.0)),
+            row("crc32c", Processor, "CRC-32C, 1 MiB", MbPerS, 17_900.0),
+            timed(row("echo_rate", Echo, "durable echo, 20,000 records/s", P50Us, 226.0)),
+        ],
+    }
+}
+
+fn shares() -> Vec<Share> {
+    let (ours, limit) = (391.0, 226.0);
+    vec![Share {
+        figure: "produce.response_us.p50".to_string(),
+        floor: "durable echo at the same rate".to_string(),
+        rows: vec!["echo_rate".to_string()],
+        unit: FloorUnit::P50Us,
+        ours,
+        limit,
+        ratio: rounded(ours / limit),
+        share: rounded(limit / ours),
+        binding: true,
+    }]
 }
 
 fn interval(random: &mut Seeded, second: u64) -> Interval {

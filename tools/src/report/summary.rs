@@ -21,6 +21,7 @@ pub fn summary(report: &RunReport) -> String {
     table(&mut out, report);
     throughput(&mut out, report);
     check(&mut out, report);
+    shares(&mut out, report);
     perf_test_line(&mut out, report);
     out
 }
@@ -88,8 +89,39 @@ fn check(out: &mut String, report: &RunReport) {
         units::percent(report.validity.achieved_share),
         report.durability.label(),
     );
+    if let (Some(ceiling), Some(share)) =
+        (report.validity.generator_ceiling_mb_per_s, report.validity.generator_ceiling_share)
+    {
+        let mark = if report.validity.generator_bound {
+            "      GENERATOR-BOUND: half of it or more, so this says as much about the generator"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            out,
+            " {} of the generator's own ceiling ({ceiling:.1} MB/s on a null broker){mark}",
+            units::percent(share)
+        );
+    }
     for reason in &report.validity.reasons {
         let _ = writeln!(out, " invalid: {reason}");
+    }
+}
+
+/// Our figures beside the floors of the same run; `*` marks the floor that binds.
+fn shares(out: &mut String, report: &RunReport) {
+    for share in &report.share_of_floor {
+        let _ = writeln!(
+            out,
+            " {:26} {:>8} {:4} · {:>5.2} × {} ({}){}",
+            share.figure,
+            units::significant(share.ours),
+            share.unit.word(),
+            share.ratio,
+            share.floor,
+            units::significant(share.limit),
+            if share.binding { " *" } else { "" },
+        );
     }
 }
 
