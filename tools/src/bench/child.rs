@@ -40,6 +40,15 @@ pub struct Usage {
     pub rss_bytes_max: u64,
 }
 
+impl Usage {
+    /// What process `pid` used so far; zero if there is none.
+    #[must_use]
+    pub fn of(pid: u32) -> Usage {
+        let read = |file| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        usage(&read("stat"), &read("status"))
+    }
+}
+
 impl Broker {
     /// Starts `ringlog serve` on a free port and waits for its `ready` line. All that it prints goes
     /// to `log`.
@@ -91,8 +100,7 @@ impl Broker {
     /// What it used so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        let read = |file| std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap_or_default();
-        usage(&read("stat"), &read("status"))
+        Usage::of(self.pid())
     }
 
     /// Asks it to drain and waits for its end; kills it if it takes too long.

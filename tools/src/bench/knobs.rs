@@ -29,6 +29,15 @@ pub struct Knobs {
     /// Load before the window: checked, not measured [default: 5s]
     #[arg(long, value_name = "TIME", visible_alias = "warm-up")]
     pub warmup: Option<Span>,
+    /// Warm up until two successive windows agree within this share of the larger: 0.05 is 5 % [default: only --warmup]
+    #[arg(long, value_name = "SHARE")]
+    pub warmup_tolerance: Option<f64>,
+    /// Length of these windows [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    pub warmup_window: Option<Span>,
+    /// Such a warm-up ends after this long, agreed or not [default: 2m]
+    #[arg(long, value_name = "TIME")]
+    pub warmup_max: Option<Span>,
     /// Open loop: records per second over all producers; 0 is a closed loop [default: 20000, unless --depth is given]
     #[arg(long, value_name = "N")]
     pub rate: Option<f64>,

@@ -72,6 +72,15 @@ pub struct BenchArgs {
     /// Brokers to put under load, instead of one of our own; any that speaks the Kafka protocol
     #[arg(long, short, value_name = "HOST:PORT", visible_alias = "bootstrap-server", value_delimiter = ',')]
     pub brokers: Vec<String>,
+    /// Process of these brokers, if it runs here: the report then has its CPU and memory
+    #[arg(long, value_name = "PID", requires = "brokers")]
+    pub broker_pid: Option<u32>,
+    /// What the report calls these brokers [default: unknown]
+    #[arg(long, value_name = "NAME", requires = "brokers")]
+    pub broker_name: Option<String>,
+    /// A setting of the topic, under Kafka's name, such as flush.messages=1; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub topic_config: Vec<String>,
     /// Put a broker that keeps nothing under load: the generator's own ceiling
     #[arg(long, conflicts_with = "brokers")]
     pub null: bool,

@@ -3,6 +3,8 @@
 use crate::load::Outcome;
 use crate::load::plan::{Pace, Plan};
 use crate::load::recorder::{Clock, Counts, Interval, Latencies};
+use crate::load::warm::WarmWindow;
+use crate::report::data;
 use crate::report::data::{DataCheck, Interval as ReportInterval, LatencySet, Throughput, Validity};
 
 /// The largest share of late sends in a valid run.
@@ -37,6 +39,23 @@ pub(super) fn intervals(intervals: &[Interval]) -> Vec<ReportInterval> {
         }
     };
     intervals.iter().map(one).collect()
+}
+
+/// The warm-up as reports have it.
+pub(super) fn warm_up(outcome: &Outcome) -> Option<data::WarmUpFacts> {
+    let warm_up = outcome.warm_up.as_ref()?;
+    let window = |w: &WarmWindow| data::WarmWindowFacts {
+        start_s: w.start.as_secs_f64(),
+        length_s: w.length.as_secs_f64(),
+        records: w.records,
+        mb_per_s: w.bytes_per_s() / 1e6,
+        p50_us: w.p50_ns.map(|ns| ns as f64 / 1e3),
+    };
+    Some(data::WarmUpFacts {
+        end: warm_up.end,
+        untouched: warm_up.untouched as u64,
+        windows: warm_up.windows.iter().map(window).collect(),
+    })
 }
 
 pub(super) fn produced(outcome: &Outcome) -> Throughput {

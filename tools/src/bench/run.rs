@@ -38,6 +38,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
     if args.no_read_back {
         settled.plan.read_back = false;
     }
+    settled.plan.topic_configs.extend(topic_configs(args)?);
     let own = args.brokers.is_empty() && !args.null;
     if !own && args.knobs.disk_budget.is_none() {
         // It is not our disk.
@@ -64,7 +65,8 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
         workload: settled.name.clone(),
         started_unix_ms: u64::try_from(outcome.started_unix_ms).unwrap_or(0),
         duration: plan.duration,
-        warm_up: plan.warm_up,
+        warm_up: outcome.warm_up.as_ref().map_or(plan.warm_up, |w| w.length),
+        warm_up_windows: outcome::warm_up(&outcome),
         command_line: command_line(&settled, args),
         settings: settings(&settled, args),
         load: load_settings(plan),
@@ -100,6 +102,15 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
         stopped => stopped.context("after the run")?,
     }
     Ok(code)
+}
+
+/// The topic's settings that flags name.
+fn topic_configs(args: &BenchArgs) -> Result<Vec<(String, String)>, exit::Usage> {
+    let pair = |config: &String| match config.split_once('=') {
+        Some((name, value)) => Ok((name.to_string(), value.to_string())),
+        None => Err(exit::Usage::new(format!("--topic-config takes NAME=VALUE, not {config}"))),
+    };
+    args.topic_config.iter().map(pair).collect()
 }
 
 /// What a finished run exits with. Broken data outranks everything; a broken connection outranks a late generator.
@@ -200,6 +211,9 @@ fn settings(settled: &Settled, args: &BenchArgs) -> Vec<Setting> {
     if let Some(core) = settled.plan.core {
         all.push(derived("load.core", core.to_string()));
     }
+    for (name, value) in &settled.plan.topic_configs {
+        all.push(Setting { name: format!("topic.{name}"), value: value.clone(), origin: Origin::Flag });
+    }
     for set in &args.set {
         let (name, value) = set.split_once('=').unwrap_or((set, ""));
         all.push(Setting { name: name.to_string(), value: value.to_string(), origin: Origin::Set });
@@ -219,6 +233,9 @@ fn command_line(settled: &Settled, args: &BenchArgs) -> String {
     }
     if args.null {
         line.push_str(" --null");
+    }
+    for config in &args.topic_config {
+        line.push_str(&format!(" --topic-config {config}"));
     }
     for broker in &args.brokers {
         line.push_str(&format!(" --brokers {broker}"));

@@ -10,6 +10,7 @@ use super::disk;
 use super::knobs::Knobs;
 use super::quantity::{AcksWord, Bytes, CodecWord, SizeRange, Span};
 use crate::load::plan::{Acks, Arrivals, Mode, Pace, Plan, Sizes};
+use crate::load::warm::WarmRule;
 use crate::report::data::{self, LoadSettings, Origin, Setting};
 
 /// Records per second of a run that says nothing: moderate, so that any disk keeps up.
@@ -20,6 +21,12 @@ const PRELOAD_HOT: u64 = 16 << 20;
 
 /// Larger than a broker's memory.
 const PRELOAD_COLD: u64 = 8 << 30;
+
+/// A window of a warm-up by rule.
+const WARM_WINDOW: Duration = Duration::from_secs(5);
+
+/// The longest warm-up by rule.
+const WARM_MAX: Duration = Duration::from_secs(120);
 
 /// What a bench will do.
 #[derive(Clone, Debug)]
@@ -88,6 +95,12 @@ pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
         Mode::FetchCold => p.pick("preload", |k| &k.preload, || Bytes(PRELOAD_COLD)).0,
         Mode::Both | Mode::Produce => 0,
     };
+    let tolerance = p.maybe("warmup-tolerance", |k| &k.warmup_tolerance);
+    let warm_rule = tolerance.map(|tolerance| WarmRule {
+        tolerance,
+        window: p.pick("warmup-window", |k| &k.warmup_window, || Span(WARM_WINDOW)).0,
+        max: p.pick("warmup-max", |k| &k.warmup_max, || Span(WARM_MAX)).0,
+    });
     let relaxed = p.maybe("relaxed", |k| &k.relaxed);
     let duration = p.pick("duration", |k| &k.duration, || Span(Duration::from_secs(30))).0;
     let mut plan = Plan {
@@ -112,6 +125,7 @@ pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
         codec: p.pick("compression", |k| &k.compression, || CodecWord(Codec::None)).0,
         idempotence: p.pick("idempotence", |k| &k.idempotence, || false),
         warm_up: p.pick("warmup", |k| &k.warmup, || Span(Duration::from_secs(5))).0,
+        warm_rule,
         duration,
         interval: data::interval_length(duration),
         bytes_max: 0,

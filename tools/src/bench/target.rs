@@ -21,8 +21,8 @@ pub(super) enum Target {
     Own { broker: Broker, cores: Vec<u32>, pool_bytes: Option<u64>, data: DataDir },
     /// The generator's ceiling.
     Null(NullBroker),
-    /// Somebody's.
-    Foreign,
+    /// Somebody's; its process, if it runs here, and its name.
+    Foreign { pid: Option<u32>, name: Option<String> },
 }
 
 /// A directory that goes away with its value.
@@ -51,7 +51,7 @@ impl Target {
     ) -> anyhow::Result<Target> {
         if !args.brokers.is_empty() {
             plan.brokers = args.brokers.clone();
-            return Ok(Target::Foreign);
+            return Ok(Target::Foreign { pid: args.broker_pid, name: args.broker_name.clone() });
         }
         if args.null {
             let null = NullBroker::start(false).context("start the null broker")?;
@@ -78,11 +78,12 @@ impl Target {
         Ok(Target::Own { broker, cores, pool_bytes, data })
     }
 
-    /// What it used so far; `None` if it is not ours.
+    /// What it used so far; `None` if nobody can see it.
     pub(super) fn usage(&self) -> Option<Usage> {
         match self {
             Target::Own { broker, .. } => Some(broker.usage()),
-            Target::Null(_) | Target::Foreign => None,
+            Target::Foreign { pid, .. } => pid.map(Usage::of),
+            Target::Null(_) => None,
         }
     }
 
@@ -103,7 +104,9 @@ impl Target {
                 let name = "null broker (keeps nothing)".to_string();
                 BrokerFacts { name, ..BrokerFacts::foreign(null.address()) }
             }
-            Target::Foreign => unknown,
+            Target::Foreign { pid, name } => {
+                BrokerFacts { pid: *pid, name: name.clone().unwrap_or(unknown.name), ..unknown }
+            }
         }
     }
 
@@ -124,7 +127,7 @@ impl Target {
                 Ok(_) => DurabilityMode::Flushed { acks },
                 Err(_) => DurabilityMode::Unknown { acks },
             },
-            Target::Null(_) | Target::Foreign => DurabilityMode::Unknown { acks },
+            Target::Null(_) | Target::Foreign { .. } => DurabilityMode::Unknown { acks },
         }
     }
 
@@ -137,7 +140,7 @@ impl Target {
                 stopped
             }
             Target::Null(_) => Ok(()),
-            Target::Foreign => {
+            Target::Foreign { .. } => {
                 let mut client = Client::connect_any(&plan.brokers)?;
                 delete_topic(&mut client, &plan.topic)
                     .with_context(|| format!("topic {} is left behind", plan.topic))

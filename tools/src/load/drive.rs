@@ -19,6 +19,7 @@ use super::recorder::{Counts, Measured};
 use super::run::{Run, Tally};
 use super::setup::{TopicView, await_topic, create_topic, producer_identity};
 use super::socket::Socket;
+use super::warm::{self, WarmEnd, WarmRule, WarmUp, Warming};
 use super::{LoadError, clock};
 
 /// How long answers and reads may take after the window, without any progress.
@@ -98,6 +99,8 @@ pub struct Outcome {
     pub records_planned: u64,
     /// When the window began, ms since the epoch.
     pub started_unix_ms: i64,
+    /// What the warm-up saw, where a rule ended it.
+    pub warm_up: Option<WarmUp>,
     /// Stopped before its time.
     pub interrupted: bool,
     /// The byte budget ended the load before its time.
@@ -129,6 +132,9 @@ struct Drive<'a> {
     told_ns: u64,
     /// When the load ended: nothing planned later was sent.
     ended_ns: u64,
+    /// While it warms up by a rule.
+    warming: Option<Warming>,
+    warm_up: Option<WarmUp>,
 }
 
 /// Carries out a plan on the calling thread, which it keeps busy and pins if the plan says so.
@@ -224,6 +230,8 @@ impl<'a> Drive<'a> {
             length: Duration::ZERO,
             told_ns: now,
             ended_ns: u64::MAX,
+            warming: None,
+            warm_up: None,
         })
     }
 
@@ -319,6 +327,9 @@ impl<'a> Drive<'a> {
     fn tell(&mut self, now: u64) {
         self.tally.wall_ms = wall_ms();
         let (counts, response) = self.tally.recorder.live();
+        if let Some(warming) = &mut self.warming {
+            warming.take(now, &counts, &response);
+        }
         let unread = self.tally.records_acked.saturating_sub(self.tally.checker.findings().read);
         (self.watch)(&Progress {
             phase: self.phase,
@@ -353,20 +364,23 @@ impl<'a> Drive<'a> {
     fn measure(&mut self) -> Result<u64, (u64, Option<LoadError>)> {
         let now = now_ns();
         let plan = self.run.plan.clone();
-        let start = now + plan.warm_up.as_nanos() as u64;
-        let end = start + plan.duration.as_nanos() as u64;
-        let fail = |e| (now_ns().max(start), Some(e));
         if plan.mode.fetches() {
-            self.connect_consumers(plan.consumers, !plan.mode.produces()).map_err(fail)?;
+            self.connect_consumers(plan.consumers, !plan.mode.produces()).map_err(|e| (now_ns(), Some(e)))?;
         }
-        self.tally.open_window(start..end, &plan);
         if plan.mode.produces() {
             self.producers.iter_mut().for_each(|p| p.start(&self.run, now));
         } else {
             // The preload was theirs.
             self.run.bytes_max = 0;
         }
-        self.enter(Phase::WarmUp, now, plan.warm_up);
+        self.enter(Phase::WarmUp, now, plan.warm_rule.map_or(plan.warm_up, |rule| rule.max));
+        let start = match plan.warm_rule {
+            None => now + plan.warm_up.as_nanos() as u64,
+            Some(rule) => self.warm_up(rule, now).map_err(|e| (now_ns(), Some(e)))?,
+        };
+        let end = start + plan.duration.as_nanos() as u64;
+        let fail = |e| (now_ns().max(start), Some(e));
+        self.tally.open_window(start..end, &plan);
         let mut last = now;
         while last < end && !self.stopped() {
             last = self.turn(end).map_err(fail)?;
@@ -380,6 +394,42 @@ impl<'a> Drive<'a> {
         }
         self.drain(last.min(end)).map_err(fail)?;
         Ok(start)
+    }
+
+    /// Loads until two successive windows agree and every partition has taken a record, within the bounds of `rule`;
+    /// returns when that was. An open loop starts again there with a fresh plan: what the warm-up fell behind is not
+    /// the window's to catch up with.
+    fn warm_up(&mut self, rule: WarmRule, began_ns: u64) -> Result<u64, LoadError> {
+        let planned_per_s = match self.run.plan.pace {
+            Pace::Open { records_per_s, .. } if self.run.plan.mode.produces() => Some(records_per_s),
+            _ => None,
+        };
+        let bytes_max = (self.run.bytes_max as f64 * warm::BYTES_SHARE) as u64;
+        let producing = self.run.plan.mode.produces();
+        // Without answers nobody knows which partitions took a record.
+        let answered = producing && self.run.plan.acks != Acks::None;
+        self.warming = Some(Warming::new(rule, planned_per_s, began_ns));
+        let (end, untouched, now) = loop {
+            let now = self.turn(u64::MAX)?;
+            let warming = self.warming.as_ref().expect("it was set above");
+            let untouched =
+                || if answered { self.tally.ends.iter().filter(|end| **end == 0).count() } else { 0 };
+            let agreed = warming.agrees() && warming.lasted(self.run.plan.warm_up, now) && untouched() == 0;
+            let end = match () {
+                () if self.stopped() => WarmEnd::Stopped,
+                () if agreed => WarmEnd::Agreed,
+                () if warming.is_over(now) => WarmEnd::Time,
+                () if producing && self.tally.bytes_sent >= bytes_max => WarmEnd::Bytes,
+                () => continue,
+            };
+            break (end, untouched(), now);
+        };
+        self.tell(now);
+        self.warm_up = self.warming.take().map(|warming| warming.finish(end, untouched, now));
+        if producing {
+            self.producers.iter_mut().for_each(|p| p.start(&self.run, now));
+        }
+        Ok(now)
     }
 
     /// Lets answers and consumers arrive. Nothing planned after `end_ns` is sent any more.
@@ -450,6 +500,7 @@ impl<'a> Drive<'a> {
             errors: tally.errors.into_iter().collect(),
             records_planned: tally.records_planned,
             started_unix_ms: wall_ms() - (now.saturating_sub(started_ns) / 1_000_000) as i64,
+            warm_up: self.warm_up,
             interrupted,
             budget_spent: self.run.plan.mode.produces() && tally.bytes_sent >= self.run.bytes_max,
             failure,

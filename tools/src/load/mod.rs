@@ -13,6 +13,7 @@
 //! | `producer`, `consumer` | the two sides of the load, driven by the loop |
 //! | `drive` | the loop: one thread, busy, all sockets |
 //! | `null` | a broker that keeps nothing: the generator's own ceiling |
+//! | `warm` | when a broker is warm: two successive windows agree |
 //!
 //! Invariants:
 //! - **Planned time is arithmetic.** A record is due when the schedule says so, whatever the broker does; a stalled
@@ -38,6 +39,7 @@ pub mod schedule;
 pub mod setup;
 mod socket;
 pub mod stamp;
+pub mod warm;
 
 pub use drive::{Outcome, Phase, Progress, run};
 pub use producer::LATE_NS;

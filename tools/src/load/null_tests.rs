@@ -8,6 +8,7 @@ use engine::record::Codec;
 use super::super::check::Findings;
 use super::super::plan::{Acks, Arrivals, Mode, Pace, Plan, Sizes};
 use super::super::recorder::Clock;
+use super::super::warm::{WarmEnd, WarmRule};
 use super::super::{Outcome, run};
 use super::*;
 
@@ -75,6 +76,7 @@ fn plan(broker: &NullBroker) -> Plan {
         codec: Codec::None,
         idempotence: false,
         warm_up: Duration::from_millis(50),
+        warm_rule: None,
         duration: Duration::from_millis(300),
         interval: Duration::from_millis(100),
         bytes_max: u64::MAX,
@@ -215,4 +217,22 @@ fn a_stop_ends_the_run_with_what_was_measured_until_then() {
     assert!(outcome.interrupted && outcome.findings.clean());
     assert!(outcome.measured.wall < Duration::from_secs(3_600));
     assert!(outcome.measured.counts.records_in > 0);
+}
+
+#[test]
+fn a_warm_up_by_rule_ends_when_windows_agree_and_leaves_the_window_whole() {
+    let broker = NullBroker::start(false).expect("a socket");
+    let window = Duration::from_millis(250);
+    let rule = |tolerance, max| Some(WarmRule { window, tolerance, max });
+    let mut plan = plan(&broker);
+    plan.warm_rule = rule(1.0, Duration::from_secs(60));
+    let outcome = run(&plan, &AtomicBool::new(false), &mut |_| {}).expect("a run");
+    let warm_up = outcome.warm_up.expect("a rule");
+    assert_eq!((warm_up.end, warm_up.untouched), (WarmEnd::Agreed, 0));
+    assert!(warm_up.windows.len() >= 2 && warm_up.length >= window * 2, "{warm_up:?}");
+    assert_eq!(outcome.measured.wall, plan.duration);
+    plan.topic = "another".to_string();
+    plan.warm_rule = rule(0.0, window);
+    let outcome = run(&plan, &AtomicBool::new(false), &mut |_| {}).expect("a run");
+    assert_eq!(outcome.warm_up.expect("a rule").end, WarmEnd::Time);
 }

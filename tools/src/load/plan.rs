@@ -4,6 +4,7 @@ use std::time::Duration;
 
 pub use super::schedule::Arrivals;
 use super::stamp::STAMP_BYTES;
+use super::warm::WarmRule;
 use engine::record::Codec;
 
 /// The most clients of one kind in a run: what one thread can poll with room to spare.
@@ -155,8 +156,10 @@ pub struct Plan {
     pub codec: Codec,
     /// Whether producers ask for an id and number their batches.
     pub idempotence: bool,
-    /// Load before the window, not measured but checked.
+    /// Load before the window, not measured but checked; with a rule, its least length.
     pub warm_up: Duration,
+    /// When the broker counts as warm; `None`: after `warm_up`.
+    pub warm_rule: Option<WarmRule>,
     /// The measured window.
     pub duration: Duration,
     /// The window is cut into intervals of this length.
@@ -189,6 +192,10 @@ pub enum PlanError {
     OutOfRange { name: &'static str, got: usize, min: usize, max: usize },
     #[error("the rate must be a positive number of records per second, not {0}")]
     Rate(f64),
+    #[error(
+        "the warm-up rule needs a window of at least a millisecond and a tolerance between 0 and 1; use --warmup-window and --warmup-tolerance"
+    )]
+    WarmRule,
     #[error("the measured window must be at least one millisecond; use --duration")]
     NoWindow,
     #[error("idempotent producers need acks=all; drop --idempotence or use --acks all")]
@@ -229,6 +236,11 @@ impl Plan {
         }
         if self.duration < Duration::from_millis(1) {
             return Err(PlanError::NoWindow);
+        }
+        if let Some(rule) = self.warm_rule
+            && (rule.window < Duration::from_millis(1) || !(0.0..=1.0).contains(&rule.tolerance))
+        {
+            return Err(PlanError::WarmRule);
         }
         if self.idempotence && self.acks != Acks::All {
             return Err(PlanError::IdempotenceNeedsAll);

@@ -11,6 +11,7 @@ pub use super::interval::{
     INTERVALS_MAX, Interval, LATENCY_NS_MAX, LatencySet, SamplesOf, interval_length, latency_histogram,
 };
 use super::units;
+pub use crate::load::warm::WarmEnd;
 
 /// The version of `report.json`. It rises when a key changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -30,6 +31,8 @@ pub struct RunReport {
     pub duration: Duration,
     /// Load that ran before the window and counts in no figure.
     pub warm_up: Duration,
+    /// What that load looked like, where a rule ended it.
+    pub warm_up_windows: Option<WarmUpFacts>,
     /// The command that repeats this run, every setting spelled out.
     pub command_line: String,
     /// Every setting in effect, in the order in which they are shown.
@@ -149,6 +152,32 @@ impl Origin {
             Self::Derived => "derived",
         }
     }
+}
+
+/// A warm-up that lasted until two successive windows agreed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WarmUpFacts {
+    /// Why it ended.
+    pub end: WarmEnd,
+    /// Partitions that had taken no record when it ended.
+    pub untouched: u64,
+    /// Its windows, in order of time.
+    pub windows: Vec<WarmWindowFacts>,
+}
+
+/// One window of a warm-up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WarmWindowFacts {
+    /// From the start of the load.
+    pub start_s: f64,
+    /// Length.
+    pub length_s: f64,
+    /// Records acknowledged or read.
+    pub records: u64,
+    /// Their keys and values, 10^6 bytes a second.
+    pub mb_per_s: f64,
+    /// Median produce response time.
+    pub p50_us: Option<f64>,
 }
 
 /// When records are sent.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::data::{
     BrokerFacts, CheckVerdict, DurabilityMode, Floors, Interval, LoadSettings, MachineFingerprint, RunReport,
-    SCHEMA_VERSION, Setting, Share, Throughput, Verdict,
+    SCHEMA_VERSION, Setting, Share, Throughput, Verdict, WarmUpFacts,
 };
 use super::quantile::{LADDER, carried_ns};
 
@@ -30,6 +30,8 @@ pub struct Document {
     pub duration_s: f64,
     /// Warm-up before it.
     pub warm_up_s: f64,
+    /// Its windows, where a rule ended it.
+    pub warm_up: Option<WarmUpFacts>,
     /// True when the run was interrupted.
     pub partial: bool,
     /// `valid`, `invalid` or `data_check_failed`.
@@ -266,6 +268,7 @@ impl From<&RunReport> for Document {
             started_unix_ms: report.started_unix_ms,
             duration_s: report.duration.as_secs_f64(),
             warm_up_s: report.warm_up.as_secs_f64(),
+            warm_up: report.warm_up_windows.clone(),
             partial: report.partial,
             verdict: report.verdict(),
             command_line: report.command_line.clone(),

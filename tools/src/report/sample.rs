@@ -45,6 +45,22 @@ impl Seeded {
     }
 }
 
+/// Two windows that agree.
+fn warm_up() -> data::WarmUpFacts {
+    let window = |start_s, records, p50_us| data::WarmWindowFacts {
+        start_s,
+        length_s: 2.5,
+        records,
+        mb_per_s: (records * RECORD_BYTES) as f64 / 2.5 / 1e6,
+        p50_us: Some(p50_us),
+    };
+    data::WarmUpFacts {
+        end: data::WarmEnd::Agreed,
+        untouched: 0,
+        windows: vec![window(0.0, 49_910, 463.2), window(2.5, 50_104, 455.8)],
+    }
+}
+
 /// A durable run of thirty seconds with one stall, a slow checkpoint and a valid verdict.
 pub fn run(seed: u64) -> RunReport {
     let mut random = Seeded(seed);
@@ -64,6 +80,7 @@ pub fn run(seed: u64) -> RunReport {
         started_unix_ms: STARTED_UNIX_MS,
         duration: wall,
         warm_up: Duration::from_secs(5),
+        warm_up_windows: Some(warm_up()),
         command_line: "ringlog bench --duration 30s --rate 20000 --record-size 1024 --batch-size 16384 \
                        --partitions 16 --producers 8 --consumers 2 --acks all --seed 7"
             .to_string(),
