@@ -248,7 +248,7 @@ impl Checkpoint {
     pub fn decode(bytes: &[u8]) -> Option<Checkpoint> {
         let u64_at = |at: usize| Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         let header = bytes.get(..HEADER_BYTES)?;
-        let body = bytes.get(HEADER_BYTES..HEADER_BYTES + usize::try_from(u64_at(42)?).ok()?)?;
+        let body = bytes[HEADER_BYTES..].get(..usize::try_from(u64_at(42)?).ok()?)?;
         let crc = u32::from_be_bytes(header[CRC_AT..].try_into().ok()?);
         let whole =
             header[..8] == MAGIC && crc == crc32c::crc32c_append(crc32c::crc32c(&header[..CRC_AT]), body);

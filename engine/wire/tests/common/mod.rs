@@ -1,9 +1,9 @@
 //! What the tests of this crate share: the list of all messages, and the comparison of two structs of
 //! different crates by their field names.
 
-#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test binary uses a part")]
+#![allow(dead_code, unused_imports, unused_macros, unreachable_pub, reason = "each test binary uses a part")]
 
-pub mod fuzz;
+pub mod spoil;
 pub mod tree;
 
 /// Calls `$run!(Ours, Theirs, extra…)` for every message that is served.
