@@ -165,7 +165,7 @@ fn accept(entries: &mut Vec<Entry>, entry: Entry) -> Result<(), StorageError> {
         return Ok(());
     };
     let (index, first) = (entry.position.index, entries[0].position.index);
-    let fits = index <= last.index + 1 && index >= first && entry.position.term >= last.term;
+    let fits = index <= last.index.saturating_add(1) && index >= first && entry.position.term >= last.term;
     if !fits {
         return Err(StorageError::Order {
             index,
