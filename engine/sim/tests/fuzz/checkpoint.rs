@@ -51,7 +51,7 @@ fn checkpoints() -> Vec<Vec<u8>> {
 }
 
 /// Makes the header's length and checksum match a body that reaches to the end.
-fn mend(bytes: &mut Vec<u8>) {
+fn mend(bytes: &mut [u8]) {
     if bytes.len() >= HEADER_BYTES {
         let body = (bytes.len() - HEADER_BYTES) as u64;
         bytes[42..50].copy_from_slice(&body.to_be_bytes());

@@ -43,7 +43,7 @@ fn frames() -> Vec<Vec<u8>> {
 }
 
 /// Makes the header's checksum and count match the entries, as far as they can be walked.
-fn mend(frame: &mut Vec<u8>) {
+fn mend(frame: &mut [u8]) {
     let Some(header) = FrameHeader::peek(frame) else { return };
     let Some(entries) = frame.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + header.payload_bytes()) else {
         return;

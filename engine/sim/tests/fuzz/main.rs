@@ -30,7 +30,7 @@ enum Input {
 
 impl Input {
     /// Its bytes, made from one of `sound`; `mend` sets lengths and checksums to what the bytes are.
-    fn bytes(&self, sound: &[Vec<u8>], mend: fn(&mut Vec<u8>)) -> Vec<u8> {
+    fn bytes(&self, sound: &[Vec<u8>], mend: fn(&mut [u8])) -> Vec<u8> {
         match self {
             Input::Spoilt { pick, edits, mend: mended } => {
                 let mut bytes = sound[usize::from(*pick) % sound.len()].clone();
@@ -74,7 +74,7 @@ fn batches() -> Vec<Vec<u8>> {
 }
 
 /// Makes a batch's length and checksum match its bytes.
-fn mend_batch(batch: &mut Vec<u8>) {
+fn mend_batch(batch: &mut [u8]) {
     if batch.len() >= engine::record::HEADER_BYTES {
         let length = (batch.len() - engine::record::LOG_OVERHEAD) as i32;
         batch[8..12].copy_from_slice(&length.to_be_bytes());
