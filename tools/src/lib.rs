@@ -5,6 +5,7 @@
 //! | [`cli`] | the command line: subcommands, help, exit codes |
 //! | [`bench`] | the main job: a broker of its own, a load, a check, a report |
 //! | [`compare`] | two sets of runs held against each other: pairs, intervals, verdict words |
+//! | [`floors`] | what disk, loopback and processor can do without a broker |
 //! | [`load`] | the load generator: a Kafka client that knows nothing of our broker |
 //! | [`log`] | reading a data directory offline: dump and verify |
 //! | [`report`] | what a run leaves behind: table, report.json, .hlog files, one offline page |
@@ -15,6 +16,7 @@
 pub mod bench;
 pub mod cli;
 pub mod compare;
+pub mod floors;
 pub mod load;
 pub mod log;
 pub mod report;

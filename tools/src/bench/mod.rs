@@ -11,6 +11,7 @@
 //! | `watch` | the live line, and the broker's CPU and memory while the load runs |
 //! | `outcome` | what the load measured → the report |
 //! | `run` | the order of things |
+//! | `floors` | what the machine can do without a broker |
 //!
 //! Invariants: nothing starts before the disk plan fits; a run that was interrupted still reports,
 //! marked partial; data of a broker of our own is gone afterwards, whatever happened, unless
@@ -18,6 +19,7 @@
 
 pub mod child;
 pub mod disk;
+pub mod floors;
 pub mod knobs;
 mod outcome;
 pub mod quantity;
@@ -47,6 +49,8 @@ pub struct Bench {
 pub enum Question {
     /// The same load on a broker that keeps nothing: the generator's own ceiling
     Null(Box<BenchArgs>),
+    /// What this disk, loopback and processor can do by themselves: what bounds any broker here
+    Floors(floors::FloorsArgs),
 }
 
 /// Answers a bench; returns its exit code.
@@ -56,6 +60,7 @@ pub enum Question {
 pub fn answer(bench: &Bench) -> anyhow::Result<u8> {
     match &bench.question {
         None => run(&bench.args),
+        Some(Question::Floors(args)) => floors::run(args),
         Some(Question::Null(args)) => run(&BenchArgs { null: true, ..(**args).clone() }),
     }
 }

@@ -9,10 +9,11 @@ use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::settle::{Settled, load_settings, settle};
-use super::target::{Target, usable_cpus};
+use super::target::Target;
 use super::watch::{Seen, watch};
 use super::{BenchArgs, knobs, outcome};
 use crate::cli::exit;
+use crate::floors::usable_cpus;
 use crate::load::{self, Outcome, clock};
 use crate::report::data::{Origin, RunReport, Setting};
 use crate::report::{self, calendar, json, machine};
@@ -173,16 +174,7 @@ fn header(
 ) {
     let plan = &settled.plan;
     eprintln!("ringlog {}  bench \"{}\"", env!("CARGO_PKG_VERSION"), settled.name);
-    eprintln!(
-        "host    {} × {} · {} · {} · {} {} · hw-id {}",
-        machine.cores,
-        machine.cpu_model,
-        report::units::bytes(machine.memory_bytes),
-        machine.kernel,
-        machine.filesystem,
-        machine.device,
-        machine.hardware_id
-    );
+    eprintln!("{}", super::floors::machine_line(machine));
     let cores = broker.cores.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     let place = broker.pid.map(|pid| format!(" · pid {pid} on core {cores}")).unwrap_or_default();
     let generator = load_core.map(|core| format!(" · generator on core {core}")).unwrap_or_default();

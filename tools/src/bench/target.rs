@@ -8,6 +8,7 @@ use server::config::{Config, Sources};
 use super::BenchArgs;
 use super::child::{Broker, Usage};
 use super::disk;
+use crate::floors::usable_cpus;
 use crate::load::client::{Client, ClientError};
 use crate::load::null::NullBroker;
 use crate::load::plan::{Mode, Plan};
@@ -147,12 +148,6 @@ impl Target {
             }
         }
     }
-}
-
-/// The CPUs that this process may use.
-pub(super) fn usable_cpus() -> Vec<usize> {
-    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
-    (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
 }
 
 /// The CPUs of a list such as `0,2-3`.

@@ -64,9 +64,12 @@ pub enum FloorUnit {
     /// Megabytes (10^6 bytes) per second; more is better.
     #[serde(rename = "MB/s")]
     MbPerS,
-    /// Median in microseconds; less is better.
+    /// Median, or in shares another percentile, in microseconds; less is better.
     #[serde(rename = "us")]
     P50Us,
+    /// One latency over another, of shares only; less is better.
+    #[serde(rename = "ratio")]
+    Ratio,
 }
 
 impl FloorUnit {
@@ -75,6 +78,7 @@ impl FloorUnit {
         match self {
             Self::MbPerS => "MB/s",
             Self::P50Us => "µs",
+            Self::Ratio => "×",
         }
     }
 }
