@@ -8,7 +8,8 @@
 //! | 3 | a precondition is not met: disk, limits, kernel, port |
 //! | 4 | no connection, or no answer in time |
 //! | 5 | the data check found something |
-//! | 6 | the run is invalid: the generator was late, the rate was not reached |
+//! | 6 | the run is invalid: the generator was late, the rate was not reached; a comparison has too few pairs |
+//! | 10 | a comparison found a regression |
 //! | 130 | interrupted |
 
 use std::fmt::Display;
@@ -16,6 +17,7 @@ use std::fmt::Display;
 use server::StartError;
 
 use crate::bench::{child, disk};
+use crate::compare::Refusal;
 use crate::load::LoadError;
 use crate::load::client::ClientError;
 
@@ -31,6 +33,8 @@ pub const CONNECTION: u8 = 4;
 pub const DATA_CHECK: u8 = 5;
 /// The run says nothing about the broker.
 pub const INVALID: u8 = 6;
+/// A comparison found a regression.
+pub const REGRESSION: u8 = 10;
 /// Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
@@ -60,6 +64,13 @@ pub fn code(error: &anyhow::Error) -> u8 {
         }
         if cause.is::<disk::Refusal>() {
             return PRECONDITION;
+        }
+        if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+            return match refusal {
+                Refusal::Unlike(_) => PRECONDITION,
+                Refusal::Broken(_) => DATA_CHECK,
+                Refusal::NoMetric { .. } => USAGE,
+            };
         }
         if let Some(not_ready) = cause.downcast_ref::<child::NotReady>() {
             return not_ready.code.and_then(|c| u8::try_from(c).ok()).filter(|c| *c != 0).unwrap_or(FAILED);

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod exit;
 mod format;
 pub mod produce;
+pub mod report;
 pub mod serve;
 mod table;
 pub mod topic;
@@ -27,11 +28,12 @@ Examples:
   ringlog                                       our own broker under a real load: table and report
   ringlog bench --depth 1 --producers 1         one request at a time: the floor of latency
   ringlog bench --brokers kafka:9092            the same load on any broker
+  ringlog report compare base/ new/             faster, slower, or no change found
   ringlog serve --data /var/lib/ringlog         a broker on port 9092
   ringlog produce -b localhost:9092 -t orders   standard input, line by line
   ringlog doctor                                what this machine lacks, and the fix
 
-Exit codes: 0 done · 1 failed · 2 usage · 3 precondition · 4 no connection · 5 data check · 6 invalid run · 130 interrupted";
+Exit codes: 0 done · 1 failed · 2 usage · 3 precondition · 4 no connection · 5 data check · 6 invalid run · 10 regression · 130 interrupted";
 
 /// A Kafka-compatible broker that acknowledges only what is on disk, its load generator and its tools.
 #[derive(Parser, Clone, Debug)]
@@ -61,6 +63,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Put a load on a broker (one of our own, or any), check every record, write a report
     Bench(Box<Bench>),
+    /// Compare runs, measure the machine's noise, draw pages again
+    Report(report::ReportArgs),
     /// Create, list, describe and delete topics
     Topic(topic::TopicArgs),
     /// Send standard input to a topic, line by line
@@ -91,6 +95,7 @@ fn run(command: Option<Command>) -> anyhow::Result<ExitCode> {
         None => bench_default(),
         Some(Command::Serve(args)) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Some(Command::Bench(bench)) => bench::answer(&bench).map(ExitCode::from),
+        Some(Command::Report(args)) => report::run(&args).map(ExitCode::from),
         Some(Command::Topic(args)) => topic::run(&args).map(|()| ExitCode::SUCCESS),
         Some(Command::Produce(args)) => {
             let sent = produce::run(&args)?;

@@ -180,7 +180,7 @@ fn log_of(share: f64) -> f64 {
 }
 
 /// The median of sorted values; there is at least one.
-fn median(sorted: &[f64]) -> f64 {
+pub(super) fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }

@@ -19,6 +19,7 @@ pub mod machine;
 pub mod page;
 pub mod quantile;
 pub mod sample;
+pub mod stored;
 pub mod summary;
 pub mod units;
 
@@ -40,7 +41,7 @@ pub fn write(dir: &Path, report: &RunReport) -> io::Result<()> {
     let mut text = serde_json::to_string_pretty(&document).map_err(io::Error::other)?;
     text.push('\n');
     fs::write(dir.join("report.json"), text)?;
-    fs::write(dir.join("index.html"), page::page(report, &document))?;
+    fs::write(dir.join("index.html"), page::page(&document, &report.latency, &report.intervals))?;
     fs::write(dir.join("latency.hlog"), hlog::interval_log(report)?)?;
     for (tag, histogram) in hlog::tagged(&report.latency) {
         if let Some(histogram) = histogram.filter(|histogram| !histogram.is_empty()) {

@@ -87,6 +87,19 @@ pub fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
+/// A ratio as a change: `+8.1 %`, `−2.0 %`; beyond half and twice as a factor: `×3.12`, `×0.32`.
+pub fn change(ratio: f64) -> String {
+    if !(0.5..=2.0).contains(&ratio) {
+        return format!("×{}", significant(ratio));
+    }
+    let percent = (ratio - 1.0) * 100.0;
+    if percent.abs() < 0.05 {
+        "±0.0 %".to_string()
+    } else {
+        format!("{}{:.1} %", if percent < 0.0 { '−' } else { '+' }, percent.abs())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,5 +122,7 @@ mod tests {
         assert_eq!(bytes(16 << 10), "16 KiB");
         assert_eq!(bytes(25_276_502_016), "23.5 GiB");
         assert_eq!(percent(0.0123), "1.2 %");
+        let changes = [1.081, 0.98, 1.0001, 3.12, 0.32, 2.0].map(change);
+        assert_eq!(changes, ["+8.1 %", "−2.0 %", "±0.0 %", "×3.12", "×0.320", "+100.0 %"]);
     }
 }

@@ -18,7 +18,7 @@ use std::fmt::Write;
 use self::curve::{Series, percentile_curve};
 use self::heatmap::heatmap;
 use self::html::{escaped, figure};
-use crate::report::data::{Interval, RunReport, SamplesOf};
+use crate::report::data::{Interval, LatencySet, SamplesOf};
 use crate::report::interval::coarsened;
 use crate::report::json::{Document, Percentiles};
 use crate::report::quantile::LADDER;
@@ -92,7 +92,7 @@ fn over_time(document: &Document) -> impl Iterator<Item = &'static Operation> {
 }
 
 /// The whole page.
-pub fn page(report: &RunReport, document: &Document) -> String {
+pub fn page(document: &Document, latency: &LatencySet, intervals: &[Interval]) -> String {
     let mut out = String::with_capacity(256 << 10);
     let title =
         facts::shortened(&format!("{} · {} · ringlog bench", document.workload, document.run_id), 300);
@@ -106,10 +106,10 @@ pub fn page(report: &RunReport, document: &Document) -> String {
          <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n",
         escaped(&title)
     );
-    let intervals = coarsened(&report.intervals);
+    let intervals = coarsened(intervals);
     let sections = [
         header::header(document),
-        percentiles(report, document),
+        percentiles(latency, document),
         timelines(&intervals, document),
         heat(&intervals, document),
         facts::settings(document),
@@ -124,13 +124,13 @@ pub fn page(report: &RunReport, document: &Document) -> String {
     out
 }
 
-fn percentiles(report: &RunReport, document: &Document) -> String {
+fn percentiles(latency: &LatencySet, document: &Document) -> String {
     let mut rows = String::new();
     let mut series = Vec::new();
     for operation in operations(document) {
         let Some(figures) = (operation.figures)(document) else { continue };
         table_row(&mut rows, operation, figures);
-        if let Some(histogram) = (operation.samples)(&report.latency) {
+        if let Some(histogram) = (operation.samples)(latency) {
             series.push(Series { class: operation.class, name: operation.name, histogram });
         }
     }
