@@ -10,6 +10,7 @@ pub use super::floors::{Floor, FloorGroup, FloorUnit, Floors, FloorsSource, Shar
 pub use super::interval::{
     INTERVALS_MAX, Interval, LATENCY_NS_MAX, LatencySet, SamplesOf, interval_length, latency_histogram,
 };
+use super::stages::BrokerStages;
 use super::units;
 pub use crate::load::warm::WarmEnd;
 
@@ -356,6 +357,8 @@ pub struct BrokerFacts {
     pub buffers: BufferMode,
     /// Time from start to the `ready` line, in milliseconds.
     pub ready_ms: Option<f64>,
+    /// What its own clocks said of the window; `None` unless it has an admin endpoint that we know.
+    pub stages: Option<BrokerStages>,
 }
 
 impl BrokerFacts {
@@ -371,6 +374,7 @@ impl BrokerFacts {
             pool_bytes: None,
             buffers: BufferMode::Unknown,
             ready_ms: None,
+            stages: None,
         }
     }
 }

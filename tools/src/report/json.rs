@@ -145,21 +145,30 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    /// `None` for an empty or absent histogram.
+    /// Of nanoseconds, in microseconds. `None` for an empty or absent histogram.
     pub fn of(histogram: Option<&Histogram<u64>>) -> Option<Self> {
+        Self::in_units(histogram, 1e3)
+    }
+
+    /// Of any values, as they are. `None` for an empty or absent histogram.
+    pub fn plain(histogram: Option<&Histogram<u64>>) -> Option<Self> {
+        Self::in_units(histogram, 1.0)
+    }
+
+    fn in_units(histogram: Option<&Histogram<u64>>, unit: f64) -> Option<Self> {
         let histogram = histogram.filter(|histogram| !histogram.is_empty())?;
         let [p50, p90, p99, p999, p9999] =
-            LADDER.map(|rung| carried_ns(histogram, rung).map(|ns| ns as f64 / 1e3));
+            LADDER.map(|rung| carried_ns(histogram, rung).map(|value| value as f64 / unit));
         Some(Self {
             count: histogram.len(),
-            mean: (histogram.mean()).round() / 1e3,
-            min: histogram.min() as f64 / 1e3,
+            mean: (histogram.mean()).round() / unit,
+            min: histogram.min() as f64 / unit,
             p50,
             p90,
             p99,
             p999,
             p9999,
-            max: histogram.max() as f64 / 1e3,
+            max: histogram.max() as f64 / unit,
         })
     }
 

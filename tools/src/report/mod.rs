@@ -19,6 +19,7 @@ pub mod machine;
 pub mod page;
 pub mod quantile;
 pub mod sample;
+pub mod stages;
 pub mod stored;
 pub mod summary;
 pub mod units;

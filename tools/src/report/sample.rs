@@ -12,6 +12,7 @@ use super::data::{
 };
 use super::floors::rounded;
 use super::json::Percentiles;
+use super::stages::{BrokerStages, CoreBusy, StageTime};
 use super::{calendar, data};
 
 /// Seconds in the made-up run.
@@ -61,6 +62,46 @@ fn warm_up() -> data::WarmUpFacts {
     }
 }
 
+/// What the broker's clocks would say of such a run.
+fn stages() -> BrokerStages {
+    let spread = |p50: f64, count| Percentiles {
+        count,
+        mean: rounded(p50 * 1.2),
+        min: rounded(p50 * 0.6),
+        p50: Some(p50),
+        p90: Some(rounded(p50 * 1.5)),
+        p99: Some(rounded(p50 * 3.0)),
+        p999: Some(rounded(p50 * 8.0)),
+        p9999: Some(rounded(p50 * 14.0)),
+        max: rounded(p50 * 20.0),
+    };
+    let time = |api: &str, stage: &str, p50| StageTime {
+        api: api.to_string(),
+        stage: stage.to_string(),
+        figures: spread(p50, 590_000),
+    };
+    BrokerStages {
+        window_s: 30.0,
+        time_us: vec![
+            time("produce", "parse", 2.1),
+            time("produce", "append", 3.4),
+            time("produce", "commit", 61.0),
+            time("produce", "journal", 58.0),
+            time("produce", "flush", 152.0),
+            time("produce", "acknowledge", 14.0),
+            time("produce", "total", 298.0),
+            time("fetch", "parse", 1.6),
+            time("fetch", "wait", 402.0),
+            time("fetch", "read_hot", 2.2),
+            time("fetch", "send", 9.0),
+            time("fetch", "total", 421.0),
+        ],
+        flush_bytes: Some(spread(8_192.0, 120_000)),
+        acks_per_flush: Some(spread(5.0, 120_000)),
+        cores: vec![CoreBusy { core: 0, busy_share: 0.34 }],
+    }
+}
+
 /// A durable run of thirty seconds with one stall, a slow checkpoint and a valid verdict.
 pub fn run(seed: u64) -> RunReport {
     let mut random = Seeded(seed);
@@ -98,6 +139,7 @@ pub fn run(seed: u64) -> RunReport {
             pool_bytes: Some(64 << 20),
             buffers: BufferMode::Unregistered,
             ready_ms: Some(38.2),
+            stages: Some(stages()),
         },
         produced: Throughput { records, bytes: records * RECORD_BYTES, wall },
         consumed: Some(Throughput { records: read, bytes: read * RECORD_BYTES, wall }),
