@@ -1,13 +1,10 @@
 //! The knobs of a load: each is a flag, a key of a workload file and a line of the report, under one
 //! name, defined once.
 
-use std::path::Path;
-
-use anyhow::Context;
 use serde::Deserialize;
 
-use super::quantity::{AcksWord, Bytes, CodecWord, SizeRange, Span};
-use crate::load::plan::{Arrivals, Mode};
+use super::quantity::{AcksWord, Bytes, CodecWord, Pair, RatePlan, Share, SizeRange, Span, pairs};
+use crate::load::plan::{Arrivals, KeySpread, Mode, StartAt};
 
 /// What is sent. Unset knobs have the defaults that `super::settle` names.
 #[derive(clap::Args, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -44,6 +41,15 @@ pub struct Knobs {
     /// Open loop, by volume: 10^6 bytes of keys and values per second
     #[arg(long, value_name = "MB", conflicts_with = "rate")]
     pub mb_rate: Option<f64>,
+    /// Open loop at a share of what a closed loop of the same shape reaches first, such as 50%
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["rate", "mb_rate"])]
+    pub rate_of_max: Option<Share>,
+    /// Rates one after the other, again and again from the start of the window: "5000 for 10s, 40000 for 1s"
+    #[arg(long, value_name = "STAGES", conflicts_with_all = ["rate", "mb_rate", "rate_of_max"])]
+    pub rate_plan: Option<RatePlan>,
+    /// Records of one producer that are due at the same moment [default: 1]
+    #[arg(long, value_name = "N")]
+    pub batch_records: Option<u32>,
     /// How planned sends spread around the rate [default: poisson]
     #[arg(long, value_enum)]
     pub arrivals: Option<Arrivals>,
@@ -65,12 +71,33 @@ pub struct Knobs {
     /// Producers, each with its own connection [default: 4]
     #[arg(long, value_name = "N", visible_alias = "connections")]
     pub producers: Option<usize>,
-    /// Consumers, each with its own connection [default: 2]
+    /// Consumers of a group, each with its own connection [default: 2]
     #[arg(long, value_name = "N")]
     pub consumers: Option<usize>,
+    /// Groups of consumers; each group reads everything [default: 1]
+    #[arg(long, value_name = "N")]
+    pub groups: Option<usize>,
+    /// With a preload: whether consumers begin behind it or drain it [default: end]
+    #[arg(long, value_enum)]
+    pub start_at: Option<StartAt>,
+    /// Readers of one more group, which reads the preload from its start beside the load, again and again [default: 0]
+    #[arg(long, value_name = "N")]
+    pub catch_up: Option<usize>,
+    /// When these begin, from the start of the window [default: 0s]
+    #[arg(long, value_name = "TIME")]
+    pub catch_up_after: Option<Span>,
     /// Distinct keys; 0 sends none. A record's key chooses its partition [default: 0]
     #[arg(long, value_name = "N")]
     pub keys: Option<u64>,
+    /// How often each key comes [default: uniform]
+    #[arg(long, value_enum)]
+    pub key_spread: Option<KeySpread>,
+    /// Random share of each value, the rest is one letter [default: 100%, or 50% with a codec]
+    #[arg(long, value_name = "SHARE", conflicts_with = "payload_file")]
+    pub random_share: Option<Share>,
+    /// A file whose bytes fill values, again and again
+    #[arg(long, value_name = "FILE")]
+    pub payload_file: Option<String>,
     /// What producers wait for: all, 1 or 0 [default: all]
     #[arg(long, value_name = "all|1|0")]
     pub acks: Option<AcksWord>,
@@ -89,27 +116,25 @@ pub struct Knobs {
     /// fetch.max.bytes of consumers [default: 1MiB]
     #[arg(long, value_name = "SIZE")]
     pub fetch_max_bytes: Option<Bytes>,
-    /// In the fetch modes: what is written before the window [default: 16MiB hot, 8GiB cold]
+    /// What is written before the load, to be read by it [default: 16MiB for fetch-hot, 8GiB for fetch-cold, else 0]
     #[arg(long, value_name = "SIZE")]
     pub preload: Option<Bytes>,
-    /// The load stops after this many bytes of keys and values [default: by plan]
-    #[arg(long, value_name = "SIZE")]
-    pub disk_budget: Option<Bytes>,
+    /// The load ends after this many bytes of keys and values, or after its time [default: by plan]
+    #[arg(long, value_name = "SIZE", visible_alias = "disk-budget")]
+    #[serde(alias = "disk-budget")]
+    pub bytes: Option<Bytes>,
+    /// A setting of the topic, under Kafka's name; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    #[serde(default, deserialize_with = "pairs")]
+    pub topic_config: Vec<Pair>,
+    /// In a workload file: settings of a broker of our own; on the command line that is --set
+    #[arg(skip)]
+    #[serde(default, deserialize_with = "pairs")]
+    pub broker_config: Vec<Pair>,
     /// The topic, which the run creates and deletes [default: a new name]
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
     /// Seed of arrivals, sizes, keys and payloads [default: 1]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-}
-
-/// Reads a workload file.
-pub fn read_workload(path: &Path) -> anyhow::Result<Knobs> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read workload {}", path.display()))?;
-    let mut knobs: Knobs = toml::from_str(&text).with_context(|| format!("workload {}", path.display()))?;
-    if knobs.name.is_none() {
-        knobs.name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    }
-    Ok(knobs)
 }

@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `knobs` | what a user may turn: flags and workload files, defined once |
+//! | `workload` | workload files |
 //! | `quantity` | times, sizes and words as people write them |
 //! | `settle` | knobs → plan, with the origin of every value |
 //! | `disk` | what a run writes, and whether it fits |
@@ -10,7 +11,9 @@
 //! | `child` | a broker of our own as a second process |
 //! | `watch` | the live line, and the broker's CPU and memory while the load runs |
 //! | `outcome` | what the load measured → the report |
-//! | `run` | the order of things |
+//! | `session` | one broker under one load or several, cleaned up after |
+//! | `words` | a bench in words: header, settings, the command that repeats it |
+//! | `run` | one load: the order of things |
 //! | `floors` | what the machine can do without a broker |
 //!
 //! Invariants: nothing starts before the disk plan fits; a run that was interrupted still reports,
@@ -24,9 +27,12 @@ pub mod knobs;
 mod outcome;
 pub mod quantity;
 mod run;
+mod session;
 pub mod settle;
 mod target;
 mod watch;
+mod words;
+pub mod workload;
 
 use std::path::PathBuf;
 
@@ -83,9 +89,6 @@ pub struct BenchArgs {
     /// What the report calls these brokers [default: unknown]
     #[arg(long, value_name = "NAME", requires = "brokers")]
     pub broker_name: Option<String>,
-    /// A setting of the topic, under Kafka's name, such as flush.messages=1; may be repeated
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub topic_config: Vec<String>,
     /// Put a broker that keeps nothing under load: the generator's own ceiling
     #[arg(long, conflicts_with = "brokers")]
     pub null: bool,

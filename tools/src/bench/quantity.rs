@@ -7,7 +7,7 @@ use std::time::Duration;
 use engine::record::Codec;
 use serde::de::{Deserialize, Deserializer, Visitor};
 
-use crate::load::plan::Acks;
+use crate::load::plan::{Acks, Stage};
 
 /// A stretch of time: `30s`, `500ms`, `2m`, `1h`; a bare number is seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +33,23 @@ pub struct AcksWord(pub Acks);
 /// A codec by its Kafka name: `none`, `gzip`, `snappy`, `lz4` or `zstd`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CodecWord(pub Codec);
+
+/// A share: `50%` or `0.5`.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Share(pub f64);
+
+/// Rates one after the other: `5000 for 10s, 40000 for 500ms`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RatePlan(pub Vec<Stage>);
+
+/// A setting: `name=value`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pair {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
 
 const ACKS: [(&str, Acks); 4] =
     [("all", Acks::All), ("1", Acks::Leader), ("0", Acks::None), ("-1", Acks::All)];
@@ -132,6 +149,67 @@ impl FromStr for CodecWord {
     }
 }
 
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Share, String> {
+        let (number, unit) = match text.trim().strip_suffix('%') {
+            Some(number) => (number, 0.01),
+            None => (text, 1.0),
+        };
+        let share = number.trim().parse::<f64>().ok().map(|n| n * unit).filter(|s| (0.0..=1.0).contains(s));
+        share.map(Share).ok_or_else(|| format!("{text:?} is not a share; write 50% or 0.5"))
+    }
+}
+
+impl FromStr for RatePlan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<RatePlan, String> {
+        let stage = |part: &str| {
+            let (rate, length) = part.split_once(" for ")?;
+            let records_per_s = rate.trim().replace('_', "").parse().ok()?;
+            Some(Stage { records_per_s, length: length.parse::<Span>().ok()?.0 })
+        };
+        let stages: Option<Vec<Stage>> = text.split(',').map(stage).collect();
+        stages
+            .map(RatePlan)
+            .ok_or_else(|| format!("{text:?} is not a rate plan; write \"5000 for 10s, 40000 for 500ms\""))
+    }
+}
+
+impl FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Pair, String> {
+        let (name, value) =
+            text.split_once('=').ok_or_else(|| format!("{text:?} is not a setting; write name=value"))?;
+        Ok(Pair { name: name.trim().to_string(), value: value.trim().to_string() })
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0 * 100.0)
+    }
+}
+
+impl fmt::Display for RatePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, stage) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{} for {}", stage.records_per_s, Span(stage.length))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.value)
+    }
+}
+
 impl fmt::Display for AcksWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = ACKS.iter().find(|(_, acks)| *acks == self.0).expect("every value has a word").0;
@@ -206,7 +284,21 @@ macro_rules! deserialize_as_text {
     };
 }
 
-deserialize_as_text!(Span, Bytes, SizeRange, AcksWord, CodecWord);
+deserialize_as_text!(Span, Bytes, SizeRange, AcksWord, CodecWord, Share, RatePlan);
+
+/// In a workload file settings are a table, in order of their names.
+pub(super) fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pair>, D::Error> {
+    let table = toml::Table::deserialize(deserializer)?;
+    let mut pairs: Vec<Pair> = table
+        .into_iter()
+        .map(|(name, value)| match value {
+            toml::Value::String(value) => Pair { name, value },
+            other => Pair { name, value: other.to_string() },
+        })
+        .collect();
+    pairs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(pairs)
+}
 
 #[cfg(test)]
 mod tests {
@@ -234,5 +326,16 @@ mod tests {
         assert!("100..".parse::<SizeRange>().is_err());
         assert!("99999999999GiB".parse::<Bytes>().is_err());
         assert_eq!(Bytes(16_384).to_string(), "16KiB");
+    }
+
+    #[test]
+    fn shares_rate_plans_and_settings_are_read_and_printed_as_people_write_them() {
+        assert_eq!("50%".parse(), Ok(Share(0.5)));
+        assert_eq!("0.25".parse::<Share>().map(|s| s.to_string()), Ok("25%".to_string()));
+        assert!("101%".parse::<Share>().is_err() && "half".parse::<Share>().is_err());
+        let plan: RatePlan = "5_000 for 10s, 0 for 1.5s,40000 for 500ms".parse().expect("a plan");
+        assert_eq!(plan.to_string(), "5000 for 10s, 0 for 1.5s, 40000 for 500ms");
+        assert!("5000".parse::<RatePlan>().is_err() && "".parse::<RatePlan>().is_err());
+        assert_eq!("a.b = c=d".parse::<Pair>().map(|p| p.to_string()), Ok("a.b=c=d".to_string()));
     }
 }

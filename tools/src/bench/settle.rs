@@ -2,14 +2,16 @@
 //! is noted with its origin, for the report.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::record::Codec;
 
 use super::disk;
 use super::knobs::Knobs;
-use super::quantity::{AcksWord, Bytes, CodecWord, SizeRange, Span};
-use crate::load::plan::{Acks, Arrivals, Mode, Pace, Plan, Sizes};
+use super::quantity::{AcksWord, Bytes, CodecWord, Pair, RatePlan, SizeRange, Span};
+use crate::load::plan::{Acks, Arrivals, Mode, Pace, Payload, Plan, Sizes, Stage};
+use crate::load::schedule;
 use crate::load::warm::WarmRule;
 use crate::report::data::{self, LoadSettings, Origin, Setting};
 
@@ -35,6 +37,8 @@ pub struct Settled {
     pub plan: Plan,
     /// Name of the workload.
     pub name: String,
+    /// The file that fills values, to be read into the plan.
+    pub payload_file: Option<PathBuf>,
     /// Every knob in effect.
     pub settings: Vec<Setting>,
 }
@@ -85,7 +89,8 @@ pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
     let keys = p.pick("keys", |k| &k.keys, || 0);
     let depth = p.maybe("depth", |k| &k.depth);
     let record_bytes = sizes.mean() + if keys > 0 { 8.0 } else { 0.0 };
-    let pace = pace(&mut p, depth, record_bytes);
+    let duration = p.pick("duration", |k| &k.duration, || Span(Duration::from_secs(30))).0;
+    let (pace, stages) = pace(&mut p, depth, record_bytes, duration);
     let depth = depth.unwrap_or_else(|| {
         p.note("depth", &5, Origin::Default);
         5
@@ -93,7 +98,7 @@ pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
     let preload = match mode {
         Mode::FetchHot => p.pick("preload", |k| &k.preload, || Bytes(PRELOAD_HOT)).0,
         Mode::FetchCold => p.pick("preload", |k| &k.preload, || Bytes(PRELOAD_COLD)).0,
-        Mode::Both | Mode::Produce => 0,
+        Mode::Both | Mode::Produce => p.maybe("preload", |k| &k.preload).map_or(0, |bytes| bytes.0),
     };
     let tolerance = p.maybe("warmup-tolerance", |k| &k.warmup_tolerance);
     let warm_rule = tolerance.map(|tolerance| WarmRule {
@@ -101,19 +106,24 @@ pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
         window: p.pick("warmup-window", |k| &k.warmup_window, || Span(WARM_WINDOW)).0,
         max: p.pick("warmup-max", |k| &k.warmup_max, || Span(WARM_MAX)).0,
     });
-    let relaxed = p.maybe("relaxed", |k| &k.relaxed);
-    let duration = p.pick("duration", |k| &k.duration, || Span(Duration::from_secs(30))).0;
+    let catch_up = p.maybe("catch-up", |k| &k.catch_up).unwrap_or(0);
+    let codec = p.pick("compression", |k| &k.compression, || CodecWord(Codec::None)).0;
+    let payload_file = p.maybe("payload-file", |k| &k.payload_file);
     let mut plan = Plan {
         brokers: Vec::new(),
         topic: p.pick("topic", |k| &k.topic, || topic),
-        topic_configs: relaxed.iter().map(|n| ("flush.messages".to_string(), n.to_string())).collect(),
+        topic_configs: topic_configs(&mut p),
         partitions: p.pick("partitions", |k| &k.partitions, || 6),
         replication: p.pick("replication-factor", |k| &k.replication_factor, || -1),
         mode,
         pace,
+        stages,
+        batch_records: p.maybe("batch-records", |k| &k.batch_records).unwrap_or(1),
         depth,
         sizes,
+        payload: payload(&mut p, codec),
         keys,
+        key_spread: p.maybe("key-spread", |k| &k.key_spread).unwrap_or_default(),
         batch_bytes: p.pick("batch-size", |k| &k.batch_size, || Bytes(16 << 10)).0 as usize,
         linger: p.pick("linger", |k| &k.linger, || Span(Duration::ZERO)).0,
         producers: p.pick("producers", |k| &k.producers, || 4),
@@ -121,8 +131,12 @@ pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
             Mode::Produce => 0,
             _ => p.pick("consumers", |k| &k.consumers, || 2),
         },
+        groups: p.maybe("groups", |k| &k.groups).unwrap_or(1),
+        start_at: p.maybe("start-at", |k| &k.start_at).unwrap_or_default(),
+        catch_up,
+        catch_up_after: p.maybe("catch-up-after", |k| &k.catch_up_after).map_or(Duration::ZERO, |t| t.0),
         acks: p.pick("acks", |k| &k.acks, || AcksWord(Acks::All)).0,
-        codec: p.pick("compression", |k| &k.compression, || CodecWord(Codec::None)).0,
+        codec,
         idempotence: p.pick("idempotence", |k| &k.idempotence, || false),
         warm_up: p.pick("warmup", |k| &k.warmup, || Span(Duration::from_secs(5))).0,
         warm_rule,
@@ -135,36 +149,47 @@ pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
         seed: p.pick("seed", |k| &k.seed, || 1),
         core: None,
     };
-    plan.bytes_max = match p.maybe("disk-budget", |k| &k.disk_budget) {
+    plan.bytes_max = match p.maybe("bytes", |k| &k.bytes) {
         Some(Bytes(budget)) => budget,
         None => {
             let planned = disk::planned_bytes(&plan);
-            p.note("disk-budget", &Bytes(planned), Origin::Derived);
+            p.note("bytes", &Bytes(planned), Origin::Derived);
             planned
         }
     };
     let name =
         flags.name.clone().or_else(|| file.name.clone()).unwrap_or_else(|| "embedded-default".to_string());
-    Settled { plan, name, settings: p.settings }
+    Settled { plan, name, payload_file: payload_file.map(PathBuf::from), settings: p.settings }
 }
 
-/// A rate makes an open loop; a depth without a rate a closed one; neither, the default rate.
-fn pace(p: &mut Picker<'_>, depth: Option<usize>, record_bytes: f64) -> Pace {
-    // A rate or a depth given by a flag replaces whatever rate the workload names.
-    let replaced = p.flags.rate.is_some() || p.flags.mb_rate.is_some() || p.flags.depth.is_some();
-    let workloads = |rate: &Option<f64>| if replaced { None } else { *rate };
+/// A rate makes an open loop; a depth without a rate a closed one; neither, the default rate. A rate or a depth given by a
+/// flag replaces whatever rate the workload names.
+fn pace(p: &mut Picker<'_>, depth: Option<usize>, record_bytes: f64, window: Duration) -> (Pace, Vec<Stage>) {
     let (flags, file) = (p.flags, p.file);
-    let given = |flag: Option<f64>, file: &Option<f64>| {
-        flag.map(|rate| (rate, Origin::Flag)).or_else(|| Some((workloads(file)?, Origin::Workload)))
+    let paced = |k: &Knobs| {
+        k.rate.is_some() || k.mb_rate.is_some() || k.rate_of_max.is_some() || k.rate_plan.is_some()
     };
-    let by_volume = given(flags.mb_rate, &file.mb_rate);
-    let by_count = given(flags.rate, &file.rate);
-    let records_per_s = if let Some((mb, origin)) = by_volume {
+    let nothing = Knobs::default();
+    let (source, origin) = match () {
+        () if paced(flags) => (flags, Origin::Flag),
+        () if flags.depth.is_some() => (&nothing, Origin::Default),
+        () => (file, Origin::Workload),
+    };
+    let mut stages = Vec::new();
+    let records_per_s = if let Some(mb) = source.mb_rate {
         p.note("mb-rate", &mb, origin);
         mb * 1e6 / record_bytes
-    } else if let Some((rate, origin)) = by_count {
+    } else if let Some(rate) = source.rate {
         p.note("rate", &rate, origin);
         rate
+    } else if let Some(plan) = &source.rate_plan {
+        p.note("rate-plan", plan, origin);
+        stages.clone_from(&plan.0);
+        schedule::mean_rate(&stages, window)
+    } else if let Some(share) = source.rate_of_max {
+        p.note("rate-of-max", &share, origin);
+        let arrivals = p.pick("arrivals", |k| &k.arrivals, || Arrivals::Poisson);
+        return (Pace::OfMax { share: share.0, arrivals }, stages);
     } else if depth.is_some() {
         0.0
     } else {
@@ -172,10 +197,36 @@ fn pace(p: &mut Picker<'_>, depth: Option<usize>, record_bytes: f64) -> Pace {
         RATE_DEFAULT
     };
     if records_per_s == 0.0 {
-        return Pace::Closed;
+        return (Pace::Closed, stages);
     }
     let arrivals = p.pick("arrivals", |k| &k.arrivals, || Arrivals::Poisson);
-    Pace::Open { records_per_s, arrivals }
+    (Pace::Open { records_per_s, arrivals }, stages)
+}
+
+/// The topic's settings: those of flags replace those of the workload, by name.
+fn topic_configs(p: &mut Picker<'_>) -> Vec<(String, String)> {
+    let (flags, file) = (p.flags, p.file);
+    let mut configs = Vec::new();
+    let replaced = |pair: &Pair| flags.topic_config.iter().any(|flag| flag.name == pair.name);
+    for pair in file.topic_config.iter().filter(|pair| !replaced(pair)) {
+        p.note("topic-config", pair, Origin::Workload);
+        configs.push((pair.name.clone(), pair.value.clone()));
+    }
+    for pair in &flags.topic_config {
+        p.note("topic-config", pair, Origin::Flag);
+        configs.push((pair.name.clone(), pair.value.clone()));
+    }
+    if let Some(messages) = p.maybe("relaxed", |k| &k.relaxed) {
+        configs.retain(|(name, _)| name != "flush.messages");
+        configs.push(("flush.messages".to_string(), messages.to_string()));
+    }
+    configs
+}
+
+fn payload(p: &mut Picker<'_>, codec: Codec) -> Payload {
+    let share = p.maybe("random-share", |k| &k.random_share).map(|share| share.0);
+    // Random bytes tell a codec nothing, so that it would only be measured at its worst.
+    Payload::Random { share: share.unwrap_or(if codec == Codec::None { 1.0 } else { 0.5 }) }
 }
 
 /// The same as the report has it.
@@ -189,14 +240,20 @@ pub fn load_settings(plan: &Plan) -> LoadSettings {
             Pace::Open { records_per_s, arrivals: Arrivals::Poisson } => {
                 data::Arrivals::Poisson { records_per_s }
             }
-            Pace::Closed => data::Arrivals::Closed { depth: plan.depth as u32 },
+            // Until the maximum is known.
+            Pace::OfMax { .. } | Pace::Closed => data::Arrivals::Closed { depth: plan.depth as u32 },
         },
+        rate_plan: (!plan.stages.is_empty()).then(|| RatePlan(plan.stages.clone()).to_string()),
+        batch_records: plan.batch_records,
+        max_records_per_s: None,
+        keys: plan.keys,
         record_bytes: plan.sizes.mean() as u64,
         batch_bytes: plan.batch_bytes as u64,
         linger_ms: plan.linger.as_secs_f64() * 1e3,
         partitions: plan.partitions as u32,
         producers: plan.producers as u32,
         consumers: plan.consumers as u32,
+        groups: plan.groups as u32,
         acks: acks(plan.acks),
         compression: CodecWord(plan.codec).to_string(),
         idempotence: plan.idempotence,
@@ -219,7 +276,7 @@ mod tests {
     use super::*;
 
     fn knobs(toml: &str) -> Knobs {
-        toml::from_str(toml).expect("a workload")
+        crate::bench::workload::parse(toml).expect("a workload")
     }
 
     #[test]
@@ -262,8 +319,30 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_with_an_unknown_key_is_refused() {
-        let error = toml::from_str::<Knobs>("record-sise = 5").expect_err("a typo");
-        assert!(error.to_string().contains("record-sise"), "{error}");
+    fn a_rate_plan_has_the_mean_of_its_stages_and_a_share_waits_for_the_maximum() {
+        let settled = settle(
+            &knobs("rate-plan = '1000 for 10s, 4000 for 10s'\nduration = 20"),
+            &knobs("rate = 5"),
+            String::new(),
+        );
+        assert!(
+            matches!(settled.plan.pace, Pace::Open { records_per_s: 2_500.0, .. }),
+            "{:?}",
+            settled.plan.pace
+        );
+        assert_eq!((settled.plan.stages.len(), settled.plan.check()), (2, Ok(())));
+        let share = settle(&Knobs::default(), &knobs("rate-of-max = '50%'\ndepth = 4"), String::new()).plan;
+        assert_eq!((share.pace, share.depth), (Pace::OfMax { share: 0.5, arrivals: Arrivals::Poisson }, 4));
+    }
+
+    #[test]
+    fn topic_settings_of_flags_replace_those_of_the_workload_by_name() {
+        let file =
+            knobs("relaxed = 7\n[topic-config]\n'flush.messages' = 1\n'segment.bytes' = 5\n'flush.ms' = 3");
+        let flags =
+            Knobs { topic_config: vec!["segment.bytes=9".parse().expect("a pair")], ..Knobs::default() };
+        let plan = settle(&flags, &file, String::new()).plan;
+        let text: Vec<String> = plan.topic_configs.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(text, ["flush.ms=3", "segment.bytes=9", "flush.messages=7"]);
     }
 }

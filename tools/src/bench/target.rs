@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use server::config::{Config, Sources};
+use wire::ErrorCode;
 
 use super::BenchArgs;
 use super::child::{Broker, Usage};
@@ -11,7 +12,7 @@ use super::disk;
 use crate::floors::usable_cpus;
 use crate::load::client::{Client, ClientError};
 use crate::load::null::NullBroker;
-use crate::load::plan::{Mode, Plan};
+use crate::load::plan::Plan;
 use crate::load::setup::{delete_topic, topic_configs};
 use crate::report::data::{Acks, BrokerFacts, BufferMode, DurabilityMode};
 
@@ -43,40 +44,36 @@ impl Drop for DataDir {
 }
 
 impl Target {
-    /// Makes the broker ready and completes the plan with its address. `run_id` names its data.
-    pub(super) fn start(
-        args: &BenchArgs,
-        plan: &mut Plan,
-        run_id: &str,
-        out: &Path,
-    ) -> anyhow::Result<Target> {
+    /// Makes a broker ready that can take this plan. `run_id` names its data.
+    pub(super) fn start(args: &BenchArgs, plan: &Plan, run_id: &str, out: &Path) -> anyhow::Result<Target> {
         if !args.brokers.is_empty() {
-            plan.brokers = args.brokers.clone();
             return Ok(Target::Foreign { pid: args.broker_pid, name: args.broker_name.clone() });
         }
         if args.null {
             let null = NullBroker::start(false).context("start the null broker")?;
-            plan.brokers = vec![null.address()];
             return Ok(Target::Null(null));
         }
         let path = args.data.join(run_id);
         std::fs::create_dir_all(&path).with_context(|| format!("create {}", path.display()))?;
         let data = DataDir { path, keep: args.keep_data };
-        let payload = if plan.mode == Mode::Both || plan.mode == Mode::Produce {
-            plan.bytes_max
-        } else {
-            plan.preload_bytes
-        };
-        disk::check(&data.path, disk::disk_bytes(plan, payload))?;
+        disk::check(&data.path, disk::disk_bytes(plan, &args.set))?;
         let cores = match &args.broker_cores {
             Some(cores) => cores.clone(),
             None => usable_cpus().first().copied().unwrap_or(0).to_string(),
         };
         let broker = Broker::start(&data.path, &cores, &args.set, &out.join("broker.log"))?;
-        plan.brokers = vec![broker.address.clone()];
         let cores = expand(&cores);
         let pool_bytes = pool_bytes(&args.set, cores.len());
         Ok(Target::Own { broker, cores, pool_bytes, data })
+    }
+
+    /// Where it listens.
+    pub(super) fn addresses(&self, args: &BenchArgs) -> Vec<String> {
+        match self {
+            Target::Own { broker, .. } => vec![broker.address.clone()],
+            Target::Null(null) => vec![null.address()],
+            Target::Foreign { .. } => args.brokers.clone(),
+        }
     }
 
     /// What it used so far; `None` if nobody can see it.
@@ -132,20 +129,27 @@ impl Target {
         }
     }
 
-    /// Cleans up: our broker stops and its data goes; of somebody's, only our topic goes.
-    pub(super) fn stop(self, plan: &Plan) -> anyhow::Result<()> {
+    /// Deletes the topic of a load that is over. A broker that is gone has none.
+    pub(super) fn forget(&self, plan: &Plan) -> anyhow::Result<()> {
+        let left = || format!("topic {} is left behind", plan.topic);
+        match Client::connect_any(&plan.brokers).and_then(|mut client| delete_topic(&mut client, &plan.topic))
+        {
+            Err(ClientError::Refused { code: ErrorCode::UnknownTopicOrPartition, .. }) => Ok(()),
+            // Our own broker's data goes with it.
+            Err(e) if matches!(self, Target::Foreign { .. }) => Err(e).with_context(left),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends it: our broker stops and its data goes.
+    pub(super) fn stop(self) -> anyhow::Result<()> {
         match self {
             Target::Own { broker, data, .. } => {
                 let stopped = broker.stop();
                 drop(data);
                 stopped
             }
-            Target::Null(_) => Ok(()),
-            Target::Foreign { .. } => {
-                let mut client = Client::connect_any(&plan.brokers)?;
-                delete_topic(&mut client, &plan.topic)
-                    .with_context(|| format!("topic {} is left behind", plan.topic))
-            }
+            Target::Null(_) | Target::Foreign { .. } => Ok(()),
         }
     }
 }

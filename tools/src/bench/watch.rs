@@ -58,7 +58,9 @@ pub(super) fn watch(progress: &Receiver<Progress>, target: &Target, quiet: bool)
 
 fn name(phase: Phase) -> &'static str {
     match phase {
+        Phase::Touch => "touch",
         Phase::Preload => "preload",
+        Phase::Calibrate => "maximum",
         Phase::WarmUp => "warm-up",
         Phase::Measure => "measure",
         Phase::Drain => "drain",

@@ -240,7 +240,8 @@ pub fn for_load(plan: &Plan) -> Vec<Spec> {
                 specs.push(echo(record, EchoPace::One(Wait::Block)));
                 specs.push(echo(record, EchoPace::One(Wait::Spin)));
             }
-            Pace::Closed => {
+            // A share of the maximum is bounded by what bounds the maximum.
+            Pace::OfMax { .. } | Pace::Closed => {
                 specs.extend([256 * KIB, MIB].map(|block| write(Space::Recycled, block, 4)));
                 specs.extend([64 * KIB, MIB].map(|block| stream(Direction::In, block)));
                 specs.push(echo(plan.batch_bytes.max(record), EchoPace::Saturated));

@@ -4,17 +4,23 @@
 //! A number that comes too early leaves a hole; a record that fills a hole was reordered; one that
 //! is neither next nor missing is a duplicate; a hole that stays is a loss, unless the broker had
 //! refused that batch.
+//!
+//! Retention may delete records before they are read. Each offset holds one record, so a reader that must go on at a
+//! later offset missed exactly as many records of that partition as it skipped offsets: so many holes are *expired*,
+//! the others lost. A broker may only do so to a topic whose own settings ask for it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::stamp::Stamp;
 
-/// What the check found. All zero but `read` is a clean run.
+/// What the check found. All zero but `read` and `expired` is a clean run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Findings {
     /// Records read.
     pub read: u64,
+    /// Acknowledged, deleted by the topic's retention before it was read.
+    pub expired: u64,
     /// Acknowledged, never read.
     pub lost: u64,
     /// Read more than once.
@@ -26,6 +32,16 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Adds what another reader found.
+    pub fn add(&mut self, other: &Findings) {
+        self.read += other.read;
+        self.expired += other.expired;
+        self.lost += other.lost;
+        self.duplicate += other.duplicate;
+        self.reordered += other.reordered;
+        self.corrupt += other.corrupt;
+    }
+
     /// Whether nothing is wrong.
     #[must_use]
     pub fn clean(&self) -> bool {
@@ -49,11 +65,13 @@ struct Stream {
     holes: BTreeMap<u64, u64>,
 }
 
-/// The reader's side of the check: one per topic.
+/// The reader's side of the check: one per group of readers.
 #[derive(Debug)]
 pub struct Checker {
     run: u32,
     producers: usize,
+    /// Offsets that retention took before they were read, of each partition; empty: none may.
+    skipped: Vec<u64>,
     /// `partition * producers + producer`.
     streams: Vec<Stream>,
     findings: Findings,
@@ -61,13 +79,29 @@ pub struct Checker {
 
 impl Checker {
     /// A check of the records that `producers` clients send to `partitions`.
+    ///
+    /// `expires` says that the topic's own settings delete records.
     #[must_use]
-    pub fn new(run: u32, partitions: usize, producers: usize) -> Checker {
+    pub fn new(run: u32, partitions: usize, producers: usize, expires: bool) -> Checker {
         Checker {
             run,
             producers,
+            skipped: if expires { vec![0; partitions] } else { Vec::new() },
             streams: vec![Stream::default(); partitions * producers],
             findings: Findings::default(),
+        }
+    }
+
+    /// Reading begins behind what `ledgers` know.
+    pub fn start_behind(&mut self, ledgers: &[Ledger]) {
+        assert_eq!(ledgers.len(), self.streams.len(), "one ledger a stream");
+        self.streams.iter_mut().zip(ledgers).for_each(|(stream, ledger)| stream.next = ledger.next);
+    }
+
+    /// Reading of a partition went on `offsets` later, where its log now starts.
+    pub fn skip(&mut self, partition: usize, offsets: u64) {
+        if let Some(skipped) = self.skipped.get_mut(partition) {
+            *skipped += offsets;
         }
     }
 
@@ -101,11 +135,7 @@ impl Checker {
 
     /// Settles a partition that was read to its end, and forgets it, to read it again from its start.
     pub fn rewind(&mut self, partition: usize, ledgers: &[Ledger]) {
-        let from = partition * self.producers;
-        let mine = from..from + self.producers;
-        for (stream, ledger) in self.streams[mine.clone()].iter_mut().zip(&ledgers[mine]) {
-            self.findings.lost += std::mem::take(stream).lost(ledger, true);
-        }
+        self.settle(partition, ledgers, true);
     }
 
     /// What is found so far, losses apart.
@@ -119,16 +149,26 @@ impl Checker {
     #[must_use]
     pub fn finish(mut self, ledgers: &[Ledger], whole: bool) -> Findings {
         assert_eq!(ledgers.len(), self.streams.len(), "one ledger a stream");
-        for (stream, ledger) in self.streams.iter_mut().zip(ledgers) {
-            self.findings.lost += stream.lost(ledger, whole);
-        }
+        (0..self.streams.len() / self.producers).for_each(|partition| self.settle(partition, ledgers, whole));
         self.findings
+    }
+
+    /// Counts what one partition misses, and forgets it.
+    fn settle(&mut self, partition: usize, ledgers: &[Ledger], whole: bool) {
+        let from = partition * self.producers;
+        let mine = from..from + self.producers;
+        let streams = self.streams[mine.clone()].iter_mut().zip(&ledgers[mine]);
+        let missing: u64 = streams.map(|(stream, ledger)| std::mem::take(stream).lost(ledger, whole)).sum();
+        let skipped = self.skipped.get_mut(partition).map_or(0, std::mem::take);
+        let expired = missing.min(skipped);
+        self.findings.expired += expired;
+        self.findings.lost += missing - expired;
     }
 }
 
 impl Stream {
     /// How many records of the ledger are missing.
-    fn lost(&mut self, ledger: &Ledger, whole: bool) -> u64 {
+    fn lost(mut self, ledger: &Ledger, whole: bool) -> u64 {
         if whole && self.next < ledger.next {
             self.holes.insert(self.next, ledger.next);
         }
@@ -169,7 +209,7 @@ mod tests {
 
     /// Reads `sequences` of producer 0 from partition 0 after `sent` were sent.
     fn check(sequences: &[u64], sent: u64, unsure: Option<Range<u64>>) -> Findings {
-        let mut checker = Checker::new(RUN, 1, 1);
+        let mut checker = Checker::new(RUN, 1, 1, false);
         for &sequence in sequences {
             let mut value = [0; 40];
             Stamp { run: RUN, producer: 0, sequence, planned_ns: 5 }.write(&mut value);
@@ -214,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_foreign_or_short_value_is_corrupt() {
-        let mut checker = Checker::new(RUN, 1, 1);
+        let mut checker = Checker::new(RUN, 1, 1, false);
         let mut foreign = [0; 24];
         Stamp { run: 1, producer: 0, sequence: 0, planned_ns: 0 }.write(&mut foreign);
         assert_eq!(checker.record(0, &foreign), None);
@@ -226,7 +266,7 @@ mod tests {
     #[test]
     fn a_partition_read_again_is_settled_each_time() {
         let ledgers = [Ledger { next: 3, unsure: Vec::new() }];
-        let mut checker = Checker::new(RUN, 1, 1);
+        let mut checker = Checker::new(RUN, 1, 1, false);
         let read = |checker: &mut Checker, sequences: &[u64]| {
             for &sequence in sequences {
                 let mut value = [0; 24];
@@ -242,5 +282,40 @@ mod tests {
         assert_eq!(checker.findings().lost, 1, "the second pass missed the last one");
         read(&mut checker, &[0]);
         assert_eq!(checker.finish(&ledgers, false).lost, 1, "the third pass was not over");
+    }
+
+    /// Two producers sent five records each to one partition; of the first, 0 to 2 are never read, of the second 0.
+    fn after_retention(expires: bool, skipped: u64) -> Findings {
+        let mut checker = Checker::new(RUN, 1, 2, expires);
+        checker.skip(0, skipped);
+        for (producer, sequences) in [(0, 3..5), (1, 1..5)] {
+            for sequence in sequences {
+                let mut value = [0; 24];
+                Stamp { run: RUN, producer, sequence, planned_ns: 0 }.write(&mut value);
+                checker.record(0, &value);
+            }
+        }
+        checker.finish(&[const { Ledger { next: 5, unsure: Vec::new() } }; 2], true)
+    }
+
+    #[test]
+    fn what_retention_deleted_is_expired_and_no_record_more() {
+        let found = after_retention(true, 4);
+        assert_eq!((found.expired, found.lost, found.read), (4, 0, 6));
+        let found = after_retention(true, 3);
+        assert_eq!((found.expired, found.lost), (3, 1), "one more is missing than offsets were skipped");
+        let found = after_retention(false, 4);
+        assert_eq!((found.expired, found.lost), (0, 4), "nobody asked for retention");
+    }
+
+    #[test]
+    fn a_reader_that_begins_behind_the_preload_misses_nothing_of_it() {
+        let mut checker = Checker::new(RUN, 1, 1, false);
+        checker.start_behind(&[Ledger { next: 3, unsure: Vec::new() }]);
+        let mut value = [0; 24];
+        Stamp { run: RUN, producer: 0, sequence: 3, planned_ns: 0 }.write(&mut value);
+        checker.record(0, &value);
+        let found = checker.finish(&[Ledger { next: 5, unsure: Vec::new() }], true);
+        assert_eq!((found.read, found.lost), (1, 1));
     }
 }

@@ -3,19 +3,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use wire::ApiKey;
 
-use super::check::Findings;
 use super::client::{Client, resolve};
 use super::clock::{now_ns, wall_ms};
-use super::consumer::Consumer;
+use super::consumer::{Consumer, Reading, Role};
 use super::image::Filler;
-use super::plan::{Acks, Mode, Pace, Plan};
+use super::keys::Keys;
+use super::outcome::{Outcome, Phase, Progress};
+use super::plan::{Acks, Mode, Pace, Plan, StartAt};
 use super::poll::{Poll, Ready};
+use super::prepare::Setup;
 use super::producer::Producer;
 use super::random::Random;
-use super::recorder::{Counts, Measured};
 use super::run::{Run, Tally};
 use super::setup::{TopicView, await_topic, create_topic, producer_identity};
 use super::socket::Socket;
@@ -44,87 +44,30 @@ const FETCH_ANSWER_BYTES_SLACK: usize = 80 << 20;
 /// Connections that read everything back after a produce-only run.
 const READ_BACK_CONSUMERS: usize = 4;
 
-/// What a run is doing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
-    /// Writing what the fetch modes read.
-    Preload,
-    /// Under load, not measured.
-    WarmUp,
-    /// Under load, measured.
-    Measure,
-    /// Waiting for answers and consumers.
-    Drain,
-    /// Reading everything back.
-    ReadBack,
-}
-
-/// What a watcher is told four times a second.
-#[derive(Debug)]
-pub struct Progress {
-    /// What the run is doing.
-    pub phase: Phase,
-    /// Since the phase began.
-    pub elapsed: Duration,
-    /// How long it will last; zero if nobody knows.
-    pub length: Duration,
-    /// Since the last progress.
-    pub since: Duration,
-    /// What happened since then.
-    pub counts: Counts,
-    /// Response times since then.
-    pub response: Histogram<u64>,
-    /// Acknowledged, not read yet; zero while nobody reads.
-    pub lag_records: u64,
-}
-
-/// What came of a run.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Figures of the window.
-    pub measured: Measured,
-    /// The data check, over everything sent.
-    pub findings: Findings,
-    /// Whether what was sent was also read.
-    pub checked: bool,
-    /// Records sent, warm-up included.
-    pub records_sent: u64,
-    /// Records acknowledged, warm-up included.
-    pub records_acked: u64,
-    /// Records whose answer never came.
-    pub unanswered: u64,
-    /// Refusals by Kafka error code.
-    pub errors: Vec<(i16, u64)>,
-    /// In an open loop: records planned within the window.
-    pub records_planned: u64,
-    /// When the window began, ms since the epoch.
-    pub started_unix_ms: i64,
-    /// What the warm-up saw, where a rule ended it.
-    pub warm_up: Option<WarmUp>,
-    /// Stopped before its time.
-    pub interrupted: bool,
-    /// The byte budget ended the load before its time.
-    pub budget_spent: bool,
-    /// What ended the run, if it was not time.
-    pub failure: Option<LoadError>,
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Owner {
     Producer { index: usize, link: usize },
     Consumer { index: usize, link: usize },
 }
 
-struct Drive<'a> {
-    run: Run,
-    tally: Tally,
-    producers: Vec<Producer>,
+pub(super) struct Drive<'a> {
+    pub(super) run: Run,
+    pub(super) tally: Tally,
+    pub(super) producers: Vec<Producer>,
     consumers: Vec<Consumer>,
-    leaders: Vec<String>,
+    pub(super) leaders: Vec<String>,
+    /// When the topic was asked for.
+    pub(super) began_ns: u64,
+    pub(super) setup: Setup,
+    pub(super) max_records_per_s: Option<f64>,
+    /// Bytes written before the load.
+    pub(super) bytes_before: u64,
+    /// Where each partition ended when the load began.
+    pub(super) prepared_ends: Vec<i64>,
     poll: Poll,
     owners: Vec<Owner>,
     ready: Vec<Ready>,
-    stop: &'a AtomicBool,
+    pub(super) stop: &'a AtomicBool,
     watch: &'a mut dyn FnMut(&Progress),
     phase: Phase,
     phase_ns: u64,
@@ -145,11 +88,16 @@ pub fn run(plan: &Plan, stop: &AtomicBool, watch: &mut dyn FnMut(&Progress)) -> 
     plan.check()?;
     pin(plan.core);
     let mut client = Client::connect_any(&plan.brokers)?;
+    let began_ns = now_ns();
+    let since = || Duration::from_nanos(now_ns() - began_ns);
     create_topic(&mut client, &plan.topic, plan.partitions as i32, plan.replication, &plan.topic_configs)?;
+    let created = since();
     let view = await_topic(&mut client, &plan.topic)?;
+    let setup = Setup { created, led: since(), touched: Duration::ZERO };
     let mut drive = Drive::new(plan, view, &client, stop, watch)?;
+    (drive.began_ns, drive.setup) = (began_ns, setup);
     drive.connect_producers(&mut client)?;
-    let mut failure = drive.preload().err();
+    let mut failure = drive.prepare().err();
     let window = match failure {
         None => drive.measure(),
         Some(_) => Err((now_ns(), None)),
@@ -196,7 +144,7 @@ impl<'a> Drive<'a> {
         let leaders = leaders.ok_or(LoadError::Unexpected { what: "a leader without an address" })?;
         let version = |api| client.versions().of(api).ok_or(LoadError::NoVersion { api });
         let mut random = Random::new(plan.seed);
-        let filler = Filler::new(plan.sizes.max, plan.codec != engine::record::Codec::None, &mut random);
+        let filler = Filler::new(plan.sizes.max, &plan.payload, &mut random);
         // Runs with one seed send the same load, yet must not take each other's records for theirs.
         let id = (clock::wall_ms() as u64 ^ clock::now_ns().rotate_left(32))
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
@@ -209,9 +157,11 @@ impl<'a> Drive<'a> {
             topic_id: view.id,
             produce_version: version(ApiKey::Produce)?,
             fetch_version: version(ApiKey::Fetch)?,
+            offsets_version: client.versions().of(ApiKey::ListOffsets),
             leader_of,
             led,
             filler,
+            keys: Keys::new(plan.keys, plan.key_spread),
         };
         let now = now_ns();
         Ok(Drive {
@@ -220,6 +170,11 @@ impl<'a> Drive<'a> {
             producers: Vec::new(),
             consumers: Vec::new(),
             leaders,
+            began_ns: now,
+            setup: Setup::default(),
+            max_records_per_s: None,
+            bytes_before: 0,
+            prepared_ends: Vec::new(),
             poll: Poll::new()?,
             owners: Vec::new(),
             ready: Vec::new(),
@@ -235,7 +190,7 @@ impl<'a> Drive<'a> {
         })
     }
 
-    fn stopped(&self) -> bool {
+    pub(super) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
@@ -257,23 +212,47 @@ impl<'a> Drive<'a> {
         Ok(())
     }
 
-    fn connect_consumers(&mut self, count: usize, again: bool) -> Result<(), LoadError> {
+    /// A group of `count` consumers, which begins at `from` (or at the start).
+    fn connect_group(&mut self, role: Role, count: usize, from: Option<&[i64]>) -> Result<(), LoadError> {
+        let whole = matches!(role, Role::Tail | Role::ReadBack);
+        let group = self.tally.open_group(whole);
+        if from.is_some() {
+            self.tally.groups[group].checker.start_behind(&self.tally.prepared);
+        }
+        // What is read again and again ends where the load began.
+        let until = (!whole).then(|| self.prepared_ends.clone());
         let frame_bytes_max = self.run.plan.fetch_bytes + FETCH_ANSWER_BYTES_SLACK;
         for index in 0..count {
             let sockets = self.connect(frame_bytes_max)?;
-            let consumer =
-                Consumer::new(index, count, sockets, &self.run, again.then_some(&self.tally.ends[..]));
+            let reading = Reading { role, group, index, of: count, from, until: until.as_deref() };
+            let consumer = Consumer::new(reading, sockets, &self.run);
             for (link, socket) in consumer.sockets().enumerate() {
                 self.poll.add(socket.stream(), self.owners.len())?;
-                self.owners.push(Owner::Consumer { index, link });
+                self.owners.push(Owner::Consumer { index: self.consumers.len(), link });
             }
             self.consumers.push(consumer);
         }
         Ok(())
     }
 
+    /// The readers that run from the start of the load.
+    fn connect_readers(&mut self) -> Result<(), LoadError> {
+        let plan = &self.run.plan;
+        let (groups, consumers) = (plan.groups, plan.consumers);
+        let role = if plan.mode.produces() { Role::Tail } else { Role::Again };
+        // First records are few: they are read too, so that the check covers them. What was written besides is not the
+        // load's, unless it is there to be caught up with.
+        let more = plan.preload_bytes > 0 || self.max_records_per_s.is_some();
+        let behind = role == Role::Tail && more && plan.start_at == StartAt::End;
+        let from = behind.then(|| self.prepared_ends.clone());
+        for _ in 0..groups {
+            self.connect_group(role, consumers, from.as_deref())?;
+        }
+        Ok(())
+    }
+
     /// One turn: what the sockets have, what is due, what the watcher wants to know.
-    fn turn(&mut self, end_ns: u64) -> Result<u64, LoadError> {
+    pub(super) fn turn(&mut self, end_ns: u64) -> Result<u64, LoadError> {
         let mut ready = std::mem::take(&mut self.ready);
         self.poll.now(&mut ready)?;
         for event in &ready {
@@ -318,7 +297,7 @@ impl<'a> Drive<'a> {
         Ok(now)
     }
 
-    fn enter(&mut self, phase: Phase, now: u64, length: Duration) {
+    pub(super) fn enter(&mut self, phase: Phase, now: u64, length: Duration) {
         self.tell(now);
         (self.phase, self.phase_ns, self.length) = (phase, now, length);
         self.tell(now);
@@ -330,7 +309,7 @@ impl<'a> Drive<'a> {
         if let Some(warming) = &mut self.warming {
             warming.take(now, &counts, &response);
         }
-        let unread = self.tally.records_acked.saturating_sub(self.tally.checker.findings().read);
+        let unread = self.tally.records_acked.saturating_sub(self.tally.findings().read);
         (self.watch)(&Progress {
             phase: self.phase,
             elapsed: Duration::from_nanos(now - self.phase_ns),
@@ -343,49 +322,42 @@ impl<'a> Drive<'a> {
         self.told_ns = now;
     }
 
-    /// Writes what the fetch modes read, in a closed loop.
-    fn preload(&mut self) -> Result<(), LoadError> {
-        if self.run.plan.mode.produces() {
-            return Ok(());
-        }
-        (self.run.pace, self.run.bytes_max) = (Pace::Closed, self.run.plan.preload_bytes);
-        self.enter(Phase::Preload, now_ns(), Duration::ZERO);
-        while !self.stopped() {
-            self.turn(u64::MAX)?;
-            let enough = self.tally.bytes_sent >= self.run.bytes_max;
-            if enough && self.producers.iter().all(|p| p.is_drained(&self.run, &self.tally, u64::MAX)) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Warm-up and window; returns when the window began, or when it failed and why.
     fn measure(&mut self) -> Result<u64, (u64, Option<LoadError>)> {
         let now = now_ns();
         let plan = self.run.plan.clone();
         if plan.mode.fetches() {
-            self.connect_consumers(plan.consumers, !plan.mode.produces()).map_err(|e| (now_ns(), Some(e)))?;
+            self.connect_readers().map_err(|e| (now_ns(), Some(e)))?;
         }
+        // Stages wait for the end of a warm-up whose length nobody knows.
+        let planned_start = plan.warm_rule.map_or(now + plan.warm_up.as_nanos() as u64, |_| u64::MAX);
         if plan.mode.produces() {
-            self.producers.iter_mut().for_each(|p| p.start(&self.run, now));
+            self.producers.iter_mut().for_each(|p| p.start(&self.run, now, planned_start));
         } else {
             // The preload was theirs.
             self.run.bytes_max = 0;
         }
         self.enter(Phase::WarmUp, now, plan.warm_rule.map_or(plan.warm_up, |rule| rule.max));
         let start = match plan.warm_rule {
-            None => now + plan.warm_up.as_nanos() as u64,
+            None => planned_start,
             Some(rule) => self.warm_up(rule, now).map_err(|e| (now_ns(), Some(e)))?,
         };
         let end = start + plan.duration.as_nanos() as u64;
         let fail = |e| (now_ns().max(start), Some(e));
         self.tally.open_window(start..end, &plan);
+        let mut catch_up_ns = match plan.catch_up {
+            0 => u64::MAX,
+            _ => start + plan.catch_up_after.as_nanos() as u64,
+        };
         let mut last = now;
         while last < end && !self.stopped() {
             last = self.turn(end).map_err(fail)?;
             if self.phase == Phase::WarmUp && last >= start {
                 self.enter(Phase::Measure, last, plan.duration);
+            }
+            if last >= catch_up_ns {
+                catch_up_ns = u64::MAX;
+                self.connect_group(Role::CatchUp, plan.catch_up, None).map_err(fail)?;
             }
             // Waiting for the end with nothing left to send would be measured as slowness.
             if plan.mode.produces() && self.tally.bytes_sent >= self.run.bytes_max {
@@ -404,7 +376,8 @@ impl<'a> Drive<'a> {
             Pace::Open { records_per_s, .. } if self.run.plan.mode.produces() => Some(records_per_s),
             _ => None,
         };
-        let bytes_max = (self.run.bytes_max as f64 * warm::BYTES_SHARE) as u64;
+        let bytes_max = self.bytes_before
+            + (self.run.bytes_max.saturating_sub(self.bytes_before) as f64 * warm::BYTES_SHARE) as u64;
         let producing = self.run.plan.mode.produces();
         // Without answers nobody knows which partitions took a record.
         let answered = producing && self.run.plan.acks != Acks::None;
@@ -427,7 +400,7 @@ impl<'a> Drive<'a> {
         self.tell(now);
         self.warm_up = self.warming.take().map(|warming| warming.finish(end, untouched, now));
         if producing {
-            self.producers.iter_mut().for_each(|p| p.start(&self.run, now));
+            self.producers.iter_mut().for_each(|p| p.start(&self.run, now, now));
         }
         Ok(now)
     }
@@ -436,6 +409,7 @@ impl<'a> Drive<'a> {
     fn drain(&mut self, end_ns: u64) -> Result<(), LoadError> {
         self.enter(Phase::Drain, now_ns(), Duration::ZERO);
         self.ended_ns = end_ns;
+        self.consumers.iter_mut().for_each(Consumer::rest_if_again);
         self.until_quiet(end_ns, ANSWERS_NS, |d| {
             d.producers.iter().all(|p| p.is_drained(&d.run, &d.tally, end_ns))
         })?;
@@ -443,7 +417,7 @@ impl<'a> Drive<'a> {
         producers.iter_mut().for_each(|p| p.abandon(tally, end_ns));
         if self.run.plan.mode == Mode::Produce && self.run.plan.read_back {
             self.enter(Phase::ReadBack, now_ns(), Duration::ZERO);
-            self.connect_consumers(READ_BACK_CONSUMERS.min(self.run.plan.partitions), false)?;
+            self.connect_group(Role::ReadBack, READ_BACK_CONSUMERS.min(self.run.plan.partitions), None)?;
         }
         if self.run.plan.mode.produces() && !self.consumers.is_empty() {
             self.until_quiet(end_ns, u64::MAX, Drive::is_caught_up)?;
@@ -453,20 +427,19 @@ impl<'a> Drive<'a> {
 
     fn is_caught_up(&self) -> bool {
         // Without answers nobody knows where the logs end.
-        let enough =
-            self.run.plan.acks != Acks::None || self.tally.checker.findings().read >= self.tally.records_sent;
+        let enough = self.run.plan.acks != Acks::None
+            || self.tally.findings().read >= self.tally.records_sent * self.tally.groups.len() as u64;
         enough && self.consumers.iter().all(|c| c.is_caught_up(&self.tally.ends))
     }
 
     /// Turns until `done`, until nothing has moved for [`DRAIN_NS`], or at most for `limit_ns`.
-    fn until_quiet(
+    pub(super) fn until_quiet(
         &mut self,
         end_ns: u64,
         limit_ns: u64,
         done: impl Fn(&Drive<'a>) -> bool,
     ) -> Result<(), LoadError> {
-        let moved =
-            |d: &Drive<'a>| (d.tally.records_acked, d.tally.checker.findings().read, d.tally.records_sent);
+        let moved = |d: &Drive<'a>| (d.tally.records_acked, d.tally.findings().read, d.tally.records_sent);
         let started_ns = now_ns();
         let (mut last, mut last_ns) = (moved(self), started_ns);
         while !done(self) {
@@ -489,9 +462,9 @@ impl<'a> Drive<'a> {
         let whole = self.run.plan.mode.produces() && failure.is_none();
         let (tally, producers) = (&mut self.tally, &mut self.producers);
         producers.iter_mut().for_each(|p| p.abandon(tally, 0));
-        let tally = self.tally;
+        let mut tally = self.tally;
         Outcome {
-            findings: tally.checker.finish(&tally.ledgers, whole && checked),
+            findings: tally.finish(whole && checked),
             measured: tally.recorder.finish(self.ended_ns.min(now).max(started_ns)),
             checked,
             records_sent: tally.records_sent,
@@ -501,6 +474,9 @@ impl<'a> Drive<'a> {
             records_planned: tally.records_planned,
             started_unix_ms: wall_ms() - (now.saturating_sub(started_ns) / 1_000_000) as i64,
             warm_up: self.warm_up,
+            setup: self.setup,
+            pace: self.run.plan.pace,
+            max_records_per_s: self.max_records_per_s,
             interrupted,
             budget_spent: self.run.plan.mode.produces() && tally.bytes_sent >= self.run.bytes_max,
             failure,

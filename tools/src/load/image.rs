@@ -18,6 +18,7 @@
 
 use engine::record::{Codec, HEADER_BYTES, LOG_OVERHEAD, MAGIC};
 
+use super::plan::Payload;
 use super::random::Random;
 use super::stamp::{STAMP_BYTES, Stamp};
 
@@ -31,13 +32,23 @@ pub(super) struct Filler {
 }
 
 impl Filler {
-    /// Payload for values of up to `value_bytes_max`: random, or, when it is to be compressed, half
-    /// random and half runs, so that codecs have something to find.
-    pub(super) fn new(value_bytes_max: usize, compressible: bool, random: &mut Random) -> Filler {
+    /// Payload for values of up to `value_bytes_max`.
+    pub(super) fn new(value_bytes_max: usize, payload: &Payload, random: &mut Random) -> Filler {
         let mut bytes = vec![0u8; value_bytes_max.saturating_sub(STAMP_BYTES)];
-        for (i, chunk) in bytes.chunks_mut(8).enumerate() {
-            let word = if compressible && i % 2 == 1 { [b'r'; 8] } else { random.next().to_le_bytes() };
-            chunk.copy_from_slice(&word[..chunk.len()]);
+        match payload {
+            Payload::Random { share } => {
+                // Random words and runs take turns, so that a codec finds both everywhere.
+                let mut owed = 0.0;
+                for chunk in bytes.chunks_mut(8) {
+                    owed += share;
+                    let word = if owed >= 1.0 { random.next().to_le_bytes() } else { [b'r'; 8] };
+                    owed -= if owed >= 1.0 { 1.0 } else { 0.0 };
+                    chunk.copy_from_slice(&word[..chunk.len()]);
+                }
+            }
+            Payload::Bytes(given) => {
+                bytes.iter_mut().zip(given.iter().cycle()).for_each(|(byte, given)| *byte = *given);
+            }
         }
         Filler { bytes }
     }
@@ -227,7 +238,7 @@ mod tests {
 
     /// Fills, seals and reads back `count` records; returns their values.
     fn round(image: &mut Image, count: u64, keyed: bool, value_bytes: usize, codec: Codec) -> Vec<Vec<u8>> {
-        let filler = Filler::new(value_bytes, true, &mut Random::new(1));
+        let filler = Filler::new(value_bytes, &Payload::Random { share: 0.5 }, &mut Random::new(1));
         image.clear();
         for sequence in 0..count {
             let stamp = Stamp { run: 7, producer: 3, sequence, planned_ns: sequence * 10 };
@@ -285,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_batch_stays_below_its_size_and_takes_at_least_one_record() {
-        let filler = Filler::new(1_024, false, &mut Random::new(1));
+        let filler = Filler::new(1_024, &Payload::Random { share: 1.0 }, &mut Random::new(1));
         let stamp = Stamp { run: 0, producer: 0, sequence: 0, planned_ns: 0 };
         let mut image = Image::new(16 << 10, true);
         while image.fits(1_024, false) {
@@ -294,5 +305,16 @@ mod tests {
         image.seal(Sender { id: -1, epoch: -1, base_sequence: -1 }, 0, Codec::None);
         assert!(image.bytes().len() <= 16 << 10 && image.bytes().len() + 1_100 > 16 << 10);
         assert!(Image::new(10, true).fits(1_024, false));
+    }
+
+    #[test]
+    fn a_payload_is_as_random_as_asked_or_what_was_given() {
+        let letters = |share| {
+            let filler = Filler::new(8_024, &Payload::Random { share }, &mut Random::new(1));
+            filler.bytes.chunks(8).filter(|word| *word == [b'r'; 8]).count()
+        };
+        assert_eq!([letters(0.0), letters(0.5), letters(1.0)], [1_000, 500, 0]);
+        let given = Payload::Bytes(b"abc"[..].into());
+        assert_eq!(Filler::new(31, &given, &mut Random::new(1)).bytes, b"abcabca");
     }
 }

@@ -3,15 +3,19 @@
 //! | file | what |
 //! |---|---|
 //! | `plan` | what is to be sent: rate, sizes, clients, time |
-//! | `schedule` | when each record is due: fixed or Poisson arrivals, from a seed |
+//! | `schedule` | when each record is due: fixed or Poisson arrivals, steps and bursts, from a seed |
+//! | `keys` | how often each key comes |
 //! | `stamp` | the 24 bytes in each value by which a record is recognised |
 //! | `image` | a record batch that is laid out once and patched for each use |
 //! | `recorder` | histograms per clock and second, merged, never averaged |
 //! | `check` | lost, duplicate, reordered, corrupt |
 //! | `client` | blocking calls before and after the load: metadata, topics, offsets |
 //! | `socket` | one non-blocking connection: frames in, frames out |
+//! | `touch` | the first record of each partition, before anything else |
 //! | `producer`, `consumer` | the two sides of the load, driven by the loop |
 //! | `drive` | the loop: one thread, busy, all sockets |
+//! | `prepare` | what precedes the load: first records, preload, the maximum of which a share is asked |
+//! | `outcome` | what a run is doing, and what came of it |
 //! | `null` | a broker that keeps nothing: the generator's own ceiling |
 //! | `warm` | when a broker is warm: two successive windows agree |
 //!
@@ -28,9 +32,12 @@ pub mod clock;
 mod consumer;
 mod drive;
 mod image;
+mod keys;
 pub mod null;
+mod outcome;
 pub mod plan;
 mod poll;
+mod prepare;
 mod producer;
 pub(crate) mod random;
 pub mod recorder;
@@ -39,9 +46,12 @@ pub mod schedule;
 pub mod setup;
 mod socket;
 pub mod stamp;
+mod touch;
 pub mod warm;
 
-pub use drive::{Outcome, Phase, Progress, run};
+pub use drive::run;
+pub use outcome::{Outcome, Phase, Progress};
+pub use prepare::{CALIBRATION, Setup};
 pub use producer::LATE_NS;
 pub use socket::SocketError;
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use engine::record::Codec;
 
 use super::super::check::Findings;
-use super::super::plan::{Acks, Arrivals, Mode, Pace, Plan, Sizes};
+use super::super::plan::{
+    Acks, Arrivals, KeySpread, Mode, Pace, Payload, Plan, PlanError, Sizes, Stage, StartAt,
+};
 use super::super::recorder::Clock;
 use super::super::warm::{WarmEnd, WarmRule};
 use super::super::{Outcome, run};
@@ -65,13 +67,21 @@ fn plan(broker: &NullBroker) -> Plan {
         replication: -1,
         mode: Mode::Both,
         pace: Pace::Open { records_per_s: 20_000.0, arrivals: Arrivals::Poisson },
+        stages: Vec::new(),
+        batch_records: 1,
         depth: 5,
         sizes: Sizes { min: 100, max: 100 },
+        payload: Payload::Random { share: 0.5 },
         keys: 0,
+        key_spread: KeySpread::Uniform,
         batch_bytes: 2_000,
         linger: Duration::from_millis(1),
         producers: 2,
         consumers: 2,
+        groups: 1,
+        start_at: StartAt::End,
+        catch_up: 0,
+        catch_up_after: Duration::ZERO,
         acks: Acks::All,
         codec: Codec::None,
         idempotence: false,
@@ -80,7 +90,7 @@ fn plan(broker: &NullBroker) -> Plan {
         duration: Duration::from_millis(300),
         interval: Duration::from_millis(100),
         bytes_max: u64::MAX,
-        preload_bytes: 1 << 20,
+        preload_bytes: 0,
         fetch_bytes: 1 << 20,
         read_back: true,
         seed: 1,
@@ -235,4 +245,90 @@ fn a_warm_up_by_rule_ends_when_windows_agree_and_leaves_the_window_whole() {
     plan.warm_rule = rule(0.0, window);
     let outcome = run(&plan, &AtomicBool::new(false), &mut |_| {}).expect("a run");
     assert_eq!(outcome.warm_up.expect("a rule").end, WarmEnd::Time);
+}
+
+#[test]
+fn groups_read_everything_each_and_preloads_are_read_where_the_plan_says() {
+    let outcome = drive(|plan| plan.groups = 3);
+    assert!(outcome.findings.clean(), "{:?}", outcome.findings);
+    assert_eq!(outcome.findings.read, 3 * outcome.records_sent);
+    let backlog = |plan: &mut Plan| plan.preload_bytes = 300_000;
+    let behind = drive(backlog);
+    assert!(
+        behind.findings.clean() && behind.findings.read + 2_900 < behind.records_sent,
+        "{:?}",
+        behind.findings
+    );
+    let drained = drive(|plan| {
+        backlog(plan);
+        plan.start_at = StartAt::Start;
+    });
+    assert!(drained.findings.clean(), "{:?}", drained.findings);
+    assert_eq!(drained.findings.read, drained.records_sent);
+}
+
+#[test]
+fn catch_up_readers_read_the_preload_again_and_again_beside_the_tail() {
+    let outcome = drive(|plan| {
+        plan.preload_bytes = 300_000;
+        plan.catch_up = 2;
+        plan.catch_up_after = Duration::from_millis(100);
+    });
+    assert!(outcome.findings.clean(), "{:?}", outcome.findings);
+    let counts = outcome.measured.counts;
+    assert!(counts.records_caught_up > 3_000, "more than one pass: {counts:?}");
+    assert!(counts.records_out > 0 && counts.records_out < outcome.records_sent, "{counts:?}");
+}
+
+#[test]
+fn steps_bursts_and_moments_of_many_records_keep_their_plan() {
+    let stage = |records_per_s, ms| Stage { records_per_s, length: Duration::from_millis(ms) };
+    let outcome = drive(|plan| {
+        plan.stages = vec![stage(5_000.0, 100), stage(0.0, 50), stage(40_000.0, 150)];
+        plan.pace = Pace::Open { records_per_s: 21_667.0, arrivals: Arrivals::Fixed };
+        plan.batch_records = 10;
+    });
+    assert!(outcome.findings.clean(), "{:?}", outcome.findings);
+    assert!(outcome.records_planned.abs_diff(6_500) <= 40, "{}", outcome.records_planned);
+}
+
+#[test]
+fn a_share_of_the_maximum_becomes_the_rate_that_it_is() {
+    // Six seconds of a closed loop are more than a broker in memory should keep.
+    let broker = NullBroker::start(false).expect("a broker in memory");
+    let mut plan = plan(&broker);
+    (plan.mode, plan.consumers, plan.read_back) = (Mode::Produce, 0, false);
+    plan.pace = Pace::OfMax { share: 0.05, arrivals: Arrivals::Fixed };
+    let outcome = run(&plan, &AtomicBool::new(false), &mut |_| {}).expect("a run");
+    let max = outcome.max_records_per_s.expect("it was found");
+    assert_eq!(outcome.pace, Pace::Open { records_per_s: max * 0.05, arrivals: Arrivals::Fixed });
+    assert!(outcome.records_planned > 0 && outcome.records_sent > outcome.records_planned);
+}
+
+#[test]
+fn every_partition_has_a_record_before_the_load_and_the_time_that_took_is_told() {
+    let outcome = drive(|plan| {
+        plan.partitions = 2_000;
+        plan.sizes = Sizes { min: 1_000, max: 1_000 };
+        plan.pace = Pace::Open { records_per_s: 100.0, arrivals: Arrivals::Fixed };
+    });
+    assert!(outcome.records_sent >= 2_000 && outcome.findings.clean(), "{:?}", outcome.findings);
+    let setup = outcome.setup;
+    assert!(setup.created <= setup.led && setup.led < setup.touched, "{setup:?}");
+}
+
+#[test]
+fn a_plan_that_contradicts_itself_is_refused() {
+    let broker = NullBroker::start(false).expect("a broker in memory");
+    let refused = |change: &dyn Fn(&mut Plan)| {
+        let mut plan = plan(&broker);
+        change(&mut plan);
+        plan.check().expect_err("a contradiction")
+    };
+    let stages = vec![Stage { records_per_s: 0.0, length: Duration::from_secs(1) }];
+    assert_eq!(refused(&|plan| plan.stages.clone_from(&stages)), PlanError::Stages);
+    assert_eq!(refused(&|plan| (plan.pace, plan.batch_records) = (Pace::Closed, 10)), PlanError::NeedsRate);
+    assert_eq!(refused(&|plan| plan.catch_up = 1), PlanError::CatchUp);
+    let unread = |plan: &mut Plan| (plan.mode, plan.preload_bytes) = (Mode::Produce, 1);
+    assert_eq!(refused(&unread), PlanError::PreloadUnread);
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-pub use super::schedule::Arrivals;
+pub use super::keys::KeySpread;
+pub use super::schedule::{Arrivals, Stage};
 use super::stamp::STAMP_BYTES;
 use super::warm::WarmRule;
 use engine::record::Codec;
@@ -92,8 +93,57 @@ pub enum Pace {
         /// How they spread.
         arrivals: Arrivals,
     },
+    /// Open loop at a share of what a closed loop of [`super::CALIBRATION`] reaches first.
+    OfMax {
+        /// The share, above 0, at most 1.
+        share: f64,
+        /// How records spread.
+        arrivals: Arrivals,
+    },
     /// Closed loop: the next request leaves when one of `depth` comes back.
     Closed,
+}
+
+impl Pace {
+    /// Whether records have planned times.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self != Pace::Closed
+    }
+}
+
+/// Where readers that run beside producers begin.
+#[derive(
+    Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartAt {
+    /// Behind what was written before the load.
+    #[default]
+    End,
+    /// At the start of the log: a preload is a backlog that they drain.
+    Start,
+}
+
+impl std::fmt::Display for StartAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            StartAt::End => "end",
+            StartAt::Start => "start",
+        })
+    }
+}
+
+/// What values are filled with, behind their stamps.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Payload {
+    /// Random bytes, this share of them (0 to 1); the rest is one letter.
+    Random {
+        /// The share.
+        share: f64,
+    },
+    /// These bytes, again and again; not empty.
+    Bytes(std::sync::Arc<[u8]>),
 }
 
 /// Sizes of record values, uniform between both ends.
@@ -136,20 +186,36 @@ pub struct Plan {
     pub mode: Mode,
     /// When records are sent.
     pub pace: Pace,
+    /// In an open loop: rates one after the other, again and again from the start of the window. Empty: one rate.
+    pub stages: Vec<Stage>,
+    /// In an open loop: records of one producer that are due at the same moment.
+    pub batch_records: u32,
     /// Requests in flight on one connection: the loop's depth when closed, a bound when open.
     pub depth: usize,
     /// Sizes of values.
     pub sizes: Sizes,
+    /// What values are filled with.
+    pub payload: Payload,
     /// Distinct keys; 0 sends none. With keys, a record's key chooses its partition.
     pub keys: u64,
+    /// How often each key comes, in an open loop.
+    pub key_spread: KeySpread,
     /// A batch is sent when this many bytes are in it …
     pub batch_bytes: usize,
     /// … or when its first record was planned this long ago.
     pub linger: Duration,
     /// Producers, each with a connection per leader.
     pub producers: usize,
-    /// Consumers, each with a connection per leader; partitions are dealt to them in turn.
+    /// Consumers of a group, each with a connection per leader; partitions are dealt to them in turn.
     pub consumers: usize,
+    /// Groups of consumers; each reads everything.
+    pub groups: usize,
+    /// In mode `both`: where they begin.
+    pub start_at: StartAt,
+    /// In mode `both`: readers of one more group that reads the preload from its start, again and again.
+    pub catch_up: usize,
+    /// When these begin, from the start of the window.
+    pub catch_up_after: Duration,
     /// What producers wait for.
     pub acks: Acks,
     /// How batches are compressed.
@@ -164,9 +230,9 @@ pub struct Plan {
     pub duration: Duration,
     /// The window is cut into intervals of this length.
     pub interval: Duration,
-    /// The run stops sending after this many bytes of keys and values.
+    /// The load stops after this many bytes of keys and values; what is written before it does not count.
     pub bytes_max: u64,
-    /// In the fetch modes: bytes written before the window.
+    /// Bytes written before the load: what the fetch modes read, or a backlog.
     pub preload_bytes: u64,
     /// `fetch.max.bytes` of consumers.
     pub fetch_bytes: usize,
@@ -196,6 +262,22 @@ pub enum PlanError {
         "the warm-up rule needs a window of at least a millisecond and a tolerance between 0 and 1; use --warmup-window and --warmup-tolerance"
     )]
     WarmRule,
+    #[error("a share of the maximum must be above 0 % and at most 100 %, not {} %", .0 * 100.0)]
+    Share(f64),
+    #[error(
+        "a rate plan begins with a rate above 0, which is also the warm-up's, and each of its times is above 0"
+    )]
+    Stages,
+    #[error(
+        "a rate plan, records per batch and key distributions need planned times; give a rate with --rate"
+    )]
+    NeedsRate,
+    #[error("catch-up readers read the preload beside producers; use --mode both and --preload")]
+    CatchUp,
+    #[error("what is written before the load needs answers that say where it ends; use --acks 1 or all")]
+    PreparedWithoutAcks,
+    #[error("a preload in mode produce would never be read; use --mode both")]
+    PreloadUnread,
     #[error("the measured window must be at least one millisecond; use --duration")]
     NoWindow,
     #[error("idempotent producers need acks=all; drop --idempotence or use --acks all")]
@@ -229,10 +311,22 @@ impl Plan {
         range("--record-size", self.sizes.max, STAMP_BYTES, 64 << 20)?;
         range("--batch-size", self.batch_bytes, 1, 256 << 20)?;
         range("--partitions times --producers", self.partitions * self.producers, 1, STREAMS_MAX)?;
-        if let Pace::Open { records_per_s, .. } = self.pace
-            && !(records_per_s.is_finite() && records_per_s > 0.0)
-        {
-            return Err(PlanError::Rate(records_per_s));
+        range("--groups", self.groups, 1, CLIENTS_MAX)?;
+        range("--groups times --consumers", self.groups * self.consumers, 0, CLIENTS_MAX)?;
+        range("--catch-up", self.catch_up, 0, CLIENTS_MAX)?;
+        range("streams times --groups", self.partitions * self.producers * self.groups, 1, STREAMS_MAX)?;
+        range("--batch-records", self.batch_records as usize, 1, 1 << 20)?;
+        range("--keys", self.keys as usize, 0, self.key_spread.keys_max())?;
+        self.check_pace()?;
+        if self.catch_up > 0 && (self.mode != Mode::Both || self.preload_bytes == 0) {
+            return Err(PlanError::CatchUp);
+        }
+        let prepared = self.preload_bytes > 0 || matches!(self.pace, Pace::OfMax { .. });
+        if prepared && self.acks == Acks::None {
+            return Err(PlanError::PreparedWithoutAcks);
+        }
+        if self.mode == Mode::Produce && self.preload_bytes > 0 {
+            return Err(PlanError::PreloadUnread);
         }
         if self.duration < Duration::from_millis(1) {
             return Err(PlanError::NoWindow);
@@ -252,6 +346,38 @@ impl Plan {
             return Err(PlanError::ClosedWithoutAcks);
         }
         Ok(())
+    }
+
+    fn check_pace(&self) -> Result<(), PlanError> {
+        match self.pace {
+            Pace::Open { records_per_s, .. } if !(records_per_s.is_finite() && records_per_s > 0.0) => {
+                return Err(PlanError::Rate(records_per_s));
+            }
+            Pace::OfMax { share, .. } if !(share > 0.0 && share <= 1.0) => {
+                return Err(PlanError::Share(share));
+            }
+            _ => {}
+        }
+        let shaped =
+            !self.stages.is_empty() || self.batch_records > 1 || self.key_spread != KeySpread::Uniform;
+        if shaped && !self.pace.is_open() {
+            return Err(PlanError::NeedsRate);
+        }
+        let sound = |s: &Stage| s.records_per_s.is_finite() && s.records_per_s >= 0.0 && !s.length.is_zero();
+        let leads = self.stages.first().is_none_or(|s| s.records_per_s > 0.0);
+        if !leads || !self.stages.iter().all(sound) {
+            return Err(PlanError::Stages);
+        }
+        Ok(())
+    }
+
+    /// Whether the topic's own settings delete records.
+    #[must_use]
+    pub fn expires(&self) -> bool {
+        let limits = |(name, value): &(String, String)| {
+            matches!(name.as_str(), "retention.bytes" | "retention.ms") && value != "-1"
+        };
+        self.topic_configs.iter().any(limits)
     }
 
     /// Bytes of keys and values that a record has in the mean.

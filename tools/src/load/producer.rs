@@ -15,7 +15,7 @@ use super::plan::{Acks, Pace};
 use super::random::Random;
 use super::recorder::{Clock, Counts};
 use super::run::{Run, Tally};
-use super::schedule::Schedule;
+use super::schedule::{Schedule, Shape, Stage};
 use super::socket::Socket;
 use super::stamp::Stamp;
 
@@ -83,6 +83,8 @@ pub(super) struct Producer {
     schedule: Option<Schedule>,
     random: Random,
     draw: Draw,
+    /// Keys drawn so far.
+    drawn: u64,
     open: Vec<Option<Open>>,
     /// Open batches by age: partition and first sequence (another one means that it has left).
     ages: VecDeque<(usize, u64)>,
@@ -112,13 +114,16 @@ impl Producer {
         });
         let (id, epoch) = identity.unwrap_or((-1, -1));
         let mut random = Random::new(run.plan.seed ^ (index as u64 + 1).wrapping_mul(0x5851_F42D_4C95_7F2D));
-        let draw = draw(run, &mut random);
+        // Producers that go through all keys in turn start at different ones.
+        let drawn = index as u64 * run.plan.keys / run.plan.producers as u64;
+        let draw = draw(run, drawn, &mut random);
         Producer {
             index,
             links: links.collect(),
             schedule: None,
             random,
             draw,
+            drawn,
             open: (0..run.plan.partitions).map(|_| None).collect(),
             ages: VecDeque::new(),
             sticky: index * run.plan.partitions / run.plan.producers,
@@ -134,11 +139,24 @@ impl Producer {
         self.links.iter().map(|link| &link.socket)
     }
 
-    /// Begins an open loop at `start_ns`.
-    pub(super) fn start(&mut self, run: &Run, start_ns: u64) {
-        if let Pace::Open { records_per_s, arrivals } = run.plan.pace {
-            let rate = records_per_s / run.plan.producers as f64;
-            self.schedule = Some(Schedule::new(start_ns, rate, arrivals, self.random.next()));
+    /// Its id and epoch, if it has one.
+    pub(super) fn identity(&self) -> Option<(i64, i16)> {
+        (self.id >= 0).then_some((self.id, self.epoch))
+    }
+
+    /// Begins an open loop at `start_ns`; its stages begin with the window at `window_ns`.
+    pub(super) fn start(&mut self, run: &Run, start_ns: u64, window_ns: u64) {
+        if let Pace::Open { records_per_s, arrivals } = run.pace {
+            let mine = |rate: f64| rate / run.plan.producers as f64;
+            let stage = |s: &Stage| Stage { records_per_s: mine(s.records_per_s), ..*s };
+            let shape = Shape {
+                records_per_s: mine(records_per_s),
+                stages: run.plan.stages.iter().map(stage).collect(),
+                stages_ns: window_ns,
+                together: run.plan.batch_records,
+                arrivals,
+            };
+            self.schedule = Some(Schedule::new(start_ns, shape, self.random.next()));
         }
     }
 
@@ -154,7 +172,8 @@ impl Producer {
         match run.pace {
             Pace::Open { .. } => self.tick_open(run, tally, now_ns, end_ns),
             Pace::Closed if now_ns < end_ns => self.tick_closed(run, tally, now_ns),
-            Pace::Closed => Ok(()),
+            // A share is a rate or a closed loop by the time that anything is sent.
+            Pace::Closed | Pace::OfMax { .. } => Ok(()),
         }
     }
 
@@ -262,7 +281,8 @@ impl Producer {
         open.bytes += bytes;
         tally.records_sent += 1;
         tally.bytes_sent += bytes;
-        self.draw = draw(run, &mut self.random);
+        self.drawn += 1;
+        self.draw = draw(run, self.drawn, &mut self.random);
     }
 
     /// Sends a partition's open batch if its leader's connection is free.
@@ -419,12 +439,11 @@ fn acknowledge(sent: &InFlight, base_offset: i64, now_ns: u64, tally: &mut Tally
     *end = (*end).max(base_offset + sent.records as i64);
 }
 
-fn draw(run: &Run, random: &mut Random) -> Draw {
+fn draw(run: &Run, drawn: u64, random: &mut Random) -> Draw {
     let sizes = run.plan.sizes;
     let spread = (sizes.max - sizes.min) as u64 + 1;
     let value_bytes = sizes.min + if spread > 1 { random.below(spread) as usize } else { 0 };
-    let key = if run.plan.keys > 0 { random.below(run.plan.keys) } else { 0 };
-    Draw { value_bytes, key }
+    Draw { value_bytes, key: run.keys.draw(drawn, random) }
 }
 
 /// A random key that belongs to `partition` (or the partition's number, if there are too few keys).

@@ -65,6 +65,10 @@ pub struct Counts {
     pub records_out: u64,
     /// Their bytes.
     pub bytes_out: u64,
+    /// Records that catch-up readers read; not in `records_out`.
+    pub records_caught_up: u64,
+    /// Their bytes.
+    pub bytes_caught_up: u64,
     /// Produce requests sent.
     pub sends: u64,
     /// Sends later than planned by more than the allowance, although the connection was free.
@@ -78,6 +82,8 @@ impl Counts {
         self.bytes_in += other.bytes_in;
         self.records_out += other.records_out;
         self.bytes_out += other.bytes_out;
+        self.records_caught_up += other.records_caught_up;
+        self.bytes_caught_up += other.bytes_caught_up;
         self.sends += other.sends;
         self.late_sends += other.late_sends;
     }

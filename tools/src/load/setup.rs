@@ -4,18 +4,12 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
-use wire::{
-    ApiKey, ErrorCode, create_topics, delete_topics, describe_configs, init_producer_id, list_offsets,
-    metadata,
-};
+use wire::{ApiKey, ErrorCode, create_topics, delete_topics, describe_configs, init_producer_id, metadata};
 
 use super::client::{Client, ClientError};
 
 /// How long a new topic may take until every partition has a leader.
-const LEADERS_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long its partitions may then take until their leaders answer for them.
-const ANSWERS_TIMEOUT: Duration = Duration::from_secs(60);
+const LEADERS_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How often its metadata is asked for meanwhile.
 const LEADERS_POLL: Duration = Duration::from_millis(20);
@@ -129,10 +123,7 @@ pub fn await_topic(client: &mut Client, name: &str) -> Result<TopicView, ClientE
     let deadline = Instant::now() + LEADERS_TIMEOUT;
     loop {
         match view_topic(client, name) {
-            Ok(Some(view)) => {
-                await_answers(&view, name)?;
-                return Ok(view);
-            }
+            Ok(Some(view)) => return Ok(view),
             Ok(None) | Err(ClientError::Refused { code: ErrorCode::UnknownTopicOrPartition, .. }) => {}
             Err(e) => return Err(e),
         }
@@ -142,64 +133,6 @@ pub fn await_topic(client: &mut Client, name: &str) -> Result<TopicView, ClientE
         }
         std::thread::sleep(LEADERS_POLL);
     }
-}
-
-/// Waits until each partition's leader answers for it. A leader that metadata names may not know of it yet, and refuses
-/// records meanwhile; asking for the end of the log finds out without writing any.
-fn await_answers(view: &TopicView, name: &str) -> Result<(), ClientError> {
-    let deadline = Instant::now() + ANSWERS_TIMEOUT;
-    for (node, address) in &view.nodes {
-        let led = (0..).zip(&view.leaders).filter(|(_, leader)| *leader == node);
-        let mut silent: Vec<i32> = led.map(|(partition, _)| partition).collect();
-        if silent.is_empty() {
-            continue;
-        }
-        let mut client = Client::connect(address)?;
-        if client.versions().of(ApiKey::ListOffsets).is_none() {
-            continue;
-        }
-        loop {
-            let refusal;
-            (silent, refusal) = unanswered(&mut client, name, &silent)?;
-            match refusal {
-                None => break,
-                Some(code) if Instant::now() > deadline => {
-                    let what = format!(
-                        "{} partitions of {name} did not answer within {ANSWERS_TIMEOUT:?}",
-                        silent.len()
-                    );
-                    return Err(refused(what, code, None::<String>));
-                }
-                Some(_) => std::thread::sleep(LEADERS_POLL),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Which of `partitions` their leader does not answer for yet, and with which error.
-fn unanswered(
-    client: &mut Client,
-    topic: &str,
-    partitions: &[i32],
-) -> Result<(Vec<i32>, Option<ErrorCode>), ClientError> {
-    let asked = partitions.iter().map(|partition_index| list_offsets::Partition {
-        partition_index: *partition_index,
-        timestamp: list_offsets::LATEST,
-        ..list_offsets::Partition::default()
-    });
-    let topics = vec![list_offsets::Topic { name: topic, partitions: asked.collect() }];
-    let request = list_offsets::Request { replica_id: -1, topics, ..list_offsets::Request::default() };
-    let answer: list_offsets::Response<'_> = client.call(&request)?;
-    let (mut silent, mut refusal) = (Vec::new(), None);
-    for partition in answer.topics.iter().flat_map(|t| &t.partitions).filter(|p| p.error_code.is_err()) {
-        if !partition.error_code.is_retriable() {
-            return Err(refused(format!("ask for the end of {topic}"), partition.error_code, None::<String>));
-        }
-        silent.push(partition.partition_index);
-        refusal = Some(partition.error_code);
-    }
-    Ok((silent, refusal))
 }
 
 /// Asks for an idempotent producer's id and epoch.

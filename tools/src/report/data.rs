@@ -54,6 +54,12 @@ pub struct RunReport {
     pub latency: LatencySet,
     /// The window cut into intervals, in order of time.
     pub intervals: Vec<Interval>,
+    /// What catch-up readers read in the window; `None` without any.
+    pub caught_up: Option<Throughput>,
+    /// What making the topic ready took.
+    pub setup: Setup,
+    /// The limits that the workload or the command set, and whether they held.
+    pub slo: Vec<SloResult>,
     /// The data check, over warm-up and window.
     pub check: DataCheck,
     /// Whether the run counts.
@@ -257,8 +263,18 @@ pub struct LoadSettings {
     pub partitions: u32,
     /// Producer connections.
     pub producers: u32,
-    /// Consumer connections.
+    /// Consumers of each group.
     pub consumers: u32,
+    /// Groups of consumers; each reads everything.
+    pub groups: u32,
+    /// Distinct keys; 0: records have none.
+    pub keys: u64,
+    /// Records of a producer that were due at the same moment.
+    pub batch_records: u32,
+    /// The rates that followed each other, as written in the workload.
+    pub rate_plan: Option<String>,
+    /// The rate of the closed loop that was run first, where the rate is a share of it.
+    pub max_records_per_s: Option<f64>,
     /// What the producers wait for.
     pub acks: Acks,
     /// `none`, `gzip`, `snappy`, `lz4` or `zstd`.
@@ -453,6 +469,30 @@ impl Throughput {
     }
 }
 
+/// What making the topic ready took, each from the request that created it, milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Until that request was answered.
+    pub created_ms: f64,
+    /// Until every partition had a leader.
+    pub led_ms: f64,
+    /// Until one record was acknowledged in each partition.
+    pub touched_ms: f64,
+}
+
+/// One limit and whether it held.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SloResult {
+    /// The figure, as its path in `report.json`.
+    pub key: String,
+    /// The limit as written, for example `< 3ms`.
+    pub limit: String,
+    /// The figure in its own unit; `None`: not measured, or refused for want of samples.
+    pub value: Option<f64>,
+    /// Whether it kept the limit. A figure that was not measured did not.
+    pub held: bool,
+}
+
 /// What the data check found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DataCheck {
@@ -462,6 +502,8 @@ pub struct DataCheck {
     pub acked: u64,
     /// Records read; 0 when nothing was read back.
     pub read: u64,
+    /// Acknowledged, deleted by the topic's retention before they were read.
+    pub expired: u64,
     /// Acknowledged but never read.
     pub lost: u64,
     /// Read more than once.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::data::{
     BrokerFacts, CheckVerdict, DurabilityMode, Floors, Interval, LoadSettings, MachineFingerprint, RunReport,
-    SCHEMA_VERSION, Setting, Share, Throughput, Verdict, WarmUpFacts,
+    SCHEMA_VERSION, Setting, Setup, Share, SloResult, Throughput, Verdict, WarmUpFacts,
 };
 use super::quantile::{LADDER, carried_ns};
 
@@ -46,6 +46,12 @@ pub struct Document {
     pub throughput: Rates,
     /// Work done for consumers.
     pub throughput_read: Option<Rates>,
+    /// Work done for catch-up readers, which `throughput_read` leaves out.
+    pub catch_up: Option<Rates>,
+    /// What making the topic ready took.
+    pub setup: Setup,
+    /// Limits and whether they held.
+    pub slo: Vec<SloResult>,
     /// Produce latency.
     pub produce: Produce,
     /// Planned send to the consumer that has the record.
@@ -189,6 +195,8 @@ pub struct Check {
     pub acked: u64,
     /// Records read.
     pub read: u64,
+    /// Acknowledged, deleted by retention before they were read.
+    pub expired: u64,
     /// Acknowledged, never read.
     pub lost: u64,
     /// Read more than once.
@@ -285,6 +293,9 @@ impl From<&RunReport> for Document {
             load: report.load.clone(),
             throughput: Rates::from(&report.produced),
             throughput_read: report.consumed.as_ref().map(Rates::from),
+            catch_up: report.caught_up.as_ref().map(Rates::from),
+            setup: report.setup,
+            slo: report.slo.clone(),
             produce: Produce {
                 response_us: Percentiles::of(report.latency.produce_response.as_ref()),
                 service_us: Percentiles::of(report.latency.produce_service.as_ref()),
@@ -296,6 +307,7 @@ impl From<&RunReport> for Document {
                 sent: check.sent,
                 acked: check.acked,
                 read: check.read,
+                expired: check.expired,
                 lost: check.lost,
                 duplicate: check.duplicate,
                 reordered: check.reordered,

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use super::data::{
     Acks, Arrivals, BrokerFacts, BufferMode, DataCheck, DurabilityMode, Floor, FloorGroup, FloorUnit, Floors,
     FloorsSource, Interval, LATENCY_NS_MAX, LatencySet, LoadSettings, MachineFingerprint, Origin, RunReport,
-    Setting, Share, Throughput, Validity, latency_histogram,
+    Setting, Setup, Share, SloResult, Throughput, Validity, latency_histogram,
 };
 use super::floors::rounded;
 use super::json::Percentiles;
@@ -145,6 +145,18 @@ pub fn run(seed: u64) -> RunReport {
         consumed: Some(Throughput { records: read, bytes: read * RECORD_BYTES, wall }),
         latency,
         intervals,
+        caught_up: Some(Throughput {
+            records: records / 2,
+            bytes: records / 2 * RECORD_BYTES,
+            wall: Duration::from_secs(SECONDS),
+        }),
+        setup: Setup { created_ms: 4.2, led_ms: 6.8, touched_ms: 9.1 },
+        slo: vec![SloResult {
+            key: "produce.response_us.p99".to_string(),
+            limit: "< 50ms".to_string(),
+            value: None,
+            held: false,
+        }],
         check: DataCheck {
             sent: 7 * records / 6,
             acked: 7 * records / 6,
@@ -279,6 +291,11 @@ fn load() -> LoadSettings {
         partitions: 16,
         producers: 8,
         consumers: 2,
+        groups: 1,
+        keys: 0,
+        batch_records: 1,
+        rate_plan: None,
+        max_records_per_s: None,
         acks: Acks::All,
         compression: "none".to_string(),
         idempotence: true,

@@ -52,7 +52,8 @@ fn table(out: &mut String, report: &RunReport) {
 }
 
 fn throughput(out: &mut String, report: &RunReport) {
-    let directions = [("in", Some(report.produced)), ("out", report.consumed)];
+    let directions =
+        [("in", Some(report.produced)), ("out", report.consumed), ("catch-up", report.caught_up)];
     for (name, throughput) in directions {
         let Some(throughput) = throughput else { continue };
         let _ = writeln!(
@@ -70,10 +71,14 @@ fn check(out: &mut String, report: &RunReport) {
     let check = &report.check;
     let verdict = report.verdict().word();
     let partial = if report.partial { " (PARTIAL: interrupted)" } else { "" };
+    let expired = match check.expired {
+        0 => String::new(),
+        n => format!(" · {} expired", units::grouped(n)),
+    };
     let counts = match check.verdict() {
         CheckVerdict::NotChecked => "not read back".to_string(),
         _ => format!(
-            "{} read · {} lost · {} duplicate · {} reordered · {} corrupt",
+            "{} read{expired} · {} lost · {} duplicate · {} reordered · {} corrupt",
             units::grouped(check.read),
             units::grouped(check.lost),
             units::grouped(check.duplicate),
@@ -102,6 +107,11 @@ fn check(out: &mut String, report: &RunReport) {
             " {} of the generator's own ceiling ({ceiling:.1} MB/s on a null broker){mark}",
             units::percent(share)
         );
+    }
+    for slo in &report.slo {
+        let mark = if slo.held { "held" } else { "BROKEN" };
+        let value = slo.value.map_or("not measured".to_string(), |value| format!("{value}"));
+        let _ = writeln!(out, " slo {mark}: {} {} · it is {value}", slo.key, slo.limit);
     }
     for reason in &report.validity.reasons {
         let _ = writeln!(out, " invalid: {reason}");

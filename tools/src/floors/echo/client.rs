@@ -11,7 +11,7 @@ use super::super::network::{End, Patience, Wait};
 use super::super::sample::Sample;
 use super::{GROUP_BYTES_MAX, REPLY_BYTES};
 use crate::load::clock::now_ns;
-use crate::load::schedule::{Arrivals, Schedule};
+use crate::load::schedule::{Arrivals, Schedule, Shape};
 
 /// Bytes on their way in a saturated echo: enough for two groups and both sockets.
 const WINDOW_BYTES: u64 = 4 << 20;
@@ -116,7 +116,7 @@ pub(super) fn at_rate(
     let from = begin + WARM_UP.as_nanos() as u64;
     let end = from + time.as_nanos() as u64;
     // Two copies of one plan: what is to be sent next, and what is to be answered next.
-    let mut plan = Schedule::new(begin, records_per_s, Arrivals::Poisson, SEED);
+    let mut plan = Schedule::new(begin, Shape::steady(records_per_s, Arrivals::Poisson), SEED);
     let mut answers = plan.clone();
     let (mut planned, mut done) = (0_u64, 0_u64);
     let mut sample = Sample::new();
