@@ -81,13 +81,15 @@ impl End {
 
     /// What is there, at least one byte; 0 once the other end has finished.
     pub(super) fn read_some(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.wait == Wait::Block {
-            return self.stream.read(into);
-        }
         let mut patience = Patience::new();
         loop {
             match self.stream.read(into) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => patience.again()?,
+                // A process that was stopped and goes on.
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // Without spinning this is the end of [`SILENCE_MAX`].
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.wait == Wait::Spin => {
+                    patience.again()?;
+                }
                 other => return other,
             }
         }
@@ -112,6 +114,7 @@ impl End {
         while !bytes.is_empty() {
             match self.stream.write(bytes) {
                 Ok(n) => bytes = &bytes[n..],
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => patience.again()?,
                 Err(e) => return Err(e),
             }

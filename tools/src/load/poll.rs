@@ -2,8 +2,8 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::TcpStream;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -30,18 +30,23 @@ impl Poll {
         Ok(Poll { epoll: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
-    pub(super) fn add(&self, stream: &TcpStream, token: usize) -> io::Result<()> {
+    pub(super) fn add(&self, socket: &impl AsFd, token: usize) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        Ok(epoll::add(&self.epoll, stream, EventData::new_u64(token as u64), flags)?)
+        Ok(epoll::add(&self.epoll, socket, EventData::new_u64(token as u64), flags)?)
     }
 
     /// What is ready now. Never waits: the generator owns its core, and a sleep would cost more than
     /// the latencies that it measures.
     pub(super) fn now(&self, ready: &mut Vec<Ready>) -> io::Result<()> {
+        self.within(Duration::ZERO, ready)
+    }
+
+    /// What is ready now, or becomes so within `nap`.
+    pub(super) fn within(&self, nap: Duration, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
         let mut events = [MaybeUninit::<Event>::uninit(); EVENTS_MAX];
-        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let (events, _) = match epoll::wait(&self.epoll, &mut events[..], Some(&none)) {
+        let nap = Timespec { tv_sec: nap.as_secs() as i64, tv_nsec: nap.subsec_nanos().into() };
+        let (events, _) = match epoll::wait(&self.epoll, &mut events[..], Some(&nap)) {
             Ok(events) => events,
             Err(rustix::io::Errno::INTR) => return Ok(()),
             Err(e) => return Err(e.into()),

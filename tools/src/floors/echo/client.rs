@@ -50,6 +50,11 @@ pub(super) fn one_at_a_time(
     Ok(sample)
 }
 
+/// Nothing to take or no room; or a process that was stopped and goes on.
+fn is_no_news(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
 /// What is planned but not yet with the kernel, and what came back.
 #[derive(Debug)]
 struct Line {
@@ -80,7 +85,7 @@ impl Line {
             let len = usize::try_from(self.to_send).unwrap_or(usize::MAX).min(self.bytes.len());
             match self.stream.write(&self.bytes[..len]) {
                 Ok(n) => self.to_send -= n as u64,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if is_no_news(&e) => return Ok(()),
                 Err(e) => return Err(e),
             }
         }
@@ -96,7 +101,7 @@ impl Line {
                 self.partial = have % REPLY_BYTES;
                 Ok((have / REPLY_BYTES) as u64)
             }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(e) if is_no_news(&e) => Ok(0),
             Err(e) => Err(e),
         }
     }

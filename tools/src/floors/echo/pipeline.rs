@@ -69,7 +69,11 @@ fn receive(
     let mut group = free.recv().map_err(|_| gone())?;
     let mut have = 0;
     loop {
-        let n = stream.read(&mut group[have..])?;
+        let n = match stream.read(&mut group[have..]) {
+            // A process that was stopped and goes on.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         have += n;
         let whole = have / record_bytes * record_bytes;
         if whole == 0 {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use engine::record::Codec;
 
+use engine::record::BatchHeader;
+
 use super::super::check::Findings;
 use super::super::plan::{
     Acks, Arrivals, KeySpread, Mode, Pace, Payload, Plan, PlanError, Sizes, Stage, StartAt,
@@ -12,6 +14,7 @@ use super::super::plan::{
 use super::super::recorder::Clock;
 use super::super::warm::{WarmEnd, WarmRule};
 use super::super::{Outcome, run};
+use super::state::{Log, Stored};
 use super::*;
 
 /// What a dishonest broker does to the third batch of a partition, once.
@@ -28,32 +31,29 @@ impl Plant {
         if log.batches.len() != 3 {
             return;
         }
+        let count =
+            |stored: &Stored| i64::from(BatchHeader::peek(&stored.bytes).expect("a header").record_count());
         match self {
             // The place stays taken, so that it happens once.
             Plant::Lose => log.batches[2] = log.batches[1].clone(),
             Plant::Repeat => {
-                let (base, mut batch) = log.batches[2].clone();
-                let count = i64::from(BatchHeader::peek(&batch).expect("a header").record_count());
-                BatchHeader::peek_mut(&mut batch)
-                    .expect("a header")
-                    .stamp(Offset(base + count), LeaderEpoch(0));
-                log.end += count;
-                log.batches.push((base + count, batch));
+                let third = log.batches[2].clone();
+                let base = third.base + count(&third);
+                log.batches.push_back(Stored::at(base, &third.bytes));
+                log.end += count(&third);
             }
             Plant::Swap => {
                 // Their places stay, their records change sides.
-                let (first, second) = (log.batches[1].0, log.batches[2].0);
-                log.batches.swap(1, 2);
-                let moved = i64::from(BatchHeader::peek(&log.batches[1].1).expect("a header").record_count());
-                assert_eq!(moved, second - first, "batches of one size");
-                for (at, base) in [(1, first), (2, second)] {
-                    log.batches[at].0 = base;
-                    BatchHeader::peek_mut(&mut log.batches[at].1)
-                        .expect("a header")
-                        .stamp(Offset(base), LeaderEpoch(0));
-                }
+                let (first, second) = (log.batches[1].clone(), log.batches[2].clone());
+                assert_eq!(count(&first), second.base - first.base, "batches of one size");
+                log.batches[1] = Stored::at(first.base, &second.bytes);
+                log.batches[2] = Stored::at(second.base, &first.bytes);
             }
-            Plant::Flip => *log.batches[2].1.last_mut().expect("bytes") ^= 1,
+            Plant::Flip => {
+                let mut bytes = log.batches[2].bytes.to_vec();
+                *bytes.last_mut().expect("bytes") ^= 1;
+                log.batches[2].bytes = bytes.into();
+            }
         }
     }
 }
@@ -103,8 +103,8 @@ fn drive(change: impl FnOnce(&mut Plan)) -> Outcome {
 }
 
 fn spoiled(plant: Option<Plant>, change: impl FnOnce(&mut Plan)) -> Outcome {
-    let broker = NullBroker::start(true).expect("a broker in memory");
-    broker.shared.state.lock().expect("a state").plant = plant;
+    let options = Options { keep: true, plant, ..Options::default() };
+    let broker = NullBroker::launch(options).expect("a broker in memory");
     let mut plan = plan(&broker);
     change(&mut plan);
     let outcome = run(&plan, &AtomicBool::new(false), &mut |_| {}).expect("a run");
