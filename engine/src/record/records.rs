@@ -163,6 +163,7 @@ impl<'a> Records<'a> {
         }
     }
 
+    #[inline]
     fn take_record(&mut self) -> Result<Record<'a>, RecordFault> {
         let length = varint::take_i32(&mut self.bytes)?;
         let mut body = take_bytes(&mut self.bytes, length)?;
@@ -173,13 +174,9 @@ impl<'a> Records<'a> {
         let key = take_nullable(&mut body)?;
         let value = take_nullable(&mut body)?;
         let count = varint::take_i32(&mut body)?;
-        let possible = body.len() / HEADER_BYTES_MIN;
-        if usize::try_from(count).map_or(true, |n| n > possible) {
-            return Err(RecordFault::HeaderCount { count, left: body.len() });
-        }
         let headers = Headers { left: count, bytes: body };
-        for _ in 0..count {
-            take_header(&mut body)?;
+        if count != 0 {
+            body = skip_headers(body, count)?;
         }
         if !body.is_empty() {
             return Err(RecordFault::Leftover { bytes: body.len() });
@@ -198,6 +195,7 @@ impl<'a> Records<'a> {
 impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, RecordError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
             return None;
@@ -233,6 +231,7 @@ impl From<VarintError> for RecordFault {
     }
 }
 
+#[inline]
 fn take_bytes<'a>(bytes: &mut &'a [u8], length: i32) -> Result<&'a [u8], RecordFault> {
     let taken = usize::try_from(length).ok().and_then(|n| bytes.split_at_checked(n));
     let (head, rest) = taken.ok_or(RecordFault::Length { length, left: bytes.len() })?;
@@ -240,11 +239,25 @@ fn take_bytes<'a>(bytes: &mut &'a [u8], length: i32) -> Result<&'a [u8], RecordF
     Ok(head)
 }
 
+#[inline]
 fn take_nullable<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, RecordFault> {
     match varint::take_i32(bytes)? {
         -1 => Ok(None),
         length => take_bytes(bytes, length).map(Some),
     }
+}
+
+/// What follows `count` headers. Not inlined: most records have none.
+#[inline(never)]
+fn skip_headers(mut body: &[u8], count: i32) -> Result<&[u8], RecordFault> {
+    let possible = body.len() / HEADER_BYTES_MIN;
+    if usize::try_from(count).map_or(true, |n| n > possible) {
+        return Err(RecordFault::HeaderCount { count, left: body.len() });
+    }
+    for _ in 0..count {
+        take_header(&mut body)?;
+    }
+    Ok(body)
 }
 
 fn take_header<'a>(bytes: &mut &'a [u8]) -> Result<Header<'a>, RecordFault> {

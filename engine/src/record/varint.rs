@@ -10,18 +10,42 @@ pub(super) enum VarintError {
 }
 
 /// Takes an i32 (at most 5 bytes) off the front.
+#[inline]
 pub(super) fn take_i32(bytes: &mut &[u8]) -> Result<i32, VarintError> {
-    let raw = take(bytes, 5)?;
-    let raw = u32::try_from(raw).map_err(|_| VarintError::TooLong)?;
+    let raw = match take_short(bytes) {
+        Some(raw) => raw,
+        None => u32::try_from(take(bytes, 5)?).map_err(|_| VarintError::TooLong)?,
+    };
     Ok((raw >> 1) as i32 ^ -((raw & 1) as i32))
 }
 
 /// Takes an i64 (at most 10 bytes) off the front.
+#[inline]
 pub(super) fn take_i64(bytes: &mut &[u8]) -> Result<i64, VarintError> {
-    let raw = take(bytes, 10)?;
+    let raw = match take_short(bytes) {
+        Some(raw) => u64::from(raw),
+        None => take(bytes, 10)?,
+    };
     Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
 }
 
+/// A number of one or two bytes, which nearly all inside records are; `None` takes nothing.
+#[inline]
+fn take_short(bytes: &mut &[u8]) -> Option<u32> {
+    let (&low, rest) = bytes.split_first()?;
+    if low < 0x80 {
+        *bytes = rest;
+        return Some(u32::from(low));
+    }
+    let (&high, rest) = rest.split_first()?;
+    if high < 0x80 {
+        *bytes = rest;
+        return Some(u32::from(low & 0x7f) | u32::from(high) << 7);
+    }
+    None
+}
+
+#[cold]
 fn take(bytes: &mut &[u8], max: usize) -> Result<u64, VarintError> {
     let mut raw = 0u64;
     for (i, &b) in bytes.iter().enumerate().take(max) {

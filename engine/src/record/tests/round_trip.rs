@@ -58,6 +58,29 @@ proptest! {
     }
 }
 
+/// Numbers of one and two bytes are read apart from longer ones: both ways must agree. A byte that adds
+/// nothing makes a short number a long one.
+#[test]
+fn short_numbers_read_as_their_longer_forms_do() {
+    for low in 0..=u8::MAX {
+        for high in 0..=u8::MAX {
+            let mut rest: &[u8] = &[low, high];
+            let short = varint::take_i32(&mut rest);
+            let whole = low < 0x80 || high < 0x80;
+            assert_eq!(short.is_ok(), whole, "{low:#x} {high:#x}");
+            if whole {
+                let used = if low < 0x80 { 1 } else { 2 };
+                assert_eq!(rest.len(), 2 - used);
+                let long = if used == 1 { [low | 0x80, 0x80, 0] } else { [low, high | 0x80, 0] };
+                assert_eq!(short, varint::take_i32(&mut long.as_slice()));
+                assert_eq!(short.map(i64::from), varint::take_i64(&mut long.as_slice()));
+            }
+        }
+    }
+    assert_eq!(varint::take_i32(&mut [].as_slice()), Err(varint::VarintError::Truncated));
+    assert_eq!(varint::take_i32(&mut [0x80].as_slice()), Err(varint::VarintError::Truncated));
+}
+
 #[test]
 fn large_payloads_pass_through_every_codec() {
     let mut bytes: Bytes = (0..700_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
