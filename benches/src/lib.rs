@@ -16,6 +16,7 @@
 //! on one machine differ by more than most changes do. `cargo bench -p benches --bench NAME`.
 
 mod broker;
+pub mod heap;
 
 use std::future::Future;
 use std::task::{Context, Poll, Waker};

@@ -35,7 +35,7 @@ mod writer;
 
 pub use checkpoint::{Checkpoint, CoreState, PartitionState};
 pub use produce::{AppendError, Appended};
-pub use read::{Bounds, FetchError, Fetched};
+pub use read::{Bounds, FetchError, Fetched, Hot};
 pub use recovery::{Recovered, RecoveryReport, recover};
 pub use shard::{HostedPartition, Offline, Shard, ShardSettings, Ticket};
 pub use stats::ShardStats;

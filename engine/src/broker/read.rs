@@ -82,9 +82,17 @@ impl Cursors {
     }
 }
 
-/// What a read finds in memory.
-enum Hot<C> {
-    Served(Fetched<C>),
+/// What a read found in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hot {
+    /// All that it asked for.
+    Served {
+        /// The bounds when it was read.
+        bounds: Bounds,
+        /// The bytes given.
+        bytes: usize,
+    },
+    /// Nothing: the segment has to be asked, with [`Shard::read`].
     Cold(Bounds),
 }
 
@@ -125,6 +133,25 @@ impl<D: Disk> Shard<D> {
         from >= partition.high_watermark || partition.tail.first_offset().is_some_and(|first| first <= from)
     }
 
+    /// As [`Shard::read`], from memory alone: it never waits, and gives the slices one by one, so that
+    /// nothing needs to be allocated for them.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub fn read_hot(
+        &self,
+        key: PartitionKey,
+        from: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+        give: impl FnMut(Slice<D::Chunk>),
+    ) -> Result<Hot, FetchError> {
+        if self.inner.failed.get() {
+            return Err(FetchError::Offline);
+        }
+        self.inner.state.borrow_mut().read_hot(key, from, max_bytes, at_least_one, give)
+    }
+
     /// Whole batches from the one that holds `from` on, at most `max_bytes` of them, except that
     /// with `at_least_one` the first comes whatever its size. Empty at the high watermark.
     ///
@@ -137,11 +164,9 @@ impl<D: Disk> Shard<D> {
         max_bytes: usize,
         at_least_one: bool,
     ) -> Result<Fetched<D::Chunk>, FetchError> {
-        if self.inner.failed.get() {
-            return Err(FetchError::Offline);
-        }
-        let bounds = match self.inner.state.borrow_mut().read_hot(key, from, max_bytes, at_least_one)? {
-            Hot::Served(fetched) => return Ok(fetched),
+        let mut slices = SmallVec::new();
+        let bounds = match self.read_hot(key, from, max_bytes, at_least_one, |slice| slices.push(slice))? {
+            Hot::Served { bounds, bytes } => return Ok(Fetched { bounds, slices, bytes }),
             Hot::Cold(bounds) => bounds,
         };
         let budget = Budget { max_bytes, at_least_one, below: bounds.high_watermark };
@@ -247,32 +272,31 @@ impl<D: Disk> State<D> {
         from: Offset,
         max_bytes: usize,
         at_least_one: bool,
-    ) -> Result<Hot<D::Chunk>, FetchError> {
+        mut give: impl FnMut(Slice<D::Chunk>),
+    ) -> Result<Hot, FetchError> {
         let bounds = self.bounds(key)?;
         let partition = self.by_key(key).ok_or(FetchError::UnknownPartition)?;
         if from < bounds.log_start || from > partition.log_end() {
             return Err(FetchError::OutOfRange(bounds));
         }
-        let mut fetched = Fetched { bounds, slices: SmallVec::new(), bytes: 0 };
         if from >= bounds.high_watermark {
-            return Ok(Hot::Served(fetched));
+            return Ok(Hot::Served { bounds, bytes: 0 });
         }
         if partition.tail.first_offset().is_none_or(|first| from < first) {
             return Ok(Hot::Cold(bounds));
         }
+        let mut given = 0;
         for batch in partition.tail.from(from) {
             let bytes = batch.bytes as usize;
-            let first = fetched.bytes == 0 && at_least_one;
-            if !first && fetched.bytes + bytes > max_bytes {
+            let first = given == 0 && at_least_one;
+            if !first && given + bytes > max_bytes {
                 break;
             }
-            for slice in &batch.slices {
-                fetched.slices.push(slice.clone());
-            }
-            fetched.bytes += bytes;
+            batch.slices.iter().cloned().for_each(&mut give);
+            given += bytes;
         }
-        self.stats.bytes_out += fetched.bytes as u64;
-        Ok(Hot::Served(fetched))
+        self.stats.bytes_out += given as u64;
+        Ok(Hot::Served { bounds, bytes: given })
     }
 }
 

@@ -11,9 +11,9 @@ use engine::base::Signal;
 use wire::fetch::{PartitionData, Request, ResponseEnd, ResponseStart, ResponseWriter};
 use wire::{ApiKey, ErrorCode, Records, ResponseHeader, Writer};
 
-use super::fetch_plan::{self, Want};
+use super::fetch_plan::{self, FetchScratch, Want};
 use super::served::{Call, Refused};
-use crate::limits::{FETCH_KEPT_MAX, WATCHED_MAX};
+use crate::limits::WATCHED_MAX;
 use crate::runtime::{LeaseGuard, Reply, clock};
 use crate::shard::Core;
 
@@ -23,43 +23,100 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often the partitions are looked at that are too many to be watched.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
-    let request: Request<'_> = call.decode()?;
-    let core = call.core.clone();
+/// A fetch that could not be answered at once.
+pub(super) struct Begun<'a> {
+    request: Request<'a>,
+    scratch: FetchScratch,
+}
+
+/// Answers, if all that is asked for is on this core and in memory: then nothing is allocated for it.
+/// Anything else is for [`serve`].
+pub(super) fn serve_now<'a>(call: &mut Call<'a>) -> Result<Option<Begun<'a>>, Refused> {
+    let request: Request<'a> = call.decode()?;
+    let core = call.core;
     core.counters.fetch_requests.add(1);
     if request.replica_id >= 0 || request.replica_state.replica_id >= 0 {
         return Err(Refused::Replica);
     }
-    let mut wants = std::mem::take(&mut call.session.fetch.wants);
-    let in_session = request.session_id != 0;
-    let mut lease = None;
-    if in_session {
+    let mut scratch = std::mem::take(&mut call.session.fetch);
+    let lease = if request.session_id != 0 {
         // No session is ever opened, so there is none to go on with.
-        wants.clear();
+        None
     } else {
-        fetch_plan::resolve(&core, &core.catalog(), call.version(), &request, &mut wants);
-        gather(&core, &request, &mut wants).await;
-        lease = Some(read(&core, &request, &mut wants).await);
-    }
-    answer(&call, &request, in_session, &wants, lease);
-    wants.clear();
-    if wants.capacity() > FETCH_KEPT_MAX {
-        wants = Vec::new();
-    }
-    call.session.fetch.wants = wants;
+        fetch_plan::resolve(core, &core.catalog(), call.version(), &request, &mut scratch.wants);
+        match read_now(core, &request, &mut scratch) {
+            Some(lease) => Some(lease),
+            None => return Ok(Some(Begun { request, scratch })),
+        }
+    };
+    answer(call, &request, scratch, lease);
+    Ok(None)
+}
+
+/// Answers as soon as there is enough, or the time is up.
+pub(super) async fn serve(mut call: Call<'_>, begun: Begun<'_>) -> Result<(), Refused> {
+    let Begun { request, mut scratch } = begun;
+    let core = call.core.clone();
+    gather(&core, &request, &mut scratch.wants).await;
+    let lease = read(&core, &request, &mut scratch).await;
+    answer(&mut call, &request, scratch, Some(lease));
     Ok(())
+}
+
+/// The least that is waited for.
+fn bytes_enough(request: &Request<'_>) -> u64 {
+    u64::try_from(request.min_bytes.min(request.max_bytes)).unwrap_or(0)
+}
+
+fn bytes_available(wants: &[Want]) -> u64 {
+    wants.iter().map(|w| w.available.min(w.bytes_max as u64)).sum()
+}
+
+/// Reads everything from this core's memory, or nothing: `None` where something must be waited for.
+fn read_now(core: &Rc<Core>, request: &Request<'_>, scratch: &mut FetchScratch) -> Option<LeaseGuard> {
+    let FetchScratch { wants, pieces } = scratch;
+    if wants.iter().any(|w| w.core != core.id || w.error.is_some()) {
+        return None;
+    }
+    fetch_plan::peek_here(core, wants);
+    let cold = |w: &Want| w.error.is_some() || (w.available > 0 && !core.shard.is_hot(w.key, w.from));
+    if bytes_available(wants) < bytes_enough(request).max(1) || wants.iter().any(cold) {
+        return None;
+    }
+    let budget = budget(core, request, core.leases.allowance()?);
+    let mut lease = core.leases.charge(budget);
+    let mut left = budget;
+    let mut first = true;
+    for want in wants.iter_mut().filter(|w| w.is_readable()) {
+        let read = match core.read_hot(want.read_want(left), first, pieces) {
+            Ok(Some(read)) => Ok(read),
+            Ok(None) => unreachable!("it was in memory a moment ago"),
+            Err(error) => Err(error),
+        };
+        left = left.saturating_sub(want.take(read));
+        first = false;
+        if left == 0 {
+            break;
+        }
+    }
+    lease.resize(wants.iter().map(|w| w.bytes).sum());
+    Some(lease)
+}
+
+/// What one answer may hold, within the budgets of the client, the broker and this core's memory.
+fn budget(core: &Core, request: &Request<'_>, allowed: usize) -> usize {
+    let broker = core.catalog().broker().fetch_bytes_max as usize;
+    usize::try_from(request.max_bytes).unwrap_or(0).min(broker).min(allowed)
 }
 
 /// Waits until there is enough to answer, or the time is up.
 async fn gather(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) {
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
     let deadline = clock::now().mono.after(wait);
-    let enough = u64::try_from(request.min_bytes.min(request.max_bytes)).unwrap_or(0);
+    let enough = bytes_enough(request);
     fetch_plan::peek(core, wants).await;
     let ready = |wants: &[Want]| {
-        wants.is_empty()
-            || wants.iter().any(|w| w.error.is_some())
-            || wants.iter().map(|w| w.available.min(w.bytes_max as u64)).sum::<u64>() >= enough
+        wants.is_empty() || wants.iter().any(|w| w.error.is_some()) || bytes_available(wants) >= enough
     };
     if wait.is_zero() || ready(wants) {
         return;
@@ -97,8 +154,9 @@ async fn gather(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) {
     }
 }
 
-/// Reads what there is, within the budgets of the client, the broker and this core's memory.
-async fn read(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) -> LeaseGuard {
+/// Reads what there is.
+async fn read(core: &Rc<Core>, request: &Request<'_>, scratch: &mut FetchScratch) -> LeaseGuard {
+    let FetchScratch { wants, pieces } = scratch;
     let allowed = loop {
         match core.leases.allowance() {
             Some(bytes) => break bytes,
@@ -108,13 +166,12 @@ async fn read(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) -> Lea
             }
         }
     };
-    let broker = core.catalog().broker().fetch_bytes_max as usize;
-    let budget = usize::try_from(request.max_bytes).unwrap_or(0).min(broker).min(allowed);
+    let budget = budget(core, request, allowed);
     let mut lease = core.leases.charge(budget);
     let elsewhere = fetch_plan::other_cores(core, wants);
     let share = budget / (elsewhere.len() + 1);
     // The first partition in request order that has anything gives at least one batch.
-    let first = wants.iter().position(|w| w.error.is_none() && w.available > 0);
+    let first = wants.iter().position(Want::is_readable);
     // Only one partition is read from the disk, on the core of the first: a fetch that held the
     // memory of one cold read while it waits for another could wait for ever. Clients rotate the
     // order of partitions, so each gets its turn.
@@ -125,26 +182,18 @@ async fn read(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) -> Lea
     for at in elsewhere {
         let at_least_one = first.is_some_and(|i| wants[i].core == at);
         let mut theirs: Vec<&mut Want> =
-            wants.iter_mut().filter(|w| w.error.is_none() && w.core == at && w.available > 0).collect();
+            wants.iter_mut().filter(|w| w.core == at && w.is_readable()).collect();
         if theirs.is_empty() {
             continue;
         }
         let asked = theirs.iter().map(|w| w.read_want(share)).collect();
-        let reads = core.borrow(at, asked, share, at_least_one, cold_at == Some(at)).await;
+        let reads = core.borrow(at, asked, share, at_least_one, cold_at == Some(at), pieces).await;
         for (want, read) in theirs.iter_mut().zip(reads) {
-            match read {
-                Ok(read) => {
-                    want.bounds = Some(read.bounds);
-                    want.pieces = read.pieces;
-                    want.bytes = read.bytes;
-                    left = left.saturating_sub(read.bytes);
-                }
-                Err(error) => want.fail(&error),
-            }
+            left = left.saturating_sub(want.take(read));
         }
     }
     for (index, want) in wants.iter_mut().enumerate() {
-        if want.error.is_some() || want.core != core.id || want.available == 0 {
+        if want.core != core.id || !want.is_readable() {
             continue;
         }
         let at_least_one = first == Some(index);
@@ -155,35 +204,24 @@ async fn read(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) -> Lea
         if cold && !std::mem::take(&mut cold_left) {
             continue;
         }
-        match core.read(want.read_want(left), at_least_one).await {
-            Ok(read) => {
-                left = left.saturating_sub(read.bytes);
-                here += read.bytes;
-                want.bounds = Some(read.bounds);
-                want.pieces = read.pieces;
-                want.bytes = read.bytes;
-            }
-            Err(error) => want.fail(&error),
-        }
+        let taken = want.take(core.read(want.read_want(left), at_least_one, pieces).await);
+        left = left.saturating_sub(taken);
+        here += taken;
     }
     lease.resize(here);
     lease
 }
 
-fn answer(
-    call: &Call<'_>,
-    request: &Request<'_>,
-    in_session: bool,
-    wants: &[Want],
-    lease: Option<LeaseGuard>,
-) {
+/// Answers with what was read; no lease, no session.
+fn answer(call: &mut Call<'_>, request: &Request<'_>, mut scratch: FetchScratch, lease: Option<LeaseGuard>) {
+    let FetchScratch { wants, pieces } = &scratch;
     let mut writer: Writer = call.out.buffers().writer();
     let frame = writer.begin_frame();
     let version = call.version();
     ResponseHeader { correlation_id: call.header.correlation_id }.encode(ApiKey::Fetch, version, &mut writer);
-    let error_code = if in_session { ErrorCode::FetchSessionIdNotFound } else { ErrorCode::None };
+    let error_code = if lease.is_none() { ErrorCode::FetchSessionIdNotFound } else { ErrorCode::None };
     let start = ResponseStart { error_code, ..ResponseStart::default() };
-    let topics = if in_session { 0 } else { request.topics.len() };
+    let topics = if lease.is_none() { 0 } else { request.topics.len() };
     let mut body = ResponseWriter::new(version, &start, topics, &mut writer);
     let mut rest = wants.iter();
     for topic in request.topics.iter().take(topics) {
@@ -197,13 +235,19 @@ fn answer(
     writer.end_frame(frame);
     let reply = match lease {
         Some(lease) if !writer.splices().is_empty() => {
-            let filled: smallvec::SmallVec<[&Want; 8]> = wants.iter().filter(|w| w.bytes > 0).collect();
-            call.core.counters.fetch_bytes.add(filled.iter().map(|w| w.bytes as u64).sum());
-            Reply::with_records(writer, lease, |index| filled[index].pieces.iter())
+            call.core.counters.fetch_bytes.add(wants.iter().map(|w| w.bytes as u64).sum());
+            // Splices were written in the order of the partitions that have records.
+            let mut filled = wants.iter().filter(|w| w.bytes > 0);
+            Reply::with_records(call.out.buffers(), writer, lease, |_| {
+                let want = filled.next().expect("one for each splice");
+                pieces[want.pieces.clone()].iter()
+            })
         }
         _ => Reply::new(writer),
     };
     call.out.reply(reply);
+    scratch.clear();
+    call.session.fetch = scratch;
 }
 
 fn partition(want: &Want, isolation: i8) -> PartitionData<'static> {

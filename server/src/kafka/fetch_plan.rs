@@ -1,5 +1,6 @@
 //! What one Fetch asks for, and what was found of it.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,13 +11,26 @@ use wire::ErrorCode;
 use wire::fetch::{Partition, Request};
 
 use super::errors;
+use crate::limits::FETCH_KEPT_MAX;
 use crate::runtime::Piece;
-use crate::shard::{Catalog, Core, Peeked, ReadWant, TopicEntry, Watch};
+use crate::shard::{Catalog, Core, Peeked, Read, ReadWant, TopicEntry, Watch};
 
 /// Memory that the fetches of one connection use again and again.
 #[derive(Default)]
 pub(super) struct FetchScratch {
     pub(super) wants: Vec<Want>,
+    /// The record bytes of all of them.
+    pub(super) pieces: Vec<Piece>,
+}
+
+impl FetchScratch {
+    /// Forgets what the last fetch left, and memory beyond what is kept.
+    pub(super) fn clear(&mut self) {
+        self.wants.clear();
+        self.pieces.clear();
+        self.wants.shrink_to(FETCH_KEPT_MAX);
+        self.pieces.shrink_to(FETCH_KEPT_MAX);
+    }
 }
 
 /// One partition of a fetch.
@@ -30,7 +44,8 @@ pub(super) struct Want {
     pub(super) bounds: Option<Bounds>,
     /// Bytes that there would be, roughly.
     pub(super) available: u64,
-    pub(super) pieces: SmallVec<[Piece; 2]>,
+    /// Its places in the list of pieces.
+    pub(super) pieces: Range<usize>,
     pub(super) bytes: usize,
 }
 
@@ -62,7 +77,7 @@ fn want(core: &Core, entry: Option<&Rc<TopicEntry>>, by_id: bool, asked: &Partit
         error: None,
         bounds: None,
         available: 0,
-        pieces: SmallVec::new(),
+        pieces: 0..0,
         bytes: 0,
     };
     let Some(entry) = entry else {
@@ -109,6 +124,24 @@ impl Want {
         self.available = 0;
     }
 
+    /// Takes what was read for it; the bytes.
+    pub(super) fn take(&mut self, read: Result<Read, FetchError>) -> usize {
+        match read {
+            Ok(read) => {
+                self.bounds = Some(read.bounds);
+                self.pieces = read.pieces;
+                self.bytes = read.bytes;
+            }
+            Err(error) => self.fail(&error),
+        }
+        self.bytes
+    }
+
+    /// Whether there is anything to read for it.
+    pub(super) fn is_readable(&self) -> bool {
+        self.error.is_none() && self.available > 0
+    }
+
     pub(super) fn read_want(&self, limit: usize) -> ReadWant {
         ReadWant { key: self.key, from: self.from, bytes_max: self.bytes_max.min(limit) }
     }
@@ -125,11 +158,16 @@ pub(super) fn other_cores(core: &Core, wants: &[Want]) -> SmallVec<[CoreId; 4]> 
     cores
 }
 
+/// Looks at the partitions of this core.
+pub(super) fn peek_here(core: &Core, wants: &mut [Want]) {
+    for want in wants.iter_mut().filter(|w| w.error.is_none() && w.core == core.id) {
+        want.note(core.peek(want.key, want.from));
+    }
+}
+
 /// Looks at every partition.
 pub(super) async fn peek(core: &Rc<Core>, wants: &mut [Want]) {
-    for want in wants.iter_mut().filter(|w| w.error.is_none() && w.core == core.id) {
-        want.note(core.peek(want.key, want.from).await);
-    }
+    peek_here(core, wants);
     for at in other_cores(core, wants) {
         let mut theirs: Vec<&mut Want> =
             wants.iter_mut().filter(|w| w.error.is_none() && w.core == at).collect();

@@ -117,13 +117,19 @@ impl Handler {
         if header.api_key == ApiKey::Produce {
             return produce::serve(&self.core, &header, body, out).await;
         }
-        // Everything but Produce may be boxed: its state would make every connection larger.
         let core = &self.core;
+        let mut call = Call { core, session, header, body, out };
+        let mut fetch = None;
+        if call.header.api_key == ApiKey::Fetch {
+            fetch = fetch::serve_now(&mut call)?;
+            if fetch.is_none() {
+                return Ok(());
+            }
+        }
+        // What may wait is boxed, except for Produce: its state would make every connection larger.
         Box::pin(async move {
-            let key = header.api_key;
-            let call = Call { core, session, header, body, out };
-            match key {
-                ApiKey::Fetch => fetch::serve(call).await,
+            match call.header.api_key {
+                ApiKey::Fetch => fetch::serve(call, fetch.expect("it was begun above")).await,
                 ApiKey::ListOffsets => list_offsets::serve(call).await,
                 ApiKey::Metadata => metadata::serve(call).await,
                 ApiKey::FindCoordinator => find_coordinator::serve(call),

@@ -10,6 +10,8 @@ use std::rc::Rc;
 use engine::base::Signal;
 use wire::Writer;
 
+use super::reply::Part;
+
 /// The smallest receive buffer, in bytes: what a quiet connection reads with.
 pub const RECEIVE_BYTES_MIN: usize = 16 * 1024;
 
@@ -25,6 +27,10 @@ const FREE_BYTES_MAX: usize = 8 * 1024 * 1024;
 const REPLIES_KEPT_MAX: usize = 512;
 const REPLY_BYTES_KEPT_MAX: usize = 16 * 1024;
 
+/// Free lists of a reply's parts that are kept, and the longest of them.
+const PARTS_KEPT_MAX: usize = 128;
+const PARTS_IN_LIST_MAX: usize = 512;
+
 /// One core's receive and reply memory.
 pub struct Buffers {
     budget: usize,
@@ -33,6 +39,7 @@ pub struct Buffers {
     free: RefCell<[Vec<Vec<u8>>; CLASSES]>,
     room: Signal,
     replies: RefCell<Vec<Writer>>,
+    parts: RefCell<Vec<Vec<Part>>>,
 }
 
 fn class_of(bytes: usize) -> Option<usize> {
@@ -51,6 +58,7 @@ impl Buffers {
             free: RefCell::new(std::array::from_fn(|_| Vec::new())),
             room: Signal::new(),
             replies: RefCell::new(Vec::with_capacity(REPLIES_KEPT_MAX)),
+            parts: RefCell::default(),
         }
     }
 
@@ -112,6 +120,22 @@ impl Buffers {
         if writer.head().len() <= REPLY_BYTES_KEPT_MAX && replies.len() < REPLIES_KEPT_MAX {
             writer.clear();
             replies.push(writer);
+        }
+    }
+}
+
+impl Buffers {
+    /// An empty list for a reply's parts.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        self.parts.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a list back; what its parts hold ends here.
+    pub(super) fn give_parts(&self, mut list: Vec<Part>) {
+        list.clear();
+        let mut parts = self.parts.borrow_mut();
+        if (1..=PARTS_IN_LIST_MAX).contains(&list.capacity()) && parts.len() < PARTS_KEPT_MAX {
+            parts.push(list);
         }
     }
 }

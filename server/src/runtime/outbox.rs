@@ -92,7 +92,7 @@ impl Outbox {
     /// If the slot was completed before.
     pub fn complete(&self, slot: Slot, reply: Reply) {
         if self.closed.get() {
-            self.buffers.give_writer(reply.into_writer());
+            reply.recycle(&self.buffers);
             return;
         }
         let mut queue = self.queue.borrow_mut();
@@ -204,7 +204,7 @@ impl Outbox {
                 queue.first += 1;
                 queue.part = 0;
                 queue.bytes -= reply.bytes();
-                self.buffers.give_writer(reply.into_writer());
+                reply.recycle(&self.buffers);
             }
         }
         drop(queue);

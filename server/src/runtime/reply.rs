@@ -5,12 +5,11 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use engine::io::Slice;
-use smallvec::SmallVec;
 use store::Chunk;
 use store::lend::Loan;
 use wire::{Segment, Writer};
 
-use super::LeaseGuard;
+use super::{Buffers, LeaseGuard};
 
 /// Record bytes that are sent without being copied.
 #[derive(Clone)]
@@ -37,7 +36,7 @@ impl Piece {
     }
 }
 
-enum Part {
+pub(super) enum Part {
     Head(Range<usize>),
     Piece(Piece),
 }
@@ -45,7 +44,8 @@ enum Part {
 /// A whole frame to be sent.
 pub struct Reply {
     writer: Writer,
-    parts: SmallVec<[Part; 4]>,
+    /// Empty if it is the writer's bytes alone.
+    parts: Vec<Part>,
     lease: Option<LeaseGuard>,
 }
 
@@ -57,20 +57,21 @@ impl Reply {
     #[must_use]
     pub fn new(writer: Writer) -> Reply {
         assert!(writer.splices().is_empty(), "record bytes are missing");
-        Reply { writer, parts: SmallVec::new(), lease: None }
+        Reply { writer, parts: Vec::new(), lease: None }
     }
 
-    /// A frame with record bytes: `fill` gives the pieces of each splice, by its index.
+    /// A frame with record bytes: `fill` gives the pieces of each splice, asked by index in rising order.
     ///
     /// # Panics
     /// If the pieces of a splice do not have its length.
     #[must_use]
     pub fn with_records<'a, I: Iterator<Item = &'a Piece>>(
+        buffers: &Buffers,
         writer: Writer,
         lease: LeaseGuard,
         mut fill: impl FnMut(usize) -> I,
     ) -> Reply {
-        let mut parts = SmallVec::new();
+        let mut parts = buffers.parts();
         for segment in writer.segments() {
             match segment {
                 Segment::Head(range) => parts.push(Part::Head(range)),
@@ -112,10 +113,10 @@ impl Reply {
         }
     }
 
-    /// Gives the writer back for reuse; everything held ends here.
-    #[must_use]
-    pub fn into_writer(self) -> Writer {
+    /// Gives its memory back for reuse; everything held ends here.
+    pub fn recycle(self, buffers: &Buffers) {
+        buffers.give_parts(self.parts);
+        buffers.give_writer(self.writer);
         drop(self.lease);
-        self.writer
     }
 }

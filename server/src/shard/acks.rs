@@ -24,10 +24,6 @@ pub trait AppendSink {
 }
 
 /// What happens once a ticket is durable.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are replies, and a box would be an allocation each"
-)]
 pub enum Then {
     /// A reply leaves.
     Reply(Rc<Outbox>, Slot, Reply),

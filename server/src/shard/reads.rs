@@ -1,13 +1,13 @@
 //! Reads for a fetch, here or lent by another core.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 use engine::base::{CoreId, Offset, PartitionKey};
-use engine::broker::{Bounds, FetchError};
+use engine::broker::{Bounds, FetchError, Hot};
 use engine::io::Slice;
 use slab::Slab;
-use smallvec::SmallVec;
 use store::Chunk;
 use store::lend::{Lent, Loan};
 
@@ -39,8 +39,8 @@ pub struct Peeked {
 pub struct Read {
     /// The bounds when the read began.
     pub bounds: Bounds,
-    /// The record bytes.
-    pub pieces: SmallVec<[Piece; 2]>,
+    /// Where in the caller's list the record bytes are.
+    pub pieces: Range<usize>,
     /// Their number.
     pub bytes: usize,
 }
@@ -72,7 +72,7 @@ struct Borrowed {
 
 impl Core {
     /// What a reader at `from` would find, on this core.
-    pub async fn peek(&self, key: PartitionKey, from: Offset) -> Peeked {
+    pub fn peek(&self, key: PartitionKey, from: Offset) -> Peeked {
         match self.shard.bounds(key) {
             Err(error) => Peeked { bounds: Err(error), bytes: 0 },
             Ok(bounds) if from == bounds.high_watermark => Peeked { bounds: Ok(bounds), bytes: 0 },
@@ -81,7 +81,7 @@ impl Core {
             }
             // Outside the visible part: the log knows whether it is outside the log.
             Ok(bounds) => {
-                let read = self.shard.read(key, from, 0, false).await;
+                let read = self.shard.read_hot(key, from, 0, false, |_| {});
                 Peeked { bounds: read.map(|_| bounds), bytes: 0 }
             }
         }
@@ -92,21 +92,45 @@ impl Core {
         self.call(at, move |core| async move {
             let mut out = Vec::with_capacity(wants.len());
             for (key, from) in wants {
-                out.push(core.peek(key, from).await);
+                out.push(core.peek(key, from));
             }
             out
         })
         .await
     }
 
-    /// Reads one partition of this core.
+    /// Reads one partition of this core if it is in memory there: `None` where the disk must be asked.
     ///
     /// # Errors
     /// See [`FetchError`].
-    pub async fn read(&self, want: ReadWant, at_least_one: bool) -> Result<Read, FetchError> {
+    pub fn read_hot(
+        &self,
+        want: ReadWant,
+        at_least_one: bool,
+        pieces: &mut Vec<Piece>,
+    ) -> Result<Option<Read>, FetchError> {
+        let start = pieces.len();
+        let give = |slice| pieces.push(Piece::Own(slice));
+        match self.shard.read_hot(want.key, want.from, want.bytes_max, at_least_one, give)? {
+            Hot::Served { bounds, bytes } => Ok(Some(Read { bounds, pieces: start..pieces.len(), bytes })),
+            Hot::Cold(_) => Ok(None),
+        }
+    }
+
+    /// Reads one partition of this core, from the disk if need be.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn read(
+        &self,
+        want: ReadWant,
+        at_least_one: bool,
+        pieces: &mut Vec<Piece>,
+    ) -> Result<Read, FetchError> {
         let fetched = self.shard.read(want.key, want.from, want.bytes_max, at_least_one).await?;
-        let pieces = fetched.slices.into_iter().map(Piece::Own).collect();
-        Ok(Read { bounds: fetched.bounds, pieces, bytes: fetched.bytes })
+        let start = pieces.len();
+        pieces.extend(fetched.slices.into_iter().map(Piece::Own));
+        Ok(Read { bounds: fetched.bounds, pieces: start..pieces.len(), bytes: fetched.bytes })
     }
 
     /// Reads partitions of another core, in order, `bytes_max` in all; the first that has anything
@@ -119,6 +143,7 @@ impl Core {
         bytes_max: usize,
         at_least_one: bool,
         cold: bool,
+        pieces: &mut Vec<Piece>,
     ) -> Vec<Result<Read, FetchError>> {
         let borrowed = self
             .call(at, move |core| async move { core.lend(wants, bytes_max, at_least_one, cold).await })
@@ -133,8 +158,10 @@ impl Core {
             let range = next..next + slices;
             next += slices;
             let bytes = lens[range.clone()].iter().sum();
+            let start = pieces.len();
             let piece = |index| Piece::Lent { loan: loan.clone().expect("slices are lent"), index };
-            Read { bounds, pieces: range.map(piece).collect(), bytes }
+            pieces.extend(range.map(piece));
+            Read { bounds, pieces: start..pieces.len(), bytes }
         };
         borrowed.reads.into_iter().map(|r| r.map(&mut read)).collect()
     }
