@@ -1,12 +1,37 @@
-//! Writes the report of a made-up run into a folder, to look at: `cargo run --example sample_report -- DIR`.
+//! Writes the report of a made-up run into a folder, and beside it two sides of five runs with the page
+//! that compares them, to look at: `cargo run --example sample_report -- DIR`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-fn main() -> std::io::Result<()> {
+use tools::compare::{self, Question, noise, runs};
+use tools::report::{self, page, sample};
+
+/// From the start of one run to the start of the next.
+const STEP_MS: u64 = 40_000;
+
+fn main() -> anyhow::Result<()> {
     let dir = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "sample-report".to_string()));
-    let report = tools::report::sample::run(7);
-    tools::report::write(&dir, &report)?;
-    tools::report::print_summary(&report);
+    let report = sample::run(7);
+    report::write(&dir, &report)?;
+    report::print_summary(&report);
     println!("report  {}", dir.join("index.html").display());
+
+    for pair in 0..5_u64 {
+        for (side, slowness, position) in [("a", 1.0, 2 * pair), ("b", 0.9, 2 * pair + 1)] {
+            let unrest = 1.0 + 0.01 * (position * 7 % 5) as f64;
+            let mut run = sample::slowed(100 + position, slowness * unrest);
+            run.started_unix_ms += position * STEP_MS;
+            run.run_id = format!("{side}-{pair}");
+            report::write(&dir.join(side).join(&run.run_id), &run)?;
+        }
+    }
+    let (a, b) = (runs::read(&dir.join("a"))?, runs::read(&dir.join("b"))?);
+    let command_line = "ringlog report compare a b".to_string();
+    let question = Question { command_line, ..Question::default() };
+    let document = compare::answer(&a, &b, Path::new(noise::STORE), question)?;
+    let file = dir.join("comparison.html");
+    std::fs::write(&file, page::comparison(&document, &a, &b))?;
+    std::fs::write(dir.join("comparison.json"), serde_json::to_string_pretty(&document)?)?;
+    println!("compare {}", file.display());
     Ok(())
 }

@@ -333,3 +333,63 @@ fn a_page_is_drawn_again_from_its_data() {
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert_eq!(fs::read_to_string(&file).expect("a page"), drawn);
 }
+
+/// Every `<data data-key="…" value="…">` of a page.
+fn figures(page: &str) -> Vec<(String, String)> {
+    let quoted = |text: &str, name: &str| {
+        let (_, rest) = text.split_once(&format!("{name}=\"")).expect("the attribute is there");
+        rest.split('"').next().expect("it is closed").to_string()
+    };
+    page.split("<data ")
+        .skip(1)
+        .map(|element| (quoted(element, "data-key"), quoted(element, "value")))
+        .collect()
+}
+
+#[test]
+fn figures_on_the_page_of_a_comparison_equal_its_json() {
+    let root = root();
+    two_sides(root.path(), &STEADY, &STEADY.map(|factor| factor * 0.8));
+    let said = compared(root.path(), &["--json", "--html", "page.html"]);
+    let document = said.json();
+    let page = fs::read_to_string(root.path().join("page.html")).expect("a page");
+    let figures = figures(&page);
+    for (key, value) in &figures {
+        let expected = document.pointer(&format!("/{}", key.replace('.', "/")));
+        assert_eq!(&expected.unwrap_or_else(|| panic!("{key}")).to_string(), value, "{key}");
+    }
+    let rows = document["metrics"].as_array().expect("rows").len();
+    for name in ["a", "b", "median_ratio", "low", "high"] {
+        let shown = |index: usize| figures.iter().any(|(key, _)| *key == format!("metrics.{index}.{name}"));
+        assert!((0..rows).all(shown), "{name} of each metric is on the page");
+    }
+    assert!(page.contains(">FASTER<") && page.contains("class=\"heat ") && page.contains("s1 single"));
+}
+
+#[test]
+fn the_page_of_a_comparison_is_offline_small_and_escaped() {
+    const HOSTILE: &str = "<img src=x onerror=alert(1)>";
+    let root = root();
+    let reports = |offset: u64| -> Vec<RunReport> {
+        (0..30)
+            .map(|i| {
+                let mut report = a_run(2 * i + offset, 1.0 + 0.01 * i as f64);
+                report.workload = HOSTILE.to_string();
+                report.broker.name = HOSTILE.to_string();
+                report.settings[0].value = format!("{HOSTILE}{offset}");
+                report.validity.reasons.push(HOSTILE.to_string());
+                report
+            })
+            .collect()
+    };
+    folder(root.path(), "a", &reports(0));
+    folder(root.path(), "b", &reports(1));
+    let said = compared(root.path(), &["--html", "page.html"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let page = fs::read_to_string(root.path().join("page.html")).expect("a page");
+    assert!(page.len() <= report::page::PAGE_BYTES_MAX, "{} bytes", page.len());
+    assert!(!page.contains("<img") && page.matches("&lt;img").count() > 60);
+    for forbidden in ["http:", "https:", "<script", "<iframe", "@import", "url(", "javascript:"] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+}

@@ -83,6 +83,15 @@ fn figures_on_the_page_equal_report_json() {
             assert!(keys.contains(key.as_str()), "{key} is not on the page");
         }
     }
+    for key in [
+        "floors.rows.0.value",
+        "share_of_floor.0.share",
+        "broker.stages.time_us.0.p99",
+        "broker.stages.flush_bytes.p50",
+        "broker.stages.cores.0.busy_share",
+    ] {
+        assert!(keys.contains(key), "{key} is not on the page");
+    }
     for key in ["throughput.mb_per_s", "throughput.records_per_s", "throughput_read.mib_per_s", "check.lost"]
     {
         assert!(keys.contains(key), "{key} is not on the page");
@@ -309,6 +318,26 @@ fn fetch_latency_is_shown_only_by_a_run_that_only_read() {
     let (_dir, _, page) = written(&report);
     assert!(page.contains("data-key=\"fetch_us.p99\"") && page.contains("class=\"heat "));
     assert!(summary::summary(&report).contains("\n fetch "));
+}
+
+#[test]
+fn what_was_not_measured_has_no_section() {
+    let mut report = SAMPLE.clone();
+    let sections = ["Share of the machine's limits", "Stages in the broker", "CPU per core", "Warm-up"];
+    let page = written(&report).2;
+    assert!(sections.iter().all(|section| page.contains(&format!("<h2>{section}</h2>"))));
+    (report.floors, report.warm_up_windows, report.broker.stages) = (None, None, None);
+    report.share_of_floor.clear();
+    let page = written(&report).2;
+    assert!(sections.iter().all(|section| !page.contains(&format!("<h2>{section}</h2>"))));
+}
+
+#[test]
+fn a_run_at_the_generators_own_limit_says_so() {
+    let mut report = SAMPLE.clone();
+    assert!(!written(&report).2.contains("Generator-bound"));
+    (report.validity.generator_bound, report.validity.generator_ceiling_share) = (true, Some(0.61));
+    assert!(written(&report).2.contains("<strong>Generator-bound</strong>: <data"));
 }
 
 #[test]

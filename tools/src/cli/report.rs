@@ -56,6 +56,9 @@ struct CompareArgs {
     /// Print the comparison as Markdown
     #[arg(long)]
     markdown: bool,
+    /// Draw the comparison as one offline page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -90,6 +93,10 @@ fn run_compare(args: &CompareArgs) -> anyhow::Result<u8> {
     let question =
         Question { metrics: args.metric.clone(), force: args.force, command_line: command_line(args) };
     let document = compare::answer(&a, &b, &args.noise, question)?;
+    if let Some(file) = &args.html {
+        std::fs::write(file, page::comparison(&document, &a, &b))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
     let text = if args.json {
         let mut text = serde_json::to_string_pretty(&document)?;
         text.push('\n');

@@ -104,8 +104,14 @@ fn stages() -> BrokerStages {
 
 /// A durable run of thirty seconds with one stall, a slow checkpoint and a valid verdict.
 pub fn run(seed: u64) -> RunReport {
+    slowed(seed, 1.0)
+}
+
+/// The same of a broker that takes `slowness` times as long.
+pub fn slowed(seed: u64, slowness: f64) -> RunReport {
     let mut random = Seeded(seed);
-    let intervals: Vec<Interval> = (0..SECONDS).map(|second| interval(&mut random, second)).collect();
+    let intervals: Vec<Interval> =
+        (0..SECONDS).map(|second| interval(&mut random, second, slowness)).collect();
     let mut latency = LatencySet::default();
     for interval in &intervals {
         latency.add(&interval.latency);
@@ -238,7 +244,7 @@ fn shares() -> Vec<Share> {
     }]
 }
 
-fn interval(random: &mut Seeded, second: u64) -> Interval {
+fn interval(random: &mut Seeded, second: u64, slowness: f64) -> Interval {
     // Second 11 has a stall whose backlog drains in the next one; 20 to 22 a slow checkpoint.
     let stalled = second == 11;
     let slow = if (20..=22).contains(&second) { 1.6 } else { 1.0 };
@@ -250,9 +256,9 @@ fn interval(random: &mut Seeded, second: u64) -> Interval {
         fetch: Some(latency_histogram()),
     };
     for _ in 0..records_in {
-        let mut service = 330e3 * slow * (0.28 * random.normal()).exp();
+        let mut service = 330e3 * slowness * slow * (0.28 * random.normal()).exp();
         if random.fraction() < 0.012 * slow {
-            service += 900e3 * -random.fraction().ln();
+            service += 900e3 * slowness * -random.fraction().ln();
         }
         if stalled && random.fraction() < 0.06 {
             service += 26e6 * random.fraction();

@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use super::axis::{Scale, log_range, log_ticks};
 use super::frame::{self, Band, EndLabel, LEFT, RIGHT};
-use super::html::place;
+use super::html::{escaped, path, place};
 use crate::report::quantile::{LADDER, SAMPLES_BEYOND_MIN, is_carried, value_ns};
 use crate::report::units;
 
@@ -17,6 +17,10 @@ const BAND: Band = Band { top: 34.0, bottom: 410.0 };
 
 /// Points per decade: a step every few pixels.
 const STEPS_PER_NINE: u32 = 48;
+/// The same for the thin lines of single runs.
+const RUN_STEPS_PER_NINE: u32 = 16;
+/// Single runs that are drawn of one series; the band covers all.
+const RUNS_DRAWN_MAX: usize = 20;
 
 /// One curve.
 #[derive(Debug, Clone, Copy)]
@@ -24,9 +28,11 @@ pub(super) struct Series<'a> {
     /// Class of the style sheet.
     pub(super) class: &'static str,
     /// Words at its end.
-    pub(super) name: &'static str,
+    pub(super) name: &'a str,
     /// Its samples.
     pub(super) histogram: &'a Histogram<u64>,
+    /// The runs that it was merged from: a thin line each, and the band between them. Empty for one run.
+    pub(super) runs: &'a [&'a Histogram<u64>],
 }
 
 /// Draws the curves; nothing for no samples.
@@ -36,7 +42,12 @@ pub(super) fn percentile_curve(series: &[Series<'_>]) -> String {
         return String::new();
     }
     let nines = (samples_max as f64).log10().ceil().max(2.0);
-    let smallest = series.iter().map(|series| value_ns(series.histogram, 0.0)).min().unwrap_or(1);
+    let smallest = series
+        .iter()
+        .filter(|series| !series.histogram.is_empty())
+        .map(|series| value_ns(series.histogram, 0.0))
+        .min()
+        .unwrap_or(1);
     let largest = series.iter().map(|series| series.histogram.max()).max().unwrap_or(1);
     let across = Scale::linear((0.0, nines), (LEFT, RIGHT));
     let range = log_range(smallest as f64, largest as f64);
@@ -46,6 +57,9 @@ pub(super) fn percentile_curve(series: &[Series<'_>]) -> String {
     frame::open(&mut out, HEIGHT, "Latency by percentile, both axes logarithmic");
     frame::value_axis(&mut out, BAND, upward, &log_ticks(range, 3.4), "latency", frame::latency_label);
     nines_axis(&mut out, across, nines as u32);
+    for series in series {
+        band(&mut out, series, across, upward);
+    }
     let mut labels = Vec::new();
     for series in series.iter().filter(|series| !series.histogram.is_empty()) {
         let end = draw(&mut out, series, across, upward);
@@ -79,6 +93,40 @@ fn nines_label(nines: u32) -> String {
         1 => "90 %".to_string(),
         2 => "99 %".to_string(),
         _ => format!("99.{} %", "9".repeat(nines as usize - 2)),
+    }
+}
+
+/// Where the single runs lie: the area between the fastest and the slowest, and a line for each run,
+/// as far as every run's samples carry the percentile.
+fn band(out: &mut String, series: &Series<'_>, across: Scale, upward: Scale) {
+    let Some(fewest) = series.runs.iter().map(|run| run.len()).filter(|samples| *samples > 0).min() else {
+        return;
+    };
+    let runs: Vec<_> = series.runs.iter().filter(|run| !run.is_empty()).collect();
+    let carried = (fewest as f64 / SAMPLES_BEYOND_MIN as f64).max(1.0).log10();
+    let steps = (carried * f64::from(RUN_STEPS_PER_NINE)) as u32;
+    let lines: Vec<Vec<(f64, f64)>> = runs
+        .iter()
+        .map(|run| {
+            (0..=steps)
+                .map(|step| {
+                    let nines = f64::from(step) / f64::from(RUN_STEPS_PER_NINE);
+                    let value = value_ns(run, 1.0 - 10_f64.powf(-nines)) as f64;
+                    (across.at(nines), upward.at(value))
+                })
+                .collect()
+        })
+        .collect();
+    let edge = |pick: fn(f64, f64) -> f64| -> Vec<(f64, f64)> {
+        (0..=steps as usize)
+            .map(|step| (lines[0][step].0, lines.iter().map(|line| line[step].1).reduce(pick).unwrap_or(0.0)))
+            .collect()
+    };
+    let outline: Vec<(f64, f64)> =
+        edge(f64::min).into_iter().chain(edge(f64::max).into_iter().rev()).collect();
+    let _ = write!(out, r#"<path class="area {}" d="{}Z"/>"#, series.class, path(&outline));
+    for line in lines.iter().take(RUNS_DRAWN_MAX) {
+        frame::line(out, &format!("{} single", series.class), &without_flat_middles(line));
     }
 }
 
@@ -116,7 +164,7 @@ fn draw(out: &mut String, series: &Series<'_>, across: Scale, upward: Scale) -> 
         let _ = write!(
             out,
             r#"<g><title>{} {} {}</title>"#,
-            series.name,
+            escaped(series.name),
             rung.label,
             units::latency(value_ns(series.histogram, rung.quantile))
         );
@@ -144,7 +192,7 @@ mod tests {
         for i in 0..samples {
             histogram.record(100_000 + i * 1_000).expect("in range");
         }
-        percentile_curve(&[Series { class: "s1", name: "response", histogram: &histogram }])
+        percentile_curve(&[Series { class: "s1", name: "response", histogram: &histogram, runs: &[] }])
     }
 
     #[test]
@@ -152,6 +200,18 @@ mod tests {
         assert_eq!(curve_of(5_000).matches("class=\"hollow").count(), 9);
         assert_eq!(curve_of(4).matches("class=\"hollow").count(), 4, "fewer samples than the rule asks for");
         assert_eq!(curve_of(5_000).matches("class=\"dot").count(), 3, "p50, p90 and p99 are carried");
+    }
+
+    #[test]
+    fn each_run_is_a_thin_line_in_a_band() {
+        let mut histogram = latency_histogram();
+        histogram.record_n(100_000, 2_000).expect("in range");
+        let empty = latency_histogram();
+        let runs = [&histogram, &histogram, &empty];
+        let drawn =
+            percentile_curve(&[Series { class: "s1", name: "ours", histogram: &histogram, runs: &runs }]);
+        assert_eq!(drawn.matches("s1 single").count(), 2, "an empty run has no line");
+        assert_eq!(drawn.matches("class=\"area s1\"").count(), 1);
     }
 
     #[test]

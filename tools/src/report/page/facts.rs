@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::html::{escaped, figure};
-use crate::report::data::{Origin, Setting};
+use crate::report::data::{MachineFingerprint, Origin, Setting};
 use crate::report::json::Document;
 use crate::report::quantile::SAMPLES_BEYOND_MIN;
 use crate::report::units;
@@ -73,12 +73,17 @@ pub(super) fn machine(document: &Document) -> String {
         "<section>\n<h2>Broker and machine</h2>\n<p class=\"lead\">Two runs may be compared when their hardware id \
          is equal.</p>\n<div class=\"two\">{}{}</div>\n</section>\n",
         fact_table(&broker_facts(document)),
-        fact_table(&machine_facts(document))
+        fact_table(&machine_facts(&document.machine))
     )
 }
 
 /// A name and its value as HTML.
 type Fact = (&'static str, String);
+
+/// The machine alone, where there is more than one broker.
+pub(super) fn machine_only(document: &Document) -> String {
+    format!("<section>\n<h2>Machine</h2>\n{}\n</section>\n", fact_table(&machine_facts(&document.machine)))
+}
 
 fn broker_facts(document: &Document) -> Vec<Fact> {
     let broker = &document.broker;
@@ -118,8 +123,7 @@ fn broker_facts(document: &Document) -> Vec<Fact> {
     facts
 }
 
-fn machine_facts(document: &Document) -> Vec<Fact> {
-    let machine = &document.machine;
+fn machine_facts(machine: &MachineFingerprint) -> Vec<Fact> {
     let memlock = machine.memlock_bytes.map_or_else(|| "unlimited".to_string(), units::bytes);
     let block = if machine.logical_block_bytes > 0 {
         format!("{} B logical blocks", machine.logical_block_bytes)
@@ -171,7 +175,7 @@ pub(super) fn reproduce(document: &Document) -> String {
 }
 
 /// A command that breaks between its words only: a hyphen is part of a flag.
-fn command(line: &str) -> String {
+pub(super) fn command(line: &str) -> String {
     let words: Vec<String> = shortened(line, COMMAND_SHOWN_MAX)
         .split(' ')
         .map(|word| format!("<span class=\"arg\">{}</span>", escaped(word)))
@@ -192,13 +196,16 @@ pub(super) fn method(document: &Document) -> String {
         ("Data check", "Each record carries its producer, sequence and checksum. Whatever was acknowledged must be read once, in order, unchanged, warm-up included.".to_string()),
         ("Validity", "A run counts only when sends left on time, the planned rate was reached and no request failed. Otherwise it says INVALID and the exit code is 6.".to_string()),
     ];
+    explained("How each number was computed", &entries)
+}
+
+/// A section of terms and what they mean.
+pub(super) fn explained(title: &str, entries: &[(&str, String)]) -> String {
     let entries: String = entries
         .iter()
         .map(|(name, words)| format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escaped(words)))
         .collect();
-    format!(
-        "<section>\n<h2>How each number was computed</h2>\n<dl class=\"how\">\n{entries}</dl>\n</section>\n"
-    )
+    format!("<section>\n<h2>{title}</h2>\n<dl class=\"how\">\n{entries}</dl>\n</section>\n")
 }
 
 fn durability_words(document: &Document) -> String {

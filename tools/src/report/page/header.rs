@@ -63,8 +63,17 @@ fn plural(count: u32, noun: &str) -> String {
 }
 
 fn verdict(out: &mut String, document: &Document) {
+    let validity = &document.validity;
     let class = if document.verdict == Verdict::Valid { "" } else { " bad" };
     let _ = write!(out, "<div class=\"why{class}\">{} {}", plan_sentence(document), check_sentence(document));
+    if let Some(share) = validity.generator_ceiling_share.filter(|_| validity.generator_bound) {
+        let _ = write!(
+            out,
+            " <strong>Generator-bound</strong>: {} of what the generator reaches on a broker that keeps nothing, so the \
+             figures say as much about the generator.",
+            figure("validity.generator_ceiling_share", share, &units::percent(share))
+        );
+    }
     if document.partial {
         out.push_str(" The run was interrupted: the figures cover what was measured until then.");
     }

@@ -20,20 +20,35 @@ const ROWS: usize = 40;
 /// Colours of the style sheet, `h0` to `h8`.
 const SHADES: usize = 9;
 
-/// Draws the map of one operation; nothing for no samples.
-pub(super) fn heatmap(intervals: &[Interval], name: &str, of: SamplesOf) -> String {
+/// What the colours and the rows of a map stand for; maps that share it can be compared by eye.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct HeatScale {
+    range: (f64, f64),
+    fullest: u64,
+}
+
+impl HeatScale {
+    /// A scale for all of these maps; `None` without a sample.
+    pub(super) fn of(maps: &[&[Interval]], of: SamplesOf) -> Option<Self> {
+        let histograms = || maps.iter().flat_map(|map| map.iter().filter_map(|i| of(&i.latency)));
+        let filled = || histograms().filter(|histogram| !histogram.is_empty());
+        let largest = filled().map(Histogram::max).max()?;
+        let smallest = filled().map(Histogram::min).min()?;
+        let range = log_range(smallest as f64, largest as f64);
+        let fullest = filled().flat_map(|histogram| column(histogram, range)).max()?.max(1);
+        Some(Self { range, fullest })
+    }
+}
+
+/// Draws the map of one operation.
+pub(super) fn heatmap(intervals: &[Interval], name: &str, of: SamplesOf, scale: HeatScale) -> String {
+    let HeatScale { range, fullest } = scale;
     let columns: Vec<(&Interval, &Histogram<u64>)> = intervals
         .iter()
         .filter_map(|interval| Some((interval, of(&interval.latency)?)))
         .filter(|(_, histogram)| !histogram.is_empty())
         .collect();
-    let Some(largest) = columns.iter().map(|(_, histogram)| histogram.max()).max() else {
-        return String::new();
-    };
-    let smallest = columns.iter().map(|(_, histogram)| histogram.min()).min().unwrap_or(1);
-    let range = log_range(smallest as f64, largest as f64);
     let cells: Vec<[u64; ROWS]> = columns.iter().map(|(_, histogram)| column(histogram, range)).collect();
-    let fullest = cells.iter().flatten().copied().max().unwrap_or(1).max(1);
 
     let (across, end) = time_scale(intervals);
     let upward = Scale::logarithmic(range, BAND.upwards());

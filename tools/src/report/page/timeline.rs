@@ -8,7 +8,8 @@ use hdrhistogram::Histogram;
 use super::axis::{Scale, linear_ticks, log_range, log_ticks};
 use super::frame::{self, Band, EndLabel, LEFT, RIGHT};
 use super::html::{path, place};
-use crate::report::data::{Interval, SamplesOf};
+use crate::report::data::{INTERVALS_MAX, Interval, SamplesOf};
+use crate::report::json::IntervalDocument;
 use crate::report::quantile::{P50, P99, carried_ns, is_carried, value_ns};
 use crate::report::units;
 
@@ -138,6 +139,77 @@ pub(super) fn latency_range(intervals: &[Interval], series: &[SamplesOf]) -> (f6
     let lowest = histograms().filter(|h| !h.is_empty()).map(|h| value_ns(h, 0.5)).min().unwrap_or(1_000);
     let highest = histograms().map(|h| h.max()).max().unwrap_or(1_000_000);
     log_range(lowest as f64 * 0.8, highest as f64)
+}
+
+/// One run's figure over time.
+#[derive(Debug, Clone)]
+pub(super) struct RunLine {
+    /// Words at the end of the first line of a class.
+    pub(super) name: &'static str,
+    /// Class of the style sheet.
+    pub(super) class: &'static str,
+    /// Seconds from the start of the window, and the figure.
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+impl RunLine {
+    /// The figure of each interval that has it, at most [`INTERVALS_MAX`].
+    pub(super) fn of(
+        name: &'static str,
+        class: &'static str,
+        intervals: &[IntervalDocument],
+        value: fn(&IntervalDocument) -> Option<f64>,
+    ) -> Self {
+        let points = intervals
+            .iter()
+            .take(INTERVALS_MAX)
+            .filter_map(|i| Some((i.start_s + i.length_s / 2.0, value(i).filter(|v| v.is_finite())?)))
+            .collect();
+        Self { name, class, points }
+    }
+}
+
+/// Runs in one panel.
+const RUNS_DRAWN_MAX: usize = 40;
+
+/// The same figure of several runs, a line each: nanoseconds on a logarithmic axis, or a plain number from zero.
+pub(super) fn runs(name: &str, lines: &[RunLine], nanoseconds: bool) -> String {
+    const HEIGHT: f64 = 250.0;
+    const BAND: Band = Band { top: 34.0, bottom: 208.0 };
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let end = points().map(|(second, _)| *second).fold(0.0, f64::max);
+    if end <= 0.0 {
+        return String::new();
+    }
+    let smallest = points().map(|(_, value)| *value).fold(f64::MAX, f64::min);
+    let largest = points().map(|(_, value)| *value).fold(0.0, f64::max);
+    let across = Scale::linear((0.0, end), (LEFT, RIGHT));
+    let mut out = String::new();
+    frame::open(&mut out, HEIGHT, name);
+    let upward = if nanoseconds {
+        let range = log_range(smallest, largest);
+        let scale = Scale::logarithmic(range, BAND.upwards());
+        frame::value_axis(&mut out, BAND, scale, &log_ticks(range, 2.4), name, frame::latency_label);
+        scale
+    } else {
+        let (top, ticks) = linear_ticks(largest * 1.02, 4);
+        let scale = Scale::linear((0.0, top), BAND.upwards());
+        frame::value_axis(&mut out, BAND, scale, &ticks, name, units::significant_trimmed);
+        scale
+    };
+    frame::time_axis(&mut out, BAND, across, end, true);
+    let mut labels: Vec<EndLabel> = Vec::new();
+    for line in lines.iter().take(RUNS_DRAWN_MAX) {
+        let points: Vec<(f64, f64)> =
+            line.points.iter().map(|(second, value)| (across.at(*second), upward.at(*value))).collect();
+        frame::line(&mut out, &format!("{} single", line.class), &points);
+        if labels.iter().all(|label| label.text != line.name) {
+            labels.push(label(line.class, line.name, &points));
+        }
+    }
+    frame::end_labels(&mut out, BAND, labels);
+    frame::close(&mut out);
+    out
 }
 
 fn label(class: &'static str, text: &str, points: &[(f64, f64)]) -> EndLabel {
