@@ -21,9 +21,15 @@ impl Place {
 
 /// Runs a short bench with its data and its report below `dir`.
 fn bench(dir: &Path, args: &[&str]) -> (Output, serde_json::Value) {
+    let short = ["--warmup", "200ms", "--duration", "1s", "--disk-budget", "100MiB"];
+    bench_with(dir, &[&short[..], args].concat())
+}
+
+/// Runs a bench of this length with its data and its report below `dir`.
+fn bench_with(dir: &Path, args: &[&str]) -> (Output, serde_json::Value) {
     let (data, out) = (dir.join("data"), dir.join("run"));
     let output = Command::new(env!("CARGO_BIN_EXE_ringlog"))
-        .args(["bench", "--warmup", "200ms", "--duration", "1s", "--json", "--disk-budget", "100MiB"])
+        .args(["bench", "--json"])
         .args(args)
         .arg("--data")
         .arg(&data)
@@ -145,4 +151,76 @@ fn a_broker_that_dies_ends_the_bench_with_4_and_a_partial_report() {
         let report: serde_json::Value = serde_json::from_slice(&report).expect("json");
         assert_eq!(report["partial"], true);
     }
+}
+
+#[test]
+fn a_broken_limit_ends_with_99_and_stands_in_the_report() {
+    let dir = directory();
+    let workload = dir.path().join("limits.toml");
+    let text = "rate = 500\nrate-plan-is-not-here = 1\n";
+    std::fs::write(&workload, text).expect("a workload");
+    let bench = |workload: &Path| {
+        Command::new(env!("CARGO_BIN_EXE_ringlog"))
+            .args(["bench", "--warmup", "200ms", "--duration", "500ms", "--json", "--workload"])
+            .arg(workload)
+            .arg("--data")
+            .arg(dir.path().join("data"))
+            .arg("--out")
+            .arg(dir.path().join("run"))
+            .output()
+            .expect("the binary runs")
+    };
+    let output = bench(&workload);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean rate-plan?"));
+    std::fs::write(
+        &workload,
+        "mode = 'produce'\ndepth = 1\n[slo]\n'produce.response_us.max' = '< 1us'\n'check.lost' = '<= 0'\n",
+    )
+    .expect("a workload");
+    let output = bench(&workload);
+    assert_eq!(output.status.code(), Some(99), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("report.json");
+    let held: Vec<&serde_json::Value> =
+        report["slo"].as_array().expect("a list").iter().map(|slo| &slo["held"]).collect();
+    assert_eq!(held, [&serde_json::Value::Bool(true), &serde_json::Value::Bool(false)], "{}", report["slo"]);
+}
+
+#[test]
+fn retention_that_crosses_the_run_loses_nothing_and_says_what_expired() {
+    let dir = directory();
+    let args = [
+        "--mode",
+        "produce",
+        "--mb-rate",
+        "40",
+        "--partitions",
+        "2",
+        "--producers",
+        "2",
+        "--warmup",
+        "1s",
+        "--duration",
+        "3s",
+        "--batch-records",
+        "15",
+        "--topic-config",
+        "segment.bytes=4194304",
+        "--topic-config",
+        "retention.bytes=8388608",
+        "--topic-config",
+        "file.delete.delay.ms=500",
+        "--set",
+        "log.retention.check.interval.ms=200",
+        "--bytes",
+        "160MB",
+    ];
+    let (_, report) = bench_with(dir.path(), &args);
+    let check = &report["check"];
+    assert!(check["expired"].as_u64().is_some_and(|n| n > 1_000), "{check}");
+    for fault in ["lost", "duplicate", "reordered", "corrupt"] {
+        assert_eq!(check[fault], 0, "{check}");
+    }
+    let (sent, read) = (check["sent"].as_u64(), check["read"].as_u64());
+    assert_eq!(sent, read.zip(check["expired"].as_u64()).map(|(read, expired)| read + expired), "{check}");
 }

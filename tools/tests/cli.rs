@@ -111,7 +111,7 @@ fn every_workload_file_is_read() {
         assert_eq!(Some(settled.name.as_str()), path.file_stem().and_then(|s| s.to_str()));
         count += 1;
     }
-    assert!(count >= 16, "{count} workloads");
+    assert!(count >= 30, "{count} workloads");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use super::quantity::{AcksWord, Bytes, CodecWord, Pair, RatePlan, Share, SizeRange, Span, pairs};
+use super::slo::{self, Slo};
 use crate::load::plan::{Arrivals, KeySpread, Mode, StartAt};
 
 /// What is sent. Unset knobs have the defaults that `super::settle` names.
@@ -131,6 +132,10 @@ pub struct Knobs {
     #[arg(skip)]
     #[serde(default, deserialize_with = "pairs")]
     pub broker_config: Vec<Pair>,
+    /// A limit on a figure of the report, such as "produce.response_us.p99 < 3ms"; broken: exit code 99. May be repeated
+    #[arg(long, value_name = "FIGURE<LIMIT")]
+    #[serde(default, deserialize_with = "slo::table")]
+    pub slo: Vec<Slo>,
     /// The topic, which the run creates and deletes [default: a new name]
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,

@@ -12,6 +12,7 @@
 //! | `watch` | the live line, and the broker's CPU and memory while the load runs |
 //! | `outcome` | what the load measured → the report |
 //! | `session` | one broker under one load or several, cleaned up after |
+//! | `slo` | limits on figures |
 //! | `words` | a bench in words: header, settings, the command that repeats it |
 //! | `run` | one load: the order of things |
 //! | `floors` | what the machine can do without a broker |
@@ -29,6 +30,7 @@ pub mod quantity;
 mod run;
 mod session;
 pub mod settle;
+pub mod slo;
 mod target;
 mod watch;
 mod words;

@@ -96,6 +96,11 @@ pub(super) fn data_check(outcome: &Outcome) -> DataCheck {
     }
 }
 
+/// Whether the generator itself was late, so that latencies are not the broker's.
+pub(super) fn is_late(late_share: f64) -> bool {
+    late_share > LATE_SHARE_MAX
+}
+
 /// Whether the figures describe the broker.
 pub(super) fn validity(outcome: &Outcome, plan: &Plan) -> Validity {
     let counts = outcome.measured.counts;
@@ -106,7 +111,7 @@ pub(super) fn validity(outcome: &Outcome, plan: &Plan) -> Validity {
         _ => 1.0,
     };
     let mut reasons = Vec::new();
-    if late_share > LATE_SHARE_MAX && open {
+    if is_late(late_share) && open {
         reasons.push(format!(
             "{:.1} % of sends left more than 1 ms after their plan: the generator could not keep up",
             late_share * 100.0

@@ -39,13 +39,16 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-/// What a finished run exits with. Broken data outranks everything; a broken connection outranks a late generator.
-fn exit_code(report: &RunReport, outcome: &Outcome) -> u8 {
+/// What a finished run exits with. Broken data outranks everything, a broken connection a late generator, and that a broken
+/// limit, of which it may be the cause. A broker that could not keep up breaks its limits by itself.
+pub(super) fn exit_code(report: &RunReport, outcome: &Outcome) -> u8 {
     let verdict = report.verdict().exit_code();
+    let broken = report.slo.iter().any(|slo| !slo.held);
     match &outcome.failure {
         _ if verdict == exit::DATA_CHECK => verdict,
         Some(failure) => exit::of_load(failure),
         None if outcome.interrupted => exit::INTERRUPTED,
+        None if broken && !super::outcome::is_late(report.validity.late_share) => exit::SLO,
         None => verdict,
     }
 }

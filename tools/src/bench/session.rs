@@ -12,12 +12,13 @@ use super::knobs::Knobs;
 use super::settle::{Settled, load_settings, settle};
 use super::target::Target;
 use super::watch::{Seen, watch};
-use super::{BenchArgs, outcome, words, workload};
+use super::{BenchArgs, outcome, slo, words, workload};
 use crate::cli::exit;
 use crate::floors::usable_cpus;
 use crate::load::plan::{Mode, Payload};
 use crate::load::{self, Outcome, clock};
 use crate::report::data::{BrokerFacts, MachineFingerprint, RunReport};
+use crate::report::json::Document;
 use crate::report::{calendar, machine};
 
 /// Progress that nobody has looked at yet; a watcher that lags misses some.
@@ -134,7 +135,7 @@ impl Session {
         forgotten?;
         settled.plan.pace = outcome.pace;
         let plan = &settled.plan;
-        let report = RunReport {
+        let mut report = RunReport {
             run_id,
             tool_version: env!("CARGO_PKG_VERSION").to_string(),
             workload: settled.name.clone(),
@@ -168,6 +169,7 @@ impl Session {
             share_of_floor: Vec::new(),
             partial: outcome.interrupted || outcome.failure.is_some(),
         };
+        report.slo = slo::judge(&settled.slos, &Document::from(&report));
         Ok((report, outcome))
     }
 

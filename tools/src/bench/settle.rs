@@ -10,6 +10,7 @@ use engine::record::Codec;
 use super::disk;
 use super::knobs::Knobs;
 use super::quantity::{AcksWord, Bytes, CodecWord, Pair, RatePlan, SizeRange, Span};
+use super::slo::Slo;
 use crate::load::plan::{Acks, Arrivals, Mode, Pace, Payload, Plan, Sizes, Stage};
 use crate::load::schedule;
 use crate::load::warm::WarmRule;
@@ -39,6 +40,8 @@ pub struct Settled {
     pub name: String,
     /// The file that fills values, to be read into the plan.
     pub payload_file: Option<PathBuf>,
+    /// Limits on figures: those of the flags and, where these name other figures, of the workload.
+    pub slos: Vec<Slo>,
     /// Every knob in effect.
     pub settings: Vec<Setting>,
 }
@@ -159,7 +162,8 @@ pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
     };
     let name =
         flags.name.clone().or_else(|| file.name.clone()).unwrap_or_else(|| "embedded-default".to_string());
-    Settled { plan, name, payload_file: payload_file.map(PathBuf::from), settings: p.settings }
+    let slos = slos(&mut p);
+    Settled { plan, name, slos, payload_file: payload_file.map(PathBuf::from), settings: p.settings }
 }
 
 /// A rate makes an open loop; a depth without a rate a closed one; neither, the default rate. A rate or a depth given by a
@@ -221,6 +225,16 @@ fn topic_configs(p: &mut Picker<'_>) -> Vec<(String, String)> {
         configs.push(("flush.messages".to_string(), messages.to_string()));
     }
     configs
+}
+
+/// Limits of flags replace those of the workload on the same figure.
+fn slos(p: &mut Picker<'_>) -> Vec<Slo> {
+    let (flags, file) = (p.flags, p.file);
+    let replaced = |slo: &&Slo| flags.slo.iter().any(|flag| flag.key() == slo.key());
+    let kept: Vec<Slo> = file.slo.iter().filter(|slo| !replaced(slo)).cloned().collect();
+    kept.iter().for_each(|slo| p.note("slo", slo, Origin::Workload));
+    flags.slo.iter().for_each(|slo| p.note("slo", slo, Origin::Flag));
+    kept.into_iter().chain(flags.slo.iter().cloned()).collect()
 }
 
 fn payload(p: &mut Picker<'_>, codec: Codec) -> Payload {

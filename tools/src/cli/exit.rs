@@ -10,6 +10,7 @@
 //! | 5 | the data check found something |
 //! | 6 | the run is invalid: the generator was late, the rate was not reached; a comparison has too few pairs |
 //! | 10 | a comparison found a regression |
+//! | 99 | a limit that was set does not hold |
 //! | 130 | interrupted |
 
 use std::fmt::Display;
@@ -35,6 +36,8 @@ pub const DATA_CHECK: u8 = 5;
 pub const INVALID: u8 = 6;
 /// A comparison found a regression.
 pub const REGRESSION: u8 = 10;
+/// A limit that was set does not hold; k6's code.
+pub const SLO: u8 = 99;
 /// Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
 
