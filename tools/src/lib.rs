@@ -8,6 +8,7 @@
 //! | [`floors`] | what disk, loopback and processor can do without a broker |
 //! | [`load`] | the load generator: a Kafka client that knows nothing of our broker |
 //! | [`log`] | reading a data directory offline: dump and verify |
+//! | [`versus`] | another broker under the same load, in turns with ours |
 //! | [`report`] | what a run leaves behind: table, report.json, .hlog files, one offline page |
 //!
 //! `load` sees a broker as any client does: it imports `wire`, `engine::record` and
@@ -20,3 +21,4 @@ pub mod floors;
 pub mod load;
 pub mod log;
 pub mod report;
+pub mod versus;

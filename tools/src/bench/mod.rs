@@ -38,7 +38,11 @@ pub mod workload;
 
 use std::path::PathBuf;
 
+use crate::versus::{self, VersusArgs};
+
 pub use run::run;
+pub(crate) use session::stop_on_signal;
+pub(crate) use target::expand as cpus;
 
 /// `ringlog bench`: a load, or a question of the lab's own.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -59,6 +63,8 @@ pub enum Question {
     Null(Box<BenchArgs>),
     /// What this disk, loopback and processor can do by themselves: what bounds any broker here
     Floors(floors::FloorsArgs),
+    /// Ringlog and another broker under the same load on the same cores, in turns
+    Versus(Box<VersusArgs>),
 }
 
 /// Answers a bench; returns its exit code.
@@ -69,6 +75,7 @@ pub fn answer(bench: &Bench) -> anyhow::Result<u8> {
     match &bench.question {
         None => run(&bench.args),
         Some(Question::Floors(args)) => floors::run(args),
+        Some(Question::Versus(args)) => versus::run(args),
         Some(Question::Null(args)) => run(&BenchArgs { null: true, ..(**args).clone() }),
     }
 }

@@ -214,7 +214,7 @@ fn payload(file: &Path) -> anyhow::Result<Payload> {
 }
 
 /// Ctrl-C and SIGTERM end the load early and in order; a second one ends the process.
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+pub(crate) fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         let code = i32::from(exit::INTERRUPTED);

@@ -155,7 +155,7 @@ impl Target {
 }
 
 /// The CPUs of a list such as `0,2-3`.
-fn expand(list: &str) -> Vec<u32> {
+pub(crate) fn expand(list: &str) -> Vec<u32> {
     let range = |item: &str| {
         let (first, last) = item.split_once('-').unwrap_or((item, item));
         Some(first.trim().parse::<u32>().ok()?..=last.trim().parse::<u32>().ok()?)

@@ -58,6 +58,18 @@ impl Usage {
     }
 }
 
+/// Something that this machine lacks, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Precondition(String);
+
+impl Precondition {
+    /// Says what is missing and how to get it.
+    pub fn new(reason: impl Display) -> Precondition {
+        Precondition(reason.to_string())
+    }
+}
+
 /// The code of an error that ends the program.
 #[must_use]
 pub fn code(error: &anyhow::Error) -> u8 {
@@ -65,7 +77,10 @@ pub fn code(error: &anyhow::Error) -> u8 {
         if cause.is::<Usage>() {
             return USAGE;
         }
-        if cause.is::<disk::Refusal>() {
+        if cause.is::<crate::versus::Interrupted>() {
+            return INTERRUPTED;
+        }
+        if cause.is::<disk::Refusal>() || cause.is::<Precondition>() {
             return PRECONDITION;
         }
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {

@@ -40,6 +40,11 @@ pub fn fingerprint(data_dir: &Path) -> MachineFingerprint {
     machine
 }
 
+/// The folder under `/sys` of the whole disk below `dir`, if it is one.
+pub fn block_dir(dir: &Path) -> Option<PathBuf> {
+    nearest_existing(dir).and_then(|dir| Mount::of(&dir))?.block_dir()
+}
+
 /// Equal for two runs that may be compared: processor, cores, memory to the GiB, file system, device.
 /// Kernel and settings are left out on purpose: their effect is what comparisons are for.
 fn hardware_id(machine: &MachineFingerprint) -> String {

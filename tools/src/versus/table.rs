@@ -1,0 +1,107 @@
+//! What is printed, and the table that the README shows.
+
+use super::document::{Document, RowDocument, Side};
+
+/// Rows as a Markdown table with the command that measures each again.
+pub(super) fn markdown(document: &Document) -> String {
+    let name = |side: Side| {
+        let broker = document.brokers.iter().find(|broker| broker.side == side);
+        broker.map_or_else(String::new, |broker| format!("{} {}", broker.title, broker.version))
+    };
+    let mut text = format!(
+        "| row | figure | {} | {} | times better (95 %) | goal | `ringlog bench versus …` |\n|---|---|---|---|---|---|---|\n",
+        name(Side::Ours),
+        name(Side::Theirs)
+    );
+    for row in &document.rows {
+        let command = row.command.strip_prefix("ringlog bench versus ").unwrap_or(&row.command);
+        let verdicts: Vec<&str> = row.goals.iter().map(|goal| goal.verdict.word()).collect();
+        let goal = if verdicts.is_empty() { "-".to_string() } else { verdicts.join(", ") };
+        if row.results.is_empty() {
+            let why = row.not_measured.as_deref().unwrap_or("no slots");
+            text.push_str(&format!("| {} | {why} | - | - | - | {goal} | `{command}` |\n", row.title));
+        }
+        for (index, result) in row.results.iter().enumerate() {
+            let seen = &result.times_better;
+            let first = index == 0;
+            text.push_str(&format!(
+                "| {} | {}, {} | {} | {} | {} | {} | {} |\n",
+                if first { row.title.as_str() } else { "" },
+                result.label,
+                result.unit,
+                with_mode(number(result.ours), row, Side::Ours, first),
+                with_mode(number(result.theirs), row, Side::Theirs, first),
+                if seen.pairs == 0 {
+                    "-".to_string()
+                } else {
+                    format!(
+                        "**{}** ({} to {})",
+                        number(Some(seen.median_ratio)),
+                        number(Some(seen.low)),
+                        number(Some(seen.high))
+                    )
+                },
+                if first { goal.as_str() } else { "" },
+                if first { format!("`{command}`") } else { String::new() },
+            ));
+        }
+    }
+    text
+}
+
+/// The mode stands beside the figure, once a row: without it a figure says nothing.
+fn with_mode(value: String, row: &RowDocument, side: Side, show: bool) -> String {
+    let side = if side == Side::Ours { Some(&row.ours) } else { row.theirs.as_ref() };
+    match side {
+        Some(side) if show => format!("{value} ({})", side.mode),
+        _ => value,
+    }
+}
+
+/// Three digits that matter.
+fn number(value: Option<f64>) -> String {
+    match value {
+        None => "-".to_string(),
+        Some(v) if v.abs() >= 100.0 => crate::report::units::grouped(v.round() as u64),
+        Some(v) if v.abs() >= 10.0 => format!("{v:.1}"),
+        Some(v) => format!("{v:.2}"),
+    }
+}
+
+/// One finished row on standard output.
+pub(super) fn print(row: &RowDocument) {
+    println!("row     {}: {}", row.name, row.title);
+    if let Some(reason) = &row.not_measured {
+        println!("        not measured: {reason}");
+    }
+    for result in &row.results {
+        let seen = &result.times_better;
+        println!(
+            "        {:<28} ours {:>10} · beside {:>10} {} · {} × better ({} to {}, {} pairs)",
+            result.label,
+            number(result.ours),
+            number(result.theirs),
+            result.unit,
+            number(Some(seen.median_ratio)),
+            number(Some(seen.low)),
+            number(Some(seen.high)),
+            seen.pairs
+        );
+    }
+    for goal in &row.goals {
+        println!("        goal {}: {} ({})", goal.verdict.word(), goal.text, goal.found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_that_matter() {
+        assert_eq!(number(None), "-");
+        assert_eq!(number(Some(1_234.4)), "1,234");
+        assert_eq!(number(Some(12.34)), "12.3");
+        assert_eq!(number(Some(0.987)), "0.99");
+    }
+}

@@ -1,0 +1,118 @@
+//! `ringlog bench versus ringlog`: the lab's self-check. Two equal brokers, a tiny load, the whole chain.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// One tiny row, rules that end at once, and a goal that two equal brokers cannot reach.
+const LAB: &str = r#"
+[rule]
+window = "250ms"
+tolerance = 0.5
+warm-max = "2s"
+quiet-max = "1s"
+dirty-max = "64MiB"
+slot-bytes = "1GiB"
+
+[figure.throughput]
+label = "throughput"
+unit = "MB/s"
+better = "higher"
+path = "throughput.mb_per_s"
+
+[[row]]
+name = "tiny"
+title = "The same beside the same"
+workload = "tiny"
+theirs = "flushed"
+quick = true
+figures = ["throughput"]
+[[row.goal]]
+text = "not to be had"
+figure = "throughput"
+better-by = 1000
+
+[[row]]
+name = "relaxed"
+title = "Flushed beside relaxed"
+workload = "tiny"
+figures = ["throughput"]
+[row.beside]
+mode = "relaxed"
+"#;
+
+const WORKLOAD: &str = "mode = 'produce'\npartitions = 2\nproducers = 1\nrate = 500\nrecord-size = '1KiB'\n";
+
+fn lab(dir: &Path) {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../perf/peers/ringlog.toml");
+    for folder in ["lab/peers", "lab/workloads"] {
+        fs::create_dir_all(dir.join(folder)).expect("a folder");
+    }
+    fs::copy(peers, dir.join("lab/peers/ringlog.toml")).expect("our own description");
+    fs::write(dir.join("lab/versus.toml"), LAB).expect("the rows");
+    fs::write(dir.join("lab/workloads/tiny.toml"), WORKLOAD).expect("the workload");
+}
+
+fn versus(dir: &Path, args: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_ringlog"))
+        .args(["bench", "versus", "ringlog", "--pairs", "2", "--duration", "1s"])
+        .args(args)
+        .arg("--lab")
+        .arg(dir.join("lab"))
+        .arg("--data")
+        .arg(dir.join("data"))
+        .arg("--out")
+        .arg(dir.join("out"))
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    output
+}
+
+fn document(dir: &Path) -> serde_json::Value {
+    let text = fs::read_to_string(dir.join("out/versus.json")).expect("versus.json");
+    serde_json::from_str(&text).expect("json")
+}
+
+#[test]
+fn equal_brokers_take_turns_and_a_finished_row_is_kept() {
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk");
+    let dir = place.path();
+    lab(dir);
+    versus(dir, &["--quick"]);
+    let first = document(dir);
+    let row = &first["rows"][0];
+    let order: Vec<&str> = row["slots"]
+        .as_array()
+        .expect("slots")
+        .iter()
+        .map(|slot| slot["side"].as_str().expect("a side"))
+        .collect();
+    assert_eq!(order, ["ours", "theirs", "theirs", "ours"]);
+    for slot in row["slots"].as_array().expect("slots") {
+        assert!(slot["values"]["throughput"].as_f64().is_some_and(|mb| mb > 0.0), "{slot}");
+        assert!(slot["warm_up"]["windows"].as_array().is_some_and(|windows| !windows.is_empty()), "{slot}");
+        let folder = dir.join("out").join(slot["folder"].as_str().expect("a folder"));
+        for file in ["report.json", "latency.hlog"] {
+            assert!(folder.join(file).is_file(), "{}: {file}", folder.display());
+        }
+        let report = fs::read_to_string(folder.join("report.json")).expect("a report");
+        let report: serde_json::Value = serde_json::from_str(&report).expect("json");
+        assert!(report["broker"]["cpu_seconds"].is_f64(), "its broker's process was watched");
+    }
+    let ratio = &row["results"][0]["times_better"];
+    assert_eq!((&ratio["pairs"], &ratio["left_out"]), (&2.into(), &0.into()), "{ratio}");
+    assert_eq!(row["goals"][0]["verdict"], "not_measured", "two pairs judge nothing");
+    assert_eq!(first["brokers"].as_array().map(Vec::len), Some(2));
+    assert!(
+        fs::read_to_string(dir.join("out/table.md")).expect("the table").contains("The same beside the same")
+    );
+    assert_eq!(fs::read_dir(dir.join("data/versus")).expect("data").count(), 0, "their data is gone");
+
+    versus(dir, &["--full"]);
+    let second = document(dir);
+    assert_eq!(second["rows"][0], first["rows"][0], "the finished row was not measured again");
+    assert_eq!(second["rows"][1]["theirs"]["mode"], "relaxed");
+    assert_eq!(second["rows"][1]["slots"].as_array().map(Vec::len), Some(4));
+}
