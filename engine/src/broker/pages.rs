@@ -23,8 +23,12 @@ const HANDLES: usize = 128;
 /// Pages that wait to be read ahead, at most.
 const AHEAD_MAX: usize = 32;
 
-/// Pages read ahead at the same time.
-const AHEAD_LANES: usize = 4;
+/// Pages read ahead at the same time. Together with the pages that readers wait for this keeps the disk
+/// busy; more would only stand before the journal's writes.
+const AHEAD_LANES: usize = 8;
+
+/// How far a reader in sequence is read ahead of: this many times what it took last.
+const AHEAD_ANSWERS: u64 = 2;
 
 /// Below this many bytes a read takes just the blocks it needs, not pages.
 const PAGED_FROM: usize = IO_BYTES_MAX / 2;
@@ -84,6 +88,11 @@ impl<D: Disk> Pages<D> {
     fn drop_one(&mut self) -> bool {
         let passed = self.cache.iter().position(|page| page.passed).unwrap_or(0);
         self.cache.remove(passed).is_some()
+    }
+
+    /// Pages that somebody is expected to ask for: there, on their way, or about to be.
+    fn expected(&self) -> usize {
+        self.cache.iter().filter(|page| !page.passed).count() + self.loading.len() + self.ahead.len()
     }
 
     /// A reader in sequence took everything of this segment before `position`.
@@ -299,24 +308,29 @@ impl<D: Disk> Shard<D> {
         Ok(chunk)
     }
 
-    /// A reader in sequence took `bytes` up to `position`: the next as many are read meanwhile.
+    /// A reader in sequence took `bytes` up to `position`: what it will ask for next is read meanwhile, as
+    /// long as no page has to go for it that another reader still expects.
     pub(super) fn read_ahead(&self, source: &SegmentSource<D>, position: u64, bytes: usize) {
         if bytes < PAGED_FROM {
             return;
         }
         let unit = IO_BYTES_MAX as u64;
         let first = position / unit;
-        let last = ((position + bytes as u64) / unit).min((source.on_disk / unit).saturating_sub(1));
+        let until = position + bytes as u64 * AHEAD_ANSWERS;
+        let last = (until / unit).min((source.on_disk / unit).saturating_sub(1));
         let mut state = self.inner.state.borrow_mut();
         state.pages.pass(source.key, source.base, position);
+        let cached_max = pages_max(self.inner.disk.pool_size());
+        let mut room = cached_max.saturating_sub(state.pages.expected());
         for number in first..=last {
             let id = PageId { key: source.key, base: source.base, number };
             let known = (number + 1) * unit > source.on_disk
                 || state.pages.find(id).is_some()
                 || state.pages.loading.contains(&id)
                 || state.pages.ahead.iter().any(|(page, _)| *page == id);
-            if !known && state.pages.ahead.len() < AHEAD_MAX {
+            if !known && room > 0 && state.pages.ahead.len() < AHEAD_MAX {
                 state.pages.ahead.push_back((id, source.file.clone()));
+                room -= 1;
             }
         }
         drop(state);
