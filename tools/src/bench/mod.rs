@@ -98,6 +98,9 @@ pub struct BenchArgs {
     /// What the report calls these brokers [default: unknown]
     #[arg(long, value_name = "NAME", requires = "brokers")]
     pub broker_name: Option<String>,
+    /// These brokers acknowledge only what is on the device; the report says so, and takes your word for it
+    #[arg(long, requires = "brokers")]
+    pub broker_flushes: bool,
     /// Put a broker that keeps nothing under load: the generator's own ceiling
     #[arg(long, conflicts_with = "brokers")]
     pub null: bool,

@@ -23,8 +23,8 @@ pub(super) enum Target {
     Own { broker: Broker, cores: Vec<u32>, pool_bytes: Option<u64>, data: DataDir },
     /// The generator's ceiling.
     Null(NullBroker),
-    /// Somebody's; its process, if it runs here, and its name.
-    Foreign { pid: Option<u32>, name: Option<String> },
+    /// Somebody's; its process, if it runs here, its name, and whether it is said to flush before it acknowledges.
+    Foreign { pid: Option<u32>, name: Option<String>, flushes: bool },
 }
 
 /// A directory that goes away with its value.
@@ -47,7 +47,8 @@ impl Target {
     /// Makes a broker ready that can take this plan. `run_id` names its data.
     pub(super) fn start(args: &BenchArgs, plan: &Plan, run_id: &str, out: &Path) -> anyhow::Result<Target> {
         if !args.brokers.is_empty() {
-            return Ok(Target::Foreign { pid: args.broker_pid, name: args.broker_name.clone() });
+            let (pid, name) = (args.broker_pid, args.broker_name.clone());
+            return Ok(Target::Foreign { pid, name, flushes: args.broker_flushes });
         }
         if args.null {
             let null = NullBroker::start(false).context("start the null broker")?;
@@ -102,7 +103,7 @@ impl Target {
                 let name = "null broker (keeps nothing)".to_string();
                 BrokerFacts { name, ..BrokerFacts::foreign(null.address()) }
             }
-            Target::Foreign { pid, name } => {
+            Target::Foreign { pid, name, .. } => {
                 BrokerFacts { pid: *pid, name: name.clone().unwrap_or(unknown.name), ..unknown }
             }
         }
@@ -125,6 +126,7 @@ impl Target {
                 Ok(_) => DurabilityMode::Flushed { acks },
                 Err(_) => DurabilityMode::Unknown { acks },
             },
+            Target::Foreign { flushes: true, .. } => DurabilityMode::Flushed { acks },
             Target::Null(_) | Target::Foreign { .. } => DurabilityMode::Unknown { acks },
         }
     }

@@ -83,6 +83,9 @@ pub(super) struct Row {
     /// More flags of `ringlog bench`.
     #[serde(default)]
     pub(super) flags: Vec<String>,
+    /// More flags of our slots alone, such as --floors.
+    #[serde(default)]
+    pub(super) ours_flags: Vec<String>,
     /// What our acknowledgement means: `flushed` or `unflushed`.
     #[serde(default = "flushed")]
     pub(super) ours: String,
@@ -191,6 +194,8 @@ impl Lab {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     fn lab() -> Lab {
@@ -205,6 +210,13 @@ mod tests {
             let more = row.beside.iter().filter_map(|beside| beside.workload.as_ref());
             for workload in std::iter::once(&row.workload).chain(more) {
                 assert!(workloads.join(format!("{workload}.toml")).is_file(), "{}: {workload}", row.name);
+            }
+        }
+        for row in &lab.row {
+            let beside = row.beside.iter().flat_map(|beside| &beside.flags);
+            for flags in [row.flags.iter().chain(&row.ours_flags).collect::<Vec<_>>(), beside.collect()] {
+                let line = ["ringlog", "bench"].into_iter().chain(flags.into_iter().map(String::as_str));
+                assert!(crate::cli::Cli::try_parse_from(line).is_ok(), "{}", row.name);
             }
         }
         let mut names: Vec<&str> = lab.row.iter().map(|row| row.name.as_str()).collect();

@@ -126,7 +126,8 @@ impl House<'_> {
                 None => Err(format!("{} {} offers no {word} mode", peer.title, peer.version)),
             }
         };
-        let ours = lane(Side::Ours, Side::Ours, &row.ours, &row.workload, &row.flags);
+        let flags = [&row.flags[..], &row.ours_flags].concat();
+        let ours = lane(Side::Ours, Side::Ours, &row.ours, &row.workload, &flags);
         let theirs = match (&row.beside, &row.theirs) {
             (Some(beside), _) => {
                 let workload = beside.workload.as_ref().unwrap_or(&row.workload);
@@ -185,7 +186,10 @@ impl House<'_> {
             address: running.address.clone(),
             pid: running.pid(),
             name: lane.document.broker.clone(),
+            flushes: lane.broker == Side::Ours && lane.document.flushed,
             core: self.load_core,
+            data: &self.place.data,
+            broker_cores: &self.place.cores,
         };
         match row.kind {
             Kind::Load => load(&self.running[&lane.broker].0).run(out, self.stop),
@@ -292,7 +296,10 @@ impl House<'_> {
                 address: running.address.clone(),
                 pid: running.pid(),
                 name: format!("{} {}", peer.title, peer.version),
+                flushes: false,
                 core: self.load_core,
+                data: &self.place.data,
+                broker_cores: &self.place.cores,
             };
             let report = load.run(&self.out.join(format!("warm/{}-{piece:02}", side.word())), self.stop)?;
             let mb_per_s = report["throughput"]["mb_per_s"].as_f64().unwrap_or(0.0);

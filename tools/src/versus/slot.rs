@@ -39,7 +39,12 @@ pub(super) struct Load<'a> {
     pub(super) pid: u32,
     /// The broker's name in the report.
     pub(super) name: String,
+    /// Whether it acknowledges only what is on the device.
+    pub(super) flushes: bool,
     pub(super) core: usize,
+    /// Where our brokers have their data, and floors are measured.
+    pub(super) data: &'a Path,
+    pub(super) broker_cores: &'a str,
 }
 
 impl Load<'_> {
@@ -50,7 +55,9 @@ impl Load<'_> {
         flag("brokers", self.address.clone());
         flag("broker-pid", self.pid.to_string());
         flag("broker-name", self.name.clone());
+        flag("broker-cores", self.broker_cores.to_string());
         flag("load-core", self.core.to_string());
+        flag("data", self.data.display().to_string());
         flag("duration", Span(self.duration).to_string());
         flag("disk-budget", Bytes(self.bytes).to_string());
         match self.warm {
@@ -64,6 +71,9 @@ impl Load<'_> {
         }
         for (name, value) in &self.topic {
             flag("topic-config", format!("{name}={value}"));
+        }
+        if self.flushes {
+            all.push("--broker-flushes".to_string());
         }
         all.extend(["--no-read-back".to_string(), "--json".to_string()]);
         all.extend(self.flags.iter().cloned());
@@ -138,7 +148,10 @@ mod tests {
             address: "127.0.0.1:9".to_string(),
             pid: 7,
             name: "Some Broker 1.0".to_string(),
+            flushes: true,
             core: 1,
+            data: Path::new("d"),
+            broker_cores: "0",
         };
         let line = std::iter::once("ringlog".to_string()).chain(load.arguments());
         let cli = Cli::try_parse_from(line).expect("it parses");
