@@ -16,11 +16,14 @@
 //! | `words` | a bench in words: header, settings, the command that repeats it |
 //! | `run` | one load: the order of things |
 //! | `floors` | what the machine can do without a broker |
+//! | `around` | the floors and the generator's ceiling right before and after a run |
+//! | `self_check` | a broker that is stopped: the lab proves itself |
 //!
 //! Invariants: nothing starts before the disk plan fits; a run that was interrupted still reports,
 //! marked partial; data of a broker of our own is gone afterwards, whatever happened, unless
 //! `--keep-data` says otherwise.
 
+mod around;
 pub mod child;
 pub mod disk;
 pub mod floors;
@@ -28,6 +31,7 @@ pub mod knobs;
 mod outcome;
 pub mod quantity;
 mod run;
+pub mod self_check;
 mod session;
 pub mod settle;
 pub mod slo;
@@ -65,6 +69,8 @@ pub enum Question {
     Floors(floors::FloorsArgs),
     /// Ringlog and another broker under the same load on the same cores, in turns
     Versus(Box<VersusArgs>),
+    /// Stop a broker under load: do the percentiles say what arithmetic demands?
+    SelfCheck(self_check::SelfCheckArgs),
 }
 
 /// Answers a bench; returns its exit code.
@@ -76,6 +82,7 @@ pub fn answer(bench: &Bench) -> anyhow::Result<u8> {
         None => run(&bench.args),
         Some(Question::Floors(args)) => floors::run(args),
         Some(Question::Versus(args)) => versus::run(args),
+        Some(Question::SelfCheck(args)) => self_check::run(args),
         Some(Question::Null(args)) => run(&BenchArgs { null: true, ..(**args).clone() }),
     }
 }
@@ -104,6 +111,13 @@ pub struct BenchArgs {
     /// Put a broker that keeps nothing under load: the generator's own ceiling
     #[arg(long, conflicts_with = "brokers")]
     pub null: bool,
+    /// Measure what bounds this load right before and after it, and the generator's own ceiling; or
+    /// take floors.json of the same machine
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub floors: Option<Option<PathBuf>>,
+    /// The generator's ceiling is what this run is measured against: do not mark the run for being near it
+    #[arg(long, requires = "floors")]
+    pub share_of_limit: bool,
     /// Where the report goes [default: perf/runs/DATE-ID]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,

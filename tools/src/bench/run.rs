@@ -3,6 +3,7 @@
 use anyhow::Context;
 
 use super::BenchArgs;
+use super::around::Around;
 use super::session::Session;
 use crate::cli::exit;
 use crate::load::Outcome;
@@ -16,11 +17,16 @@ use crate::report::{self, json};
 pub fn run(args: &BenchArgs) -> anyhow::Result<u8> {
     let mut session = Session::open(args)?;
     let settled = session.settle(&args.knobs, None)?;
+    let around = Around::before(args, &settled.plan)?;
     session.start(&settled)?;
     session.header(&settled);
     let out = session.out().to_path_buf();
     let run_id = session.run_id().to_string();
     let measured = session.measure(settled, run_id);
+    let measured = measured.and_then(|(mut report, outcome)| {
+        around.after(args, &mut report)?;
+        Ok((report, outcome))
+    });
     let stopped = session.stop();
     let (report, outcome) = measured?;
     report::write(&out, &report).with_context(|| format!("write the report to {}", out.display()))?;

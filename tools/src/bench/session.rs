@@ -15,7 +15,8 @@ use super::watch::{Seen, watch};
 use super::{BenchArgs, outcome, slo, words, workload};
 use crate::cli::exit;
 use crate::floors::usable_cpus;
-use crate::load::plan::{Mode, Payload};
+use crate::load::null::KEEP_BYTES_MAX;
+use crate::load::plan::Payload;
 use crate::load::{self, Outcome, clock};
 use crate::report::data::{BrokerFacts, MachineFingerprint, RunReport};
 use crate::report::json::Document;
@@ -78,9 +79,10 @@ impl Session {
         let mut settled = settle(knobs, &self.file, topic);
         let plan = &mut settled.plan;
         if self.args.null {
-            // It keeps nothing that could be read, and has no disk.
-            (plan.mode, plan.consumers, plan.read_back) = (Mode::Produce, 0, false);
-            (plan.catch_up, plan.preload_bytes) = (0, 0);
+            // What it keeps is bounded and has no disk: nothing is read that came long ago.
+            (plan.read_back, plan.catch_up) = (false, 0);
+            plan.preload_bytes =
+                if plan.mode.produces() { 0 } else { plan.preload_bytes.min(KEEP_BYTES_MAX / 2) };
             if knobs.bytes.is_none() && self.file.bytes.is_none() {
                 plan.bytes_max = u64::MAX;
             }

@@ -8,7 +8,7 @@ use wire::ErrorCode;
 
 use super::BenchArgs;
 use super::child::{Broker, Usage};
-use super::disk;
+use super::{around, disk};
 use crate::floors::usable_cpus;
 use crate::load::client::{Client, ClientError};
 use crate::load::null::NullBroker;
@@ -51,7 +51,8 @@ impl Target {
             return Ok(Target::Foreign { pid, name, flushes: args.broker_flushes });
         }
         if args.null {
-            let null = NullBroker::start(false).context("start the null broker")?;
+            let null = NullBroker::launch(around::null_options(plan, around::cores(args, plan)))
+                .context("start the null broker")?;
             return Ok(Target::Null(null));
         }
         let path = args.data.join(run_id);

@@ -74,6 +74,15 @@ pub(super) fn command_line(settled: &Settled, args: &BenchArgs) -> String {
     if args.null {
         line.push_str(" --null");
     }
+    if let Some(floors) = &args.floors {
+        line.push_str(" --floors");
+        if let Some(file) = floors {
+            line.push_str(&format!(" {}", quoted(&file.to_string_lossy())));
+        }
+    }
+    if args.share_of_limit {
+        line.push_str(" --share-of-limit");
+    }
     for broker in &args.brokers {
         line.push_str(&format!(" --brokers {broker}"));
     }

@@ -29,6 +29,8 @@ Examples:
   ringlog bench --depth 1 --producers 1         one request at a time: the floor of latency
   ringlog bench --brokers kafka:9092            the same load on any broker
   ringlog bench versus kafka --quick            Apache Kafka under the same load, in turns with ours
+  ringlog bench floors                          what this machine can do without any
+  ringlog bench self-check                      does the lab see a stop as long as it was?
   ringlog report compare base/ new/             faster, slower, or no change found
   ringlog serve --data /var/lib/ringlog         a broker on port 9092
   ringlog produce -b localhost:9092 -t orders   standard input, line by line

@@ -47,8 +47,6 @@ pub struct Options {
     pub core: Option<usize>,
     /// Never sleep: for a CPU of its own.
     pub spin: bool,
-    #[cfg(test)]
-    plant: Option<tests::Plant>,
 }
 
 /// A running null broker. It stops when it is dropped.
@@ -73,6 +71,10 @@ impl NullBroker {
 
     /// Starts it on a free port.
     pub fn launch(options: Options) -> io::Result<NullBroker> {
+        NullBroker::launch_with(options, |_| ())
+    }
+
+    fn launch_with(options: Options, prepare: impl FnOnce(&mut State)) -> io::Result<NullBroker> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -80,13 +82,9 @@ impl NullBroker {
         let seen = Arc::clone(&shared);
         let poll = Poll::new()?;
         poll.add(&listener, LISTENER)?;
-        let server = Server {
-            listener,
-            poll,
-            connections: Vec::new(),
-            state: State::new(address, options),
-            out: Writer::new(),
-        };
+        let mut state = State::new(address, options.keep);
+        prepare(&mut state);
+        let server = Server { listener, poll, connections: Vec::new(), state, out: Writer::new() };
         std::thread::Builder::new().name("null-broker".into()).spawn(move || {
             if let Some(core) = options.core {
                 let mut set = CpuSet::new();

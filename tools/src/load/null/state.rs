@@ -8,7 +8,7 @@ use engine::base::{LeaderEpoch, Offset};
 use engine::record::BatchHeader;
 use uuid::Uuid;
 
-use super::{KEEP_BYTES_MAX, Options};
+use super::KEEP_BYTES_MAX;
 
 /// The most partitions of a topic.
 const PARTITIONS_MAX: i32 = 100_000;
@@ -19,7 +19,9 @@ pub(super) struct State {
     pub(super) address: SocketAddr,
     pub(super) topics: Vec<Topic>,
     pub(super) producers: i64,
-    pub(super) options: Options,
+    keep: bool,
+    #[cfg(test)]
+    pub(super) plant: Option<super::tests::Plant>,
     kept_bytes: u64,
     appended: u64,
 }
@@ -62,8 +64,17 @@ impl Stored {
 }
 
 impl State {
-    pub(super) fn new(address: SocketAddr, options: Options) -> State {
-        State { address, topics: Vec::new(), producers: 0, options, kept_bytes: 0, appended: 0 }
+    pub(super) fn new(address: SocketAddr, keep: bool) -> State {
+        State {
+            address,
+            topics: Vec::new(),
+            producers: 0,
+            keep,
+            #[cfg(test)]
+            plant: None,
+            kept_bytes: 0,
+            appended: 0,
+        }
     }
 
     /// Batches that have come so far.
@@ -103,11 +114,11 @@ impl State {
         let base = log.end;
         log.end += i64::from(BatchHeader::peek(batch)?.record_count());
         self.appended += 1;
-        if self.options.keep {
+        if self.keep {
             log.batches.push_back(Stored::at(base, batch));
             self.kept_bytes += batch.len() as u64;
             #[cfg(test)]
-            if let Some(plant) = self.options.plant {
+            if let Some(plant) = self.plant {
                 plant.spoil(log);
             }
             while self.kept_bytes > KEEP_BYTES_MAX

@@ -103,8 +103,8 @@ fn drive(change: impl FnOnce(&mut Plan)) -> Outcome {
 }
 
 fn spoiled(plant: Option<Plant>, change: impl FnOnce(&mut Plan)) -> Outcome {
-    let options = Options { keep: true, plant, ..Options::default() };
-    let broker = NullBroker::launch(options).expect("a broker in memory");
+    let options = Options { keep: true, ..Options::default() };
+    let broker = NullBroker::launch_with(options, |state| state.plant = plant).expect("a broker in memory");
     let mut plan = plan(&broker);
     change(&mut plan);
     let outcome = run(&plan, &AtomicBool::new(false), &mut |_| {}).expect("a run");
