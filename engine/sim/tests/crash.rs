@@ -54,6 +54,46 @@ fn flushed_bytes_under_a_synced_name_survive_every_seed() {
 }
 
 #[test]
+fn writes_in_flight_together_are_lost_and_torn_one_by_one() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..SEEDS {
+        let world = World::new(seed);
+        let disk = world.disk(POOL_BYTES);
+        let other = disk.clone();
+        let file = world.run_until(async move {
+            other.make_dir(&FileName::new("d")).await.unwrap();
+            let file = file(&other).await;
+            other.allocate(&file, 2 * BLOCK as u64).await.unwrap();
+            other.flush(&file).await.unwrap();
+            file
+        });
+        for n in 0..2_u8 {
+            let (disk, file) = (disk.clone(), file.clone());
+            world.spawn(async move {
+                disk.write(&file, u64::from(n) * BLOCK as u64, chunk(&disk, 7)).await.unwrap();
+                disk.flush(&file).await.unwrap();
+            });
+        }
+        world.run_steps(2 + seed % 4);
+        world.crash();
+        let disk = world.disk(POOL_BYTES);
+        let left = world.run_until(async move {
+            let file = disk.open(&FileName::new("d/a"), Open::Existing).await.unwrap();
+            disk.read(&file, 0, 2 * BLOCK).await.unwrap().to_vec()
+        });
+        let fate = |block: &[u8]| match block.iter().filter(|b| **b == 7).count() {
+            0 => 'l',
+            BLOCK => 'k',
+            _ => 't',
+        };
+        seen.insert((fate(&left[..BLOCK]), fate(&left[BLOCK..])));
+    }
+    for fates in [('k', 'l'), ('l', 'k'), ('t', 'k'), ('k', 't'), ('t', 'l'), ('l', 't')] {
+        assert!(seen.contains(&fates), "never {fates:?}: {seen:?}");
+    }
+}
+
+#[test]
 fn one_sync_saves_new_directories_files_and_bytes_at_every_seed() {
     for seed in 0..SEEDS {
         let world = World::new(seed);

@@ -1,18 +1,31 @@
-//! Group commit: the open frame closes when the previous flush returns.
+//! Group commit: frames of the journal are written while earlier ones still are.
 //!
-//! One frame is in flight at a time, so whatever is durable is a prefix of the sequence. What
-//! arrives meanwhile fills the next frame; under load frames grow by themselves and the flush is
-//! shared by more appends.
+//! Up to [`FRAMES_IN_FLIGHT`] frames are on their way to the disk at once: one is written while the
+//! flush of another runs. A flush covers a frame only if all its writes had returned before it was
+//! issued, so each frame has its own, and they are acknowledged strictly in the order of their
+//! numbers: what is acknowledged is a durable prefix of the sequence, and no flush mark covers a
+//! frame that is not acknowledged. What arrives meanwhile fills the next frame; under load frames
+//! grow by themselves and a flush is shared by more appends.
+//!
+//! | the frame holds | it is acknowledged when all before it are, and |
+//! |---|---|
+//! | a batch of a durable topic | its own flush has returned |
+//! | that, behind a relaxed frame without a flush | a flush issued after those acknowledgements has |
+//! | only batches of relaxed topics | it is written |
+//!
+//! All frames in flight lie in one journal file: the next file is begun when none is.
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use smallvec::SmallVec;
-use zerocopy::IntoBytes;
 
 use super::shard::{Shard, State};
 use super::tail::TailBatch;
 use crate::base::Now;
-use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
-use crate::journal::{FILE_HEADER_BYTES, FileHeader, FrameEntry, JournalFile, SealedFrame, file_name};
+use crate::io::{Disk, DiskResult, Slice};
+use crate::journal::{FILE_HEADER_BYTES, FrameEntry, SealedFrame};
+
+/// Frames on their way to the disk at once.
+const FRAMES_IN_FLIGHT: usize = 2;
 
 /// Frame lists kept for reuse.
 const SPARE_LISTS: usize = 4;
@@ -20,19 +33,35 @@ const SPARE_LISTS: usize = 4;
 /// Cached batches leave memory when less than this share of the pool is free.
 const EVICT_BELOW_FREE: usize = 4;
 
+/// How a frame is made durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Durability {
+    /// Not before a later flush: it holds relaxed topics' batches only.
+    Later,
+    /// By a flush right after its own writes.
+    Alone,
+    /// By a flush that covers the relaxed frames before it too.
+    WithEarlier,
+}
+
 /// A sealed frame and where it goes.
 struct Placed<D: Disk> {
     sequence: u64,
     frame: SealedFrame<D::Buf>,
+    durability: Durability,
     file: D::File,
     at: u64,
 }
 
 impl<D: Disk> Shard<D> {
-    /// Writes, flushes and acknowledges frames until [`Shard::close`]. Spawn it once.
+    /// Writes and acknowledges frames until [`Shard::close`]. Spawn it once.
     pub async fn run_commits(&self) {
-        while self.until_work().await {
-            let committed = match self.place_frame().await {
+        join_all((0..FRAMES_IN_FLIGHT).map(|_| self.run_commit_lane())).await;
+    }
+
+    async fn run_commit_lane(&self) {
+        loop {
+            let committed = match self.next_frame().await {
                 Ok(Some(placed)) => self.commit(placed).await,
                 Ok(None) => return,
                 Err(error) => Err(error),
@@ -44,17 +73,40 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// Waits for its turn, then for work, and seals the open frame. `None` when there will be none.
+    async fn next_frame(&self) -> DiskResult<Option<Placed<D>>> {
+        loop {
+            let wait = self.inner.placed.wait();
+            if !self.inner.placing.replace(true) {
+                break;
+            }
+            wait.await;
+        }
+        let placed = if self.until_work().await { self.place_frame().await } else { Ok(None) };
+        self.inner.placing.set(false);
+        self.inner.placed.notify();
+        placed
+    }
+
     /// False when the shard closes with nothing left to write.
     async fn until_work(&self) -> bool {
         loop {
             let wait = self.inner.work.wait();
             {
                 let state = self.inner.state.borrow();
-                if !state.frame.is_empty() || state.unflushed.due {
+                let alone = self.inner.is_settled(&state);
+                let frame = &state.frame;
+                if !frame.is_empty() && (alone || frame.bytes() >= self.inner.settings.frame_bytes_early) {
                     return true;
                 }
+                if alone && state.unflushed.due {
+                    return true;
+                }
+                if alone && (self.inner.closing.get() || self.inner.failed.get()) {
+                    return false;
+                }
             }
-            if self.inner.closing.get() || self.inner.failed.get() {
+            if self.inner.failed.get() {
                 return false;
             }
             wait.await;
@@ -74,10 +126,19 @@ impl<D: Disk> Shard<D> {
                 }
                 continue;
             }
-            let sealed = self.inner.state.borrow_mut().seal();
+            let sealed = {
+                let mut state = self.inner.state.borrow_mut();
+                let overlaps = !self.inner.is_settled(&state);
+                let sealed = state.seal();
+                state.stats.commits_overlapped += u64::from(overlaps && sealed.is_some());
+                sealed
+            };
             if let Some(placed) = sealed {
                 self.inner.room.notify();
                 return Ok(Some(placed));
+            }
+            if !self.until_settled().await {
+                return Ok(None);
             }
             if self.next_journal().await? {
                 continue;
@@ -92,77 +153,29 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Opens the next free file: its header is durable before its first frame is written, and the
-    /// file before it is flushed, so no acknowledgement rests on a file behind an unflushed one.
-    async fn next_journal(&self) -> DiskResult<bool> {
-        self.flush_journal().await?;
-        let (file, header) = {
-            let mut guard = self.inner.state.borrow_mut();
-            let state = &mut *guard;
-            let bytes = state.frame.disk_bytes();
-            let Some(file) = state.ring.advance(state.sequence, bytes) else { return Ok(false) };
-            state.incarnation += 1;
-            state.starved = false;
-            (file, FileHeader::new(self.inner.core.0, state.incarnation, state.sequence))
-        };
-        let handle = self.journal_handle(file).await?;
-        let mut block = self.take_io(BLOCK).await;
-        block[..BLOCK].fill(0);
-        block[..header.as_bytes().len()].copy_from_slice(header.as_bytes());
-        let chunk = self.inner.disk.seal(block, BLOCK);
-        self.inner.disk.write(&handle, 0, chunk).await?;
-        self.inner.disk.flush(&handle).await?;
-        // A new file may be the half that is used: the writer prepares the next.
-        self.inner.written.notify();
-        Ok(true)
+    /// Waits until every sealed frame is acknowledged. False if the shard failed.
+    async fn until_settled(&self) -> bool {
+        let last = self.inner.state.borrow().sequence - 1;
+        self.until_acknowledged(last).await
     }
 
-    async fn journal_handle(&self, file: JournalFile) -> DiskResult<D::File> {
-        if let Some(handle) = self.inner.state.borrow().journal_files.get(&file.number) {
-            return Ok(handle.clone());
+    /// Waits until the frame `sequence` and all before it are acknowledged. False if the shard failed.
+    async fn until_acknowledged(&self, sequence: u64) -> bool {
+        loop {
+            let wait = self.inner.committed.wait();
+            if self.inner.failed.get() {
+                return false;
+            }
+            if self.inner.durable.get() >= sequence {
+                return true;
+            }
+            wait.await;
         }
-        let name = FileName::core_dir(self.inner.core).join(file_name(file.number));
-        let handle = self.inner.disk.open(&name, Open::Existing).await?;
-        self.inner.state.borrow_mut().journal_files.insert(file.number, handle.clone());
-        Ok(handle)
     }
 
-    /// Makes a journal file ready for use: its blocks are allocated and written once, so that no
-    /// later flush has to convert an extent.
-    pub(super) async fn prepare_journal(&self, bytes: u64) -> DiskResult<()> {
-        let number = {
-            let mut state = self.inner.state.borrow_mut();
-            state.next_journal += 1;
-            state.next_journal - 1
-        };
-        let dir = FileName::core_dir(self.inner.core);
-        let name = dir.join(file_name(number));
-        let handle = self.inner.disk.open(&name, Open::OrCreate).await?;
-        if let Err(error) = self.inner.disk.allocate(&handle, bytes).await {
-            // A full disk gets no fuller by what was tried.
-            self.inner.disk.remove(&name).await?;
-            return Err(error);
-        }
-        let mut zeros = self.take_io(IO_BYTES_MAX).await;
-        zeros[..IO_BYTES_MAX].fill(0);
-        let chunk = self.inner.disk.seal(zeros, IO_BYTES_MAX);
-        let mut at = 0;
-        while at < bytes {
-            self.inner.disk.write(&handle, at, chunk.clone()).await?;
-            at += IO_BYTES_MAX as u64;
-        }
-        self.inner.disk.flush(&handle).await?;
-        self.inner.disk.sync_dir(&dir).await?;
-        let mut state = self.inner.state.borrow_mut();
-        state.journal_files.insert(number, handle);
-        state.ring.add(JournalFile { number, bytes });
-        drop(state);
-        self.inner.files.notify();
-        Ok(())
-    }
-
+    /// Brings a frame to the disk and acknowledges it, after all before it.
     async fn commit(&self, placed: Placed<D>) -> DiskResult<()> {
-        let Placed { sequence, frame, file, at } = placed;
+        let Placed { sequence, frame, durability, file, at } = placed;
         let disk = &self.inner.disk;
         let mut chunks: SmallVec<[D::Chunk; 8]> = SmallVec::new();
         for (buffer, bytes) in frame.buffers {
@@ -179,10 +192,17 @@ impl<D: Disk> Shard<D> {
             });
             try_join_all(writes).await?;
         }
-        let flushed = frame.needs_flush || self.inner.state.borrow().unflushed.due;
-        if flushed {
+        if durability == Durability::Alone {
             disk.flush(&file).await?;
         }
+        // A failure tells all lanes; what comes after it is not acknowledged.
+        if !self.until_acknowledged(sequence - 1).await {
+            return Ok(());
+        }
+        if durability == Durability::WithEarlier {
+            disk.flush(&file).await?;
+        }
+        let flushed = durability != Durability::Later;
         self.acknowledge(sequence, &chunks, frame.entries, frame.disk_bytes, flushed);
         Ok(())
     }
@@ -230,6 +250,7 @@ impl<D: Disk> Shard<D> {
             }
         }
         inner.committed.notify();
+        inner.work.notify();
         if self.writer_is_due() {
             inner.written.notify();
         }
@@ -239,58 +260,6 @@ impl<D: Disk> Shard<D> {
         self.inner.state.borrow().has_writes(&self.inner.disk)
             || self.wants_journal().is_some()
             || self.checkpoint_due()
-    }
-
-    /// Flushes what relaxed topics wrote to the active journal file.
-    async fn flush_journal(&self) -> DiskResult<()> {
-        let file = {
-            let state = self.inner.state.borrow();
-            let active = state.ring.active();
-            active.and_then(|file| state.journal_files.get(&file.number).cloned())
-        };
-        let mark = self.inner.durable.get();
-        if let Some(file) = file
-            && self.inner.state.borrow().unflushed.bytes > 0
-        {
-            self.inner.disk.flush(&file).await?;
-            self.inner.state.borrow_mut().stats.flushes += 1;
-        }
-        let mut state = self.inner.state.borrow_mut();
-        state.unflushed = super::shard::Unflushed::default();
-        state.flush_mark = state.flush_mark.max(mark);
-        Ok(())
-    }
-
-    /// Relaxed writes are flushed by age here, by count in the commit itself.
-    pub(super) fn flush_relaxed_if_due(&self, now: Now) {
-        let mut state = self.inner.state.borrow_mut();
-        let Some(since) = state.unflushed.since else { return };
-        let limit = state.partitions.iter().flatten().map(|p| p.settings.flush_ms).min();
-        let age = now.mono.since(since.mono).as_millis() as u64;
-        if limit.is_some_and(|limit| age >= limit) {
-            state.unflushed.due = true;
-            drop(state);
-            self.inner.work.notify();
-        }
-    }
-
-    /// I/O memory for the shard's own writes: the reserve that appends leave makes it come soon.
-    pub(super) async fn take_io(&self, bytes: usize) -> D::Buf {
-        loop {
-            let wait = self.inner.room.wait();
-            if let Some(buffer) = self.inner.disk.take(bytes) {
-                return buffer;
-            }
-            {
-                let mut state = self.inner.state.borrow_mut();
-                if state.evict(bytes, &self.inner.disk) {
-                    continue;
-                }
-            }
-            // What could not be dropped was marked to be written next.
-            self.inner.written.notify();
-            wait.await;
-        }
     }
 }
 
@@ -304,7 +273,13 @@ impl<D: Disk> State<D> {
         debug_assert!(at >= FILE_HEADER_BYTES);
         let sequence = self.sequence;
         self.sequence += 1;
-        Some(Placed { sequence, frame, file: handle, at })
+        let durability = match (frame.needs_flush || self.unflushed.due, self.unflushed.sealed) {
+            (false, _) => Durability::Later,
+            (true, false) => Durability::Alone,
+            (true, true) => Durability::WithEarlier,
+        };
+        self.unflushed.sealed = durability == Durability::Later;
+        Some(Placed { sequence, frame, durability, file: handle, at })
     }
 
     /// Puts one batch of a durable frame into its partition's tail. False if there is none to put:
@@ -332,7 +307,9 @@ impl<D: Disk> State<D> {
     fn note_flush(&mut self, bytes: u64, flushed: bool, sequence: u64, now: Now) {
         if flushed {
             self.flush_mark = sequence;
-            self.unflushed = super::shard::Unflushed::default();
+            // What was sealed behind it is not covered.
+            let sealed = self.unflushed.sealed;
+            self.unflushed = super::shard::Unflushed { sealed, ..Default::default() };
             self.stats.flushes += 1;
         } else {
             self.unflushed.bytes += bytes;

@@ -18,6 +18,7 @@
 mod checkpoint;
 mod close;
 mod commit;
+mod journals;
 mod pages;
 mod partition;
 mod produce;

@@ -65,11 +65,11 @@ impl<D: Disk> Shard<D> {
         let mut guard = inner.state.borrow_mut();
         let state = &mut *guard;
         let slot = state.slot(key).ok_or(AppendError::UnknownPartition)?;
-        let appended = state.append(now, slot, batch, &inner.disk);
+        let appended = state.append(now, slot, batch, inner.settings.frame_bytes_early, &inner.disk);
         match appended {
-            Ok((appended, first)) => {
+            Ok((appended, due)) => {
                 drop(guard);
-                if first {
+                if due {
                     inner.work.notify();
                 }
                 Ok(appended)
@@ -101,11 +101,14 @@ fn reserve<D: Disk>(disk: &D) -> usize {
 }
 
 impl<D: Disk> State<D> {
+    /// Also says whether the commit must look at the open frame: it got its first batch, or holds
+    /// `early` bytes now.
     fn append(
         &mut self,
         now: Now,
         slot: u32,
         batch: &[u8],
+        early: usize,
         disk: &D,
     ) -> Result<(Appended, bool), AppendError> {
         if !self.frame.fits(batch.len(), FRAME_BYTES_TARGET) {
@@ -119,6 +122,7 @@ impl<D: Disk> State<D> {
         }
         let sequence = self.sequence;
         let open_is_empty = self.frame.is_empty();
+        let bytes_before = self.frame.bytes();
         let partition =
             self.partitions[slot as usize].as_deref_mut().expect("by_key names hosted partitions");
         if partition.offline || partition.fenced {
@@ -165,6 +169,7 @@ impl<D: Disk> State<D> {
         self.stats.records += u64::from(records);
         self.stats.bytes_in += batch.len() as u64;
         let ticket = Ticket(sequence);
-        Ok((Appended { base_offset: place.base_offset, log_start, ticket }, open_is_empty))
+        let due = open_is_empty || (bytes_before < early && self.frame.bytes() >= early);
+        Ok((Appended { base_offset: place.base_offset, log_start, ticket }, due))
     }
 }

@@ -25,6 +25,8 @@ pub struct ShardSettings {
     pub journal_bytes_first: u64,
     /// Journal files at most.
     pub journal_files: usize,
+    /// While a frame is in flight the open one waits until it holds this many bytes, or is alone.
+    pub frame_bytes_early: usize,
     /// How long an idle producer id is remembered, ms (`producer.id.expiration.ms`).
     pub producer_expiration_ms: u64,
 }
@@ -35,6 +37,7 @@ impl Default for ShardSettings {
             journal_bytes: 64 * 1024 * 1024,
             journal_bytes_first: 8 * 1024 * 1024,
             journal_files: 4,
+            frame_bytes_early: 64 * 1024,
             producer_expiration_ms: 86_400_000,
         }
     }
@@ -88,13 +91,18 @@ pub(super) struct Inner<D: Disk> {
     pub(super) draining: Cell<bool>,
     /// The jobs end.
     pub(super) closing: Cell<bool>,
+    /// A lane of the commit seals the open frame or changes the journal file.
+    pub(super) placing: Cell<bool>,
     /// A checkpoint is being taken.
     pub(super) checkpointing: Cell<bool>,
     pub(super) now: Cell<Now>,
     /// A group commit ended, or the shard failed.
     pub(super) committed: Signal,
-    /// The open frame got its first entry, or the shard closes.
+    /// The open frame got its first entry or is large enough, no frame is in flight any more, or the
+    /// shard closes.
     pub(super) work: Signal,
+    /// No lane seals any more.
+    pub(super) placed: Signal,
     /// The writer may have something to do.
     pub(super) written: Signal,
     /// Memory came back, or the open frame was sealed.
@@ -154,6 +162,15 @@ pub(super) struct Unflushed {
     pub(super) bytes: u64,
     pub(super) since: Option<Now>,
     pub(super) due: bool,
+    /// The last sealed frame that no flush will cover is behind the last that one will.
+    pub(super) sealed: bool,
+}
+
+impl<D: Disk> Inner<D> {
+    /// Whether no frame is in flight.
+    pub(super) fn is_settled(&self, state: &State<D>) -> bool {
+        self.durable.get() + 1 == state.sequence
+    }
 }
 
 impl<D: Disk> State<D> {
@@ -234,10 +251,12 @@ impl<D: Disk> Shard<D> {
                 failed: Cell::new(false),
                 draining: Cell::new(false),
                 closing: Cell::new(false),
+                placing: Cell::new(false),
                 checkpointing: Cell::new(false),
                 now: Cell::new(now),
                 committed: Signal::new(),
                 work: Signal::new(),
+                placed: Signal::new(),
                 written: Signal::new(),
                 room: Signal::new(),
                 files: Signal::new(),

@@ -17,6 +17,8 @@ pub struct ShardStats {
     pub bytes_read_cold: u64,
     /// Group commits.
     pub commits: u64,
+    /// Frames that left while another was still in flight.
+    pub commits_overlapped: u64,
     /// Group commits that were flushed.
     pub flushes: u64,
     /// Bytes written to the journal.

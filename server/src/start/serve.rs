@@ -218,6 +218,7 @@ fn shard_settings(config: &Config) -> ShardSettings {
         journal_bytes_first: config.journal_bytes_first,
         journal_files: config.journal_files,
         producer_expiration_ms: config.broker.producer_id_expiration_ms,
+        ..ShardSettings::default()
     }
 }
 

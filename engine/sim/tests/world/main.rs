@@ -53,6 +53,7 @@ struct Story {
     names_lost: u64,
     retained: u64,
     closes: u64,
+    overlapped: u64,
 }
 
 impl Story {
@@ -68,6 +69,7 @@ impl Story {
         self.names_lost += other.names_lost;
         self.retained += other.retained;
         self.closes += other.closes;
+        self.overlapped += other.overlapped;
     }
 }
 
@@ -92,6 +94,7 @@ impl Scene {
             journal_bytes: journal_bytes_first << random.within(0..2),
             journal_bytes_first,
             journal_files: random.within(2..5) as usize,
+            frame_bytes_early: [0, 1024, 64 * 1024][random.index(3)],
             ..ShardSettings::default()
         };
         Scene { world, topics, cores, settings, random }
@@ -178,6 +181,7 @@ impl Scene {
         if let Some(error) = verdict.borrow_mut().take() {
             return Err(error);
         }
+        story.overlapped += shards.iter().map(|s| s.stats().commits_overlapped).sum::<u64>();
         let ending = self.random.within(0..10);
         if ending == 0 {
             for shard in shards {
@@ -281,6 +285,7 @@ fn nothing_acknowledged_is_lost_whatever_the_seed() {
             story.names_lost,
             story.retained,
             story.closes,
+            story.overlapped,
             story.acknowledged,
             story.read,
         ];

@@ -1,0 +1,233 @@
+//! Several journal frames on their way to the disk at once, and what a power cut, a failure, a change
+//! of the journal file and a relaxed topic do between them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId};
+use engine::broker::{
+    AppendError, HostedPartition, Offline, RecoveryReport, Shard, ShardSettings, Ticket, recover,
+};
+use engine::config::TopicSettings;
+use engine::io::DiskOp;
+use engine::record::{BatchBuilder, BatchHeader, Codec};
+use sim::{SimDisk, World};
+
+const SEEDS: u64 = 120;
+const POOL: usize = 8 << 20;
+const JOURNAL: u64 = 128 * 1024;
+
+/// The partition of a durable topic, and that of a relaxed one.
+const DURABLE: i32 = 0;
+const RELAXED: i32 = 1;
+
+fn key(index: i32) -> PartitionKey {
+    PartitionKey { topic: TopicId(uuid::Uuid::from_u128(7)), index }
+}
+
+fn hosted() -> Vec<HostedPartition> {
+    let part = |index, flush_messages| HostedPartition {
+        key: key(index),
+        core: CoreId(0),
+        leader_epoch: LeaderEpoch(0),
+        settings: TopicSettings { flush_messages, ..TopicSettings::default() },
+    };
+    vec![part(DURABLE, 1), part(RELAXED, u64::MAX)]
+}
+
+/// A shard whose frames never wait for each other.
+async fn open(world: &World) -> (Shard<SimDisk>, RecoveryReport) {
+    let settings = ShardSettings {
+        journal_bytes: JOURNAL,
+        journal_bytes_first: JOURNAL,
+        frame_bytes_early: 0,
+        ..ShardSettings::default()
+    };
+    let disk = world.disk(POOL);
+    let mut recovered = recover(&disk, &hosted(), 1, world.now()).await.expect("recovery");
+    let shard = Shard::open(disk, recovered.cores.remove(0), settings, world.now()).await.expect("open");
+    for part in hosted().iter().filter(|part| shard.bounds(part.key).is_err()) {
+        shard.create(part.clone());
+    }
+    let (commits, writer) = (shard.clone(), shard.clone());
+    world.spawn(async move { commits.run_commits().await });
+    world.spawn(async move { writer.run_writer().await });
+    (shard, recovered.report)
+}
+
+fn batch(fill: u8, bytes: usize) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.push(1000, None, Some(&vec![fill; bytes]), &[]);
+    builder.finish()
+}
+
+/// Appends and lets the commit take it: what comes next goes into another frame.
+async fn put(world: &World, shard: &Shard<SimDisk>, index: i32, fill: u8) -> Ticket {
+    let appended = shard.append(world.now(), key(index), &batch(fill, 5000)).expect("room");
+    world.sleep(Duration::from_nanos(1)).await;
+    appended.ticket
+}
+
+/// The fills of a partition's batches, in order.
+async fn fills(shard: &Shard<SimDisk>, index: i32) -> Vec<u8> {
+    let (mut found, mut next) = (Vec::new(), 0);
+    while next < shard.bounds(key(index)).expect("hosted").high_watermark.0 {
+        let fetched = shard.read(key(index), Offset(next), 1 << 20, true).await.expect("readable");
+        let bytes: Vec<u8> = fetched.slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        let mut rest = &bytes[..];
+        while let Some(header) = BatchHeader::peek(rest) {
+            let (whole, behind) = rest.split_at(header.total_bytes().expect("a length"));
+            found.push(whole[whole.len() - 2]);
+            next = header.last_offset().0 + 1;
+            rest = behind;
+        }
+    }
+    found
+}
+
+/// Cuts the power and recovers.
+fn after_crash(world: &World) -> (Vec<u8>, Vec<u8>, RecoveryReport) {
+    world.crash();
+    let w = world.clone();
+    let (durable, relaxed, report) = world.run_until(async move {
+        let (shard, report) = open(&w).await;
+        (fills(&shard, DURABLE).await, fills(&shard, RELAXED).await, report)
+    });
+    assert_eq!((report.frames_damaged, report.partitions_damaged.len()), (0, 0), "a power cut is no damage");
+    (durable, relaxed, report)
+}
+
+#[test]
+fn a_frame_behind_one_that_hangs_is_not_acknowledged_and_void_after_a_power_cut() {
+    let (mut void, mut all) = (0, 0);
+    for seed in 0..SEEDS {
+        let world = World::new(seed);
+        let w = world.clone();
+        world.run_until(async move {
+            let (shard, _) = open(&w).await;
+            let first = put(&w, &shard, DURABLE, 1).await;
+            shard.until_durable(first).await.expect("online");
+            let hangs = w.counters().ops + 1;
+            w.faults(|f| f.stall_at = [hangs].into());
+            let (second, third) = (put(&w, &shard, DURABLE, 2).await, put(&w, &shard, DURABLE, 3).await);
+            assert!(third > second, "two frames");
+            w.sleep(Duration::from_secs(1)).await;
+            assert_eq!(shard.durable(), first, "acknowledged in order");
+            assert_eq!(shard.stats().commits_overlapped, 1);
+            assert_eq!(fills(&shard, DURABLE).await, [1], "visible in order");
+        });
+        let (left, _, report) = after_crash(&world);
+        assert!([1, 2, 3].starts_with(&left) && !left.is_empty(), "seed {seed}: {left:?}");
+        void += usize::from(left.len() == 1 && report.torn);
+        all += usize::from(left.len() == 3);
+    }
+    assert!(void > 10 && all > 10, "the third frame was void {void} times and counted {all} times");
+}
+
+#[test]
+fn a_failed_write_or_flush_takes_the_core_offline_and_nothing_behind_it_counts() {
+    // Both frames' writes come first, then both flushes, in either order.
+    for (seed, failing) in (0..SEEDS).flat_map(|seed| (1..5).map(move |nth| (seed, nth))) {
+        let world = World::new(seed);
+        let w = world.clone();
+        let acknowledged = world.run_until(async move {
+            let (shard, _) = open(&w).await;
+            let first = put(&w, &shard, DURABLE, 1).await;
+            shard.until_durable(first).await.expect("online");
+            let fails = w.counters().ops + failing;
+            w.faults(|f| f.eio_at = [fails].into());
+            let (second, third) = (put(&w, &shard, DURABLE, 2).await, put(&w, &shard, DURABLE, 3).await);
+            let second = shard.until_durable(second).await;
+            assert_eq!(shard.until_durable(third).await, Err(Offline));
+            assert!(shard.is_offline() && (failing != 1 || second.is_err()));
+            let refused = shard.append(w.now(), key(DURABLE), &batch(4, 10));
+            assert_eq!(refused.unwrap_err(), AppendError::Offline);
+            1 + usize::from(second.is_ok())
+        });
+        let (left, _, _) = after_crash(&world);
+        assert!([1, 2, 3].starts_with(&left) && left.len() >= acknowledged, "seed {seed}: {left:?}");
+    }
+}
+
+#[test]
+fn a_durable_frame_makes_the_relaxed_frames_before_it_durable() {
+    let mut behind = 0;
+    for seed in 0..SEEDS {
+        let world = World::new(seed);
+        let w = world.clone();
+        world.run_until(async move {
+            let (shard, _) = open(&w).await;
+            let written = put(&w, &shard, RELAXED, 1).await;
+            shard.until_durable(written).await.expect("written");
+            put(&w, &shard, RELAXED, 2).await;
+            let durable = put(&w, &shard, DURABLE, 3).await;
+            put(&w, &shard, RELAXED, 4).await;
+            shard.until_durable(durable).await.expect("online");
+        });
+        let (durable, relaxed, _) = after_crash(&world);
+        assert_eq!(durable, [3], "seed {seed}");
+        assert!([1, 2, 4].starts_with(&relaxed) && relaxed.len() >= 2, "seed {seed}: {relaxed:?}");
+        behind += usize::from(relaxed.len() == 2);
+    }
+    assert!(behind > 10, "what came behind it was lost {behind} times");
+}
+
+#[test]
+fn a_failed_flush_over_relaxed_frames_acknowledges_nothing_behind_it() {
+    for seed in 0..SEEDS {
+        let world = World::new(seed);
+        let w = world.clone();
+        world.run_until(async move {
+            let (shard, _) = open(&w).await;
+            let relaxed = put(&w, &shard, RELAXED, 1).await;
+            shard.until_durable(relaxed).await.expect("written");
+            w.faults(|f| (f.eio_ppm, f.eio_ops) = (1_000_000, vec![DiskOp::Flush]));
+            let (second, third) = (put(&w, &shard, DURABLE, 2).await, put(&w, &shard, RELAXED, 3).await);
+            assert_eq!(shard.until_durable(second).await, Err(Offline));
+            assert_eq!(shard.until_durable(third).await, Err(Offline));
+            w.faults(|f| f.eio_ppm = 0);
+        });
+        let (durable, relaxed, _) = after_crash(&world);
+        assert!(
+            relaxed != [3] && relaxed != [1, 3] || durable == [2],
+            "seed {seed}: {durable:?} {relaxed:?}"
+        );
+    }
+}
+
+#[test]
+fn files_change_under_frames_in_flight_and_a_power_cut_finds_what_was_acknowledged() {
+    let (mut overlapped, mut files) = (0, 0);
+    for seed in 0..SEEDS {
+        let world = World::new(seed);
+        let w = world.clone();
+        let (shard, _) = world.run_until(async move { open(&w).await });
+        let acknowledged = Rc::new(RefCell::new(Vec::new()));
+        for producer in 0..6_u8 {
+            let (w, shard, acknowledged) = (world.clone(), shard.clone(), acknowledged.clone());
+            world.spawn(async move {
+                for turn in 0..20 {
+                    let fill = producer * 20 + turn;
+                    let appended = loop {
+                        match shard.append(w.now(), key(DURABLE), &batch(fill, 9000)) {
+                            Ok(appended) => break appended,
+                            Err(AppendError::NoRoom) => shard.room().await,
+                            Err(error) => panic!("{error}"),
+                        }
+                    };
+                    shard.until_durable(appended.ticket).await.expect("online");
+                    acknowledged.borrow_mut().push((appended.base_offset.0, fill));
+                }
+            });
+        }
+        world.run_steps(200 + seed * 17);
+        overlapped += shard.stats().commits_overlapped;
+        files += shard.stats().journal_bytes / JOURNAL;
+        let (left, _, _) = after_crash(&world);
+        for (offset, fill) in acknowledged.borrow().iter() {
+            assert_eq!(left.get(*offset as usize), Some(fill), "seed {seed}: offset {offset}");
+        }
+    }
+    assert!(overlapped > SEEDS && files > SEEDS, "{overlapped} frames overlapped, {files} files were filled");
+}
