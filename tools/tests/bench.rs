@@ -224,3 +224,39 @@ fn retention_that_crosses_the_run_loses_nothing_and_says_what_expired() {
     let (sent, read) = (check["sent"].as_u64(), check["read"].as_u64());
     assert_eq!(sent, read.zip(check["expired"].as_u64()).map(|(read, expired)| read + expired), "{check}");
 }
+
+#[test]
+fn a_search_and_a_curve_leave_one_document_and_a_folder_for_each_rate() {
+    let dir = directory();
+    let run = |question: &[&str]| {
+        let out = dir.path().join(question[0]);
+        let output = Command::new(env!("CARGO_BIN_EXE_ringlog"))
+            .arg("bench")
+            .args(question)
+            .args(["--null", "--warmup", "100ms", "--duration", "300ms", "--record-size", "100", "--out"])
+            .arg(&out)
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let curve = std::fs::read(out.join("curve.json")).unwrap_or_else(|e| panic!("{e}: {said}"));
+        let curve: serde_json::Value = serde_json::from_slice(&curve).expect("json");
+        let points = curve["points"].as_array().expect("a list").clone();
+        for point in &points {
+            assert!(
+                out.join(point["run"].as_str().expect("a name")).join("report.json").is_file(),
+                "{point}"
+            );
+        }
+        (output, curve, points)
+    };
+    // A machine that is busy with other tests may keep no limit at all: 99.
+    let (output, curve, points) = run(&["search", "--limit", "p50=1s", "--tolerance", "30%", "--steps", "3"]);
+    assert!(matches!(output.status.code(), Some(0 | 99)), "{:?}", output.status);
+    assert!((1..=3).contains(&points.len()) && curve["kind"] == "search");
+    assert!(curve["max_records_per_s"].as_f64().is_some_and(|n| n > 1_000.0), "{curve}");
+    assert!(curve["found"]["sentence"].as_str().is_some_and(|text| !text.is_empty()), "{curve}");
+    let (output, curve, points) = run(&["curve", "--rates", "1000,2000"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!((points.len(), &points[1]["records_per_s"]), (2, &2000.0.into()));
+    assert_eq!(curve["found"], serde_json::Value::Null);
+}

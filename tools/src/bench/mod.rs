@@ -13,6 +13,7 @@
 //! | `outcome` | what the load measured → the report |
 //! | `session` | one broker under one load or several, cleaned up after |
 //! | `slo` | limits on figures |
+//! | `sweep`, `limit` | several rates: the highest under a limit, and latency against load |
 //! | `words` | a bench in words: header, settings, the command that repeats it |
 //! | `run` | one load: the order of things |
 //! | `floors` | what the machine can do without a broker |
@@ -28,6 +29,7 @@ pub mod child;
 pub mod disk;
 pub mod floors;
 pub mod knobs;
+pub mod limit;
 mod outcome;
 pub mod quantity;
 mod run;
@@ -35,6 +37,7 @@ pub mod self_check;
 mod session;
 pub mod settle;
 pub mod slo;
+pub mod sweep;
 mod target;
 mod watch;
 mod words;
@@ -65,6 +68,10 @@ pub struct Bench {
 pub enum Question {
     /// The same load on a broker that keeps nothing: the generator's own ceiling
     Null(Box<BenchArgs>),
+    /// The highest rate that keeps a limit on latency, by bisection
+    Search(Box<sweep::SearchArgs>),
+    /// Latency against load: a run at each of several rates
+    Curve(Box<sweep::CurveArgs>),
     /// What this disk, loopback and processor can do by themselves: what bounds any broker here
     Floors(floors::FloorsArgs),
     /// Ringlog and another broker under the same load on the same cores, in turns
@@ -80,6 +87,8 @@ pub enum Question {
 pub fn answer(bench: &Bench) -> anyhow::Result<u8> {
     match &bench.question {
         None => run(&bench.args),
+        Some(Question::Search(args)) => sweep::search(args),
+        Some(Question::Curve(args)) => sweep::curve(args),
         Some(Question::Floors(args)) => floors::run(args),
         Some(Question::Versus(args)) => versus::run(args),
         Some(Question::SelfCheck(args)) => self_check::run(args),

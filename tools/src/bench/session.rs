@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::knobs::Knobs;
+use super::quantity::Span;
 use super::settle::{Settled, load_settings, settle};
 use super::target::Target;
 use super::watch::{Seen, watch};
@@ -95,6 +97,12 @@ impl Session {
         }
         plan.check().map_err(exit::Usage::because)?;
         Ok(settled)
+    }
+
+    /// Sets window and warm-up where neither flags nor the workload do.
+    pub(super) fn default_times(&self, knobs: &mut Knobs, window: Duration, warm_up: Duration) {
+        knobs.duration = knobs.duration.or(self.file.duration).or(Some(Span(window)));
+        knobs.warmup = knobs.warmup.or(self.file.warmup).or(Some(Span(warm_up)));
     }
 
     /// Starts the broker, if it is ours; `settled` is the largest load that it will get.

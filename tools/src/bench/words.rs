@@ -93,7 +93,7 @@ pub(super) fn command_line(settled: &Settled, args: &BenchArgs) -> String {
 }
 
 /// A value as a shell takes it.
-fn quoted(value: &str) -> String {
+pub(super) fn quoted(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/=%+".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
         value.to_string()

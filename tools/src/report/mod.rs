@@ -9,6 +9,7 @@
 //! [`write()`].
 
 pub mod calendar;
+pub mod curve;
 pub mod data;
 pub mod floors;
 pub mod hlog;
