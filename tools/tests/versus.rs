@@ -13,6 +13,7 @@ warm-max = "2s"
 quiet-max = "1s"
 dirty-max = "64MiB"
 slot-bytes = "1GiB"
+goals-against = "ringlog"
 
 [figure.throughput]
 label = "throughput"

@@ -176,7 +176,7 @@ mod tests {
 
     fn lab() -> Lab {
         let text = "[rule]\nwindow = '5s'\ntolerance = 0.05\nwarm-max = '1s'\nquiet-max = '1s'\ndirty-max = '1MiB'\n\
-                    slot-bytes = '1GiB'\n[figure.p99]\nlabel = 'p99'\nunit = 'us'\nbetter = 'lower'\npath = 'p'\n\
+                    slot-bytes = '1GiB'\ngoals-against = 'x'\n[figure.p99]\nlabel = 'p99'\nunit = 'us'\nbetter = 'lower'\npath = 'p'\n\
                     [[row]]\nname = 'r'\ntitle = 'R'\nworkload = 'w'\ntheirs = 'flushed'\nfigures = ['p99']\n";
         toml::from_str(text).expect("a lab")
     }

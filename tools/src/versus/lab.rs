@@ -33,6 +33,8 @@ pub(super) struct Rule {
     pub(super) quiet_max: Span,
     /// Dirty memory below this is quiet.
     pub(super) dirty_max: Bytes,
+    /// The broker that goals beside another broker are set against; beside any other they are not judged.
+    pub(super) goals_against: String,
     /// Bytes that a slot may write, warm-up included.
     pub(super) slot_bytes: Bytes,
 }

@@ -99,6 +99,8 @@ impl House<'_> {
         };
         let results =
             if slots.is_empty() { Vec::new() } else { figures::results(self.lab, &row.figures, &slots) };
+        let judged = row.beside.is_some() || self.peers[&Side::Theirs].0.name == self.lab.rule.goals_against;
+        let goals = row.goal.iter().filter(|_| judged);
         let judge = |goal| figures::judge(goal, &results, slots.len(), not_measured.as_deref());
         Ok(RowDocument {
             name: row.name.clone(),
@@ -107,7 +109,7 @@ impl House<'_> {
             command: order.command.to_string(),
             ours: ours_document,
             theirs: theirs_document,
-            goals: row.goal.iter().map(judge).collect(),
+            goals: goals.map(judge).collect(),
             not_measured,
             started_unix_ms,
             seconds: began.elapsed().as_secs_f64(),

@@ -136,6 +136,7 @@ mod tests {
             warm_max: Span(Duration::from_secs(90)),
             quiet_max: Span(Duration::from_secs(1)),
             dirty_max: Bytes(1),
+            goals_against: String::new(),
             slot_bytes: Bytes(1 << 30),
         };
         let load = Load {
