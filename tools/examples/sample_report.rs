@@ -1,10 +1,11 @@
 //! Writes the report of a made-up run into a folder, and beside it two sides of five runs with the page
-//! that compares them, to look at: `cargo run --example sample_report -- DIR`.
+//! that compares them, and two brokers in turns, to look at: `cargo run --example sample_report -- DIR`.
 
 use std::path::{Path, PathBuf};
 
 use tools::compare::{self, Question, noise, runs};
 use tools::report::{self, page, sample};
+use tools::versus::sample as sample_versus;
 
 /// From the start of one run to the start of the next.
 const STEP_MS: u64 = 40_000;
@@ -33,5 +34,12 @@ fn main() -> anyhow::Result<()> {
     std::fs::write(&file, page::comparison(&document, &a, &b))?;
     std::fs::write(dir.join("comparison.json"), serde_json::to_string_pretty(&document)?)?;
     println!("compare {}", file.display());
+
+    let versus = dir.join("versus");
+    let document =
+        sample_versus::write(&versus, |position, slowness| sample::slowed(200 + position, slowness))?;
+    std::fs::write(versus.join("versus.json"), serde_json::to_string_pretty(&document)?)?;
+    std::fs::write(versus.join("index.html"), page::versus(&document, &versus))?;
+    println!("versus  {}", versus.join("index.html").display());
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::exit;
 use crate::compare::runs::{self, Side, SideError};
 use crate::compare::{self, Question, Refusal, likeness, metric, noise, text};
 use crate::report::{page, stored, units};
+use crate::versus;
 
 const AFTER: &str = "\
 Verdicts: faster, slower, no change found (with the smallest change that could have been seen). A change counts
@@ -72,7 +73,7 @@ struct NoiseArgs {
 
 #[derive(Args, Clone, Debug)]
 struct PageArgs {
-    /// A folder with a report.json
+    /// A folder with a report.json, or with a versus.json and the slots below it
     dir: PathBuf,
 }
 
@@ -155,9 +156,13 @@ fn run_noise(args: &NoiseArgs) -> anyhow::Result<()> {
 }
 
 fn run_page(dir: &Path) -> anyhow::Result<()> {
-    let run = stored::read(dir)?;
+    let html = if dir.join("versus.json").is_file() {
+        page::versus(&versus::document::read(dir)?, dir)
+    } else {
+        let run = stored::read(dir)?;
+        page::page(&run.document, &run.latency, &run.intervals)
+    };
     let file = dir.join("index.html");
-    let html = page::page(&run.document, &run.latency, &run.intervals);
     std::fs::write(&file, html).with_context(|| format!("cannot write {}", file.display()))?;
     println!("{}", file.display());
     Ok(())

@@ -243,3 +243,20 @@ pub(super) fn read_row(path: &Path) -> anyhow::Result<Option<RowDocument>> {
         Err(e) => Err(e).with_context(|| path.display().to_string()),
     }
 }
+
+/// Reads `versus.json` of a folder.
+///
+/// # Errors
+/// No such file, or one of another schema.
+pub fn read(dir: &Path) -> anyhow::Result<Document> {
+    let path = dir.join("versus.json");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let document: Document = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    anyhow::ensure!(
+        document.schema_version == SCHEMA_VERSION,
+        "{} has schema version {}; this program reads {SCHEMA_VERSION}",
+        path.display(),
+        document.schema_version
+    );
+    Ok(document)
+}

@@ -11,6 +11,7 @@
 //! | `row` | the slots of a row in the order A B B A, and what came of them |
 //! | `figures` | values out of reports, pairs, goals |
 //! | `document` | `versus.json` |
+//! | `sample` | a made-up document, to test and to look at |
 //! | `table` | what is printed and what the README shows |
 //! | `run` | the order of things |
 //!
@@ -19,15 +20,16 @@
 //! topic is gone and the disk quiet, or the slot says that it was not; every wait has a named bound and is recorded; a
 //! row that is finished is never measured again into the same folder; what a goal asks is data, never code.
 
-mod document;
+pub mod document;
 mod figures;
 mod footprint;
 mod lab;
 mod peer;
 mod process;
-mod quiet;
+pub mod quiet;
 mod row;
 mod run;
+pub mod sample;
 mod slot;
 mod table;
 

@@ -18,7 +18,7 @@ use super::table;
 use crate::bench::{self, quantity::Span};
 use crate::cli::exit;
 use crate::load::clock;
-use crate::report::{calendar, machine};
+use crate::report::{calendar, machine, page};
 
 /// The description of our own broker.
 const OURS: &str = "ringlog";
@@ -120,7 +120,7 @@ pub fn run(args: &VersusArgs) -> anyhow::Result<u8> {
     for (running, _) in std::mem::take(&mut house.running).into_values() {
         running.end();
     }
-    println!("report  {}", out.join("versus.json").display());
+    println!("report  {}", out.join("index.html").display());
     println!("table   {}", out.join("table.md").display());
     let failed =
         document.rows.iter().flat_map(|row| &row.slots).filter(|slot| slot.verdict == "failed").count();
@@ -168,6 +168,7 @@ fn save(
     }
     document.rows = rows;
     document::write(&out.join("versus.json"), document)?;
+    std::fs::write(out.join("index.html"), page::versus(document, out)).context("write the page")?;
     std::fs::write(out.join("table.md"), table::markdown(document)).context("write the table")
 }
 

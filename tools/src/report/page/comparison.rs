@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 
 use super::curve::{Series, percentile_curve};
 use super::facts::shortened;
-use super::forest::{Ratio, forest};
+use super::forest::{Ratio, Shown, forest};
 use super::heatmap::{HeatScale, heatmap};
 use super::html::{escaped, figure};
 use super::timeline::{self, RunLine};
@@ -48,7 +48,7 @@ pub(super) fn page(document: &ComparisonDocument, a: &Side, b: &Side) -> String 
             timelines(a, b),
             heat(a, b),
             differences(document),
-            facts::machine_only(first),
+            facts::machine_table(&first.machine),
             reproduce(document),
             method(document),
             format!("<footer>Comparison · ringlog · schema {}</footer>\n", document.schema_version),
@@ -191,7 +191,7 @@ fn ratios(document: &ComparisonDocument) -> String {
          <th class=\"num\">95 % interval</th><th class=\"num\">noise floor</th><th>finding</th></tr></thead>\n\
          <tbody>\n{rows}</tbody>\n</table></div>\n</section>\n",
         escaped(&document.noise.source),
-        forest(&drawn, "B / A")
+        forest(&drawn, "B / A", Shown::Change)
     )
 }
 

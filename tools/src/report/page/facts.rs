@@ -81,8 +81,8 @@ pub(super) fn machine(document: &Document) -> String {
 type Fact = (&'static str, String);
 
 /// The machine alone, where there is more than one broker.
-pub(super) fn machine_only(document: &Document) -> String {
-    format!("<section>\n<h2>Machine</h2>\n{}\n</section>\n", fact_table(&machine_facts(&document.machine)))
+pub(super) fn machine_table(machine: &MachineFingerprint) -> String {
+    format!("<section>\n<h2>Machine</h2>\n{}\n</section>\n", fact_table(&machine_facts(machine)))
 }
 
 fn broker_facts(document: &Document) -> Vec<Fact> {

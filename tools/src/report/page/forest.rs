@@ -38,8 +38,26 @@ pub(super) struct Ratio {
     pub(super) primary: bool,
 }
 
+/// How a ratio is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// `+8.1 %`
+    Change,
+    /// `×1.08`
+    Factor,
+}
+
+impl Shown {
+    fn words(self, ratio: f64) -> String {
+        match self {
+            Self::Change => units::change(ratio),
+            Self::Factor => format!("×{}", units::significant(ratio)),
+        }
+    }
+}
+
 /// Draws the rows; nothing for no rows. `name` says what lies to the right of 1.
-pub(super) fn forest(rows: &[Ratio], name: &str) -> String {
+pub(super) fn forest(rows: &[Ratio], name: &str, shown: Shown) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -69,13 +87,13 @@ pub(super) fn forest(rows: &[Ratio], name: &str) -> String {
     let _ =
         write!(out, r#"<text class="axis" x="{}" y="{}">{}</text>"#, LEFT, place(TOP - 12.0), escaped(name));
     for (index, row) in rows.iter().enumerate() {
-        draw(&mut out, row, across, TOP + ROW * (index as f64 + 0.5));
+        draw(&mut out, row, shown, across, TOP + ROW * (index as f64 + 0.5));
     }
     frame::close(&mut out);
     out
 }
 
-fn draw(out: &mut String, row: &Ratio, across: Scale, y: f64) {
+fn draw(out: &mut String, row: &Ratio, shown: Shown, across: Scale, y: f64) {
     let Ratio { class, comparison, .. } = row;
     if let Some(noise) = row.noise.filter(|noise| *noise > 0.0) {
         let (from, to) = (across.at(1.0 / (1.0 + noise)), across.at(1.0 + noise));
@@ -116,7 +134,7 @@ fn draw(out: &mut String, row: &Ratio, across: Scale, y: f64) {
         frame::hollow(out, class, middle, y);
     }
     let interval = if comparison.is_enough() {
-        format!("{} … {}", units::change(comparison.low), units::change(comparison.high))
+        format!("{} … {}", shown.words(comparison.low), shown.words(comparison.high))
     } else {
         format!("{} of 5 pairs", comparison.pairs)
     };
@@ -125,7 +143,7 @@ fn draw(out: &mut String, row: &Ratio, across: Scale, y: f64) {
         r#"<text class="name {class}" x="{}" y="{}" dy=".34em">{}</text><text class="tick" x="{}" y="{}" dy=".34em">{}</text>"#,
         RIGHT + 18.0,
         place(y),
-        units::change(comparison.median_ratio),
+        shown.words(comparison.median_ratio),
         RIGHT + 94.0,
         place(y),
         interval
@@ -193,8 +211,8 @@ mod tests {
 
     #[test]
     fn too_few_pairs_are_hollow_and_have_no_interval() {
-        assert_eq!(forest(&[], "B / A"), "");
-        let drawn = forest(&[row(1.1, 4), row(1.2, 5)], "B / A");
+        assert_eq!(forest(&[], "B / A", Shown::Change), "");
+        let drawn = forest(&[row(1.1, 4), row(1.2, 5)], "B / A", Shown::Change);
         assert_eq!(drawn.matches("class=\"hollow").count(), 1);
         assert_eq!(drawn.matches("class=\"line good\"").count(), 1);
         assert_eq!(drawn.matches("class=\"pair ").count(), 9);

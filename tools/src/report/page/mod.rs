@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `run` | `index.html` of a run |
 //! | `comparison` | two sides of runs |
+//! | `versus`, `versus_row` | two brokers in turns |
 //! | `shell` | what every page begins and ends with, and its size bound |
 //! | `header`, `facts`, `floors`, `stages`, `warm` | sections in words and tables |
 //! | `axis`, `frame` | scales, ticks, the plot area |
-//! | `curve`, `timeline`, `heatmap`, `forest`, `spread` | drawings, SVG made here |
+//! | `curve`, `timeline`, `heatmap`, `forest`, `slots`, `spread` | drawings, SVG made here |
 //! | `html` | escaping, and figures that carry their key and exact value |
 //!
 //! Figures come from the document that the JSON file holds; only drawings look at histograms. A
@@ -25,10 +26,15 @@ mod heatmap;
 mod html;
 mod run;
 mod shell;
+mod slots;
 mod spread;
 mod stages;
 mod timeline;
+mod versus;
+mod versus_row;
 mod warm;
+
+use std::path::Path;
 
 use crate::compare::runs::Side;
 use crate::compare::verdict::ComparisonDocument;
@@ -45,4 +51,9 @@ pub fn page(document: &Document, latency: &LatencySet, intervals: &[Interval]) -
 /// The page of a comparison.
 pub fn comparison(document: &ComparisonDocument, a: &Side, b: &Side) -> String {
     comparison::page(document, a, b)
+}
+
+/// The page of two brokers in turns; samples come from the slots' folders below `dir`.
+pub fn versus(document: &crate::versus::Document, dir: &Path) -> String {
+    versus::page(document, dir)
 }
