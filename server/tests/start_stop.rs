@@ -3,7 +3,7 @@
 mod harness;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use harness::{Broker, batch};
 use server::{Config, Sources, StartError};
@@ -93,6 +93,66 @@ fn a_stop_answers_what_is_in_flight() {
     assert!(client.is_closed());
 }
 
+/// The metrics page, once it holds `sample`.
+fn page_with(admin: SocketAddr, sample: &str) -> String {
+    let mut page = String::new();
+    for _ in 0..100 {
+        let mut http = TcpStream::connect(admin).unwrap();
+        http.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+        page.clear();
+        http.read_to_string(&mut page).unwrap();
+        assert!(page.starts_with("HTTP/1.1 200 OK"));
+        if page.contains(sample) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    page
+}
+
+#[test]
+fn the_stages_of_a_produce_are_each_counted_once_and_add_up() {
+    const REQUESTS: usize = 20;
+    let free = TcpListener::bind("127.0.0.3:0").unwrap().local_addr().unwrap();
+    let broker = Broker::start(&[&format!("admin.listen={free}")]);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    for _ in 0..REQUESTS {
+        assert_eq!(client.produce("t", 0, -1, &batch(&[b"x"])).0, ErrorCode::None);
+    }
+    client.fetch("t", 0, 0, harness::Want::default());
+    let series = |api: &str, stage: &str, end: &str| {
+        format!("ringlog_request_seconds_{end}{{core=\"0\",api=\"{api}\",stage=\"{stage}\"}} ")
+    };
+    let page = page_with(free, &format!("{}1\n", series("fetch", "total", "count")));
+    let value = |series: &str| -> f64 {
+        let line = page.lines().find_map(|line| line.strip_prefix(series));
+        line.unwrap_or_else(|| panic!("no {series} in {page}")).parse().unwrap()
+    };
+    let stages = ["parse", "append", "commit", "journal", "flush", "acknowledge"];
+    for stage in stages.iter().chain(&["total"]) {
+        assert_eq!(value(&series("produce", stage, "count")), REQUESTS as f64, "{stage}");
+    }
+    let parts: f64 = stages.iter().map(|stage| value(&series("produce", stage, "sum"))).sum();
+    let total = value(&series("produce", "total", "sum"));
+    // Each sample is known to 1 %.
+    assert!((parts / total - 1.0).abs() < 0.02, "{parts} s in parts, {total} s in all");
+    assert_eq!(value("ringlog_acks_per_flush_count{core=\"0\"} "), REQUESTS as f64);
+    assert!(value("ringlog_flush_bytes_sum{core=\"0\"} ") >= (REQUESTS * 4096) as f64 * 0.98);
+    for stage in ["parse", "read_hot", "send"] {
+        assert_eq!(value(&series("fetch", stage, "count")), 1.0, "{stage}");
+    }
+    assert_eq!(value(&series("fetch", "read_cold", "count")), 0.0);
+    assert!(value("ringlog_core_busy_seconds_total{core=\"0\"} ") > 0.0);
+    let buckets = page.lines().filter_map(|line| {
+        let rest = line
+            .strip_prefix("ringlog_request_seconds_bucket{core=\"0\",api=\"produce\",stage=\"total\",le=")?;
+        rest.rsplit(' ').next()?.parse::<u64>().ok()
+    });
+    let buckets: Vec<u64> = buckets.collect();
+    assert!(buckets.is_sorted() && buckets.last() == Some(&(REQUESTS as u64)), "{buckets:?}");
+}
+
 #[test]
 fn the_metrics_page_counts_what_happened() {
     // An address of its own: brokers of other tests take free ports of 127.0.0.1 all the time.
@@ -101,18 +161,7 @@ fn the_metrics_page_counts_what_happened() {
     let mut client = broker.client();
     client.create_topic("relaxed", 1, &[("flush.messages", "1000")]);
     client.produce("relaxed", 0, -1, &batch(&[b"x"]));
-    let mut page = String::new();
-    for _ in 0..100 {
-        let mut http = TcpStream::connect(free).unwrap();
-        http.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
-        page.clear();
-        http.read_to_string(&mut page).unwrap();
-        if page.contains("ringlog_produce_batches_total{core=\"0\"} 1\n") {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    assert!(page.starts_with("HTTP/1.1 200 OK"));
+    let page = page_with(free, "ringlog_produce_batches_total{core=\"0\"} 1\n");
     assert!(page.contains("ringlog_produce_batches_total{core=\"0\"} 1\n"), "{page}");
     assert!(page.contains("ringlog_topic_relaxed{topic=\"relaxed\"} 1\n"), "{page}");
 }

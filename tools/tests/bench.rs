@@ -66,6 +66,14 @@ fn an_open_loop_on_a_broker_of_our_own_is_checked_and_reported() {
     let (_, report) = bench(dir.path(), &["--rate", "2000"]);
     is_clean(&report);
     assert_eq!(report["durability"]["mode"], "flushed");
+    let stages = &report["broker"]["stages"];
+    let times = stages["time_us"].as_array().expect("stage times");
+    let order: Vec<&str> =
+        times.iter().filter(|t| t["api"] == "produce").filter_map(|t| t["stage"].as_str()).collect();
+    assert_eq!(order, ["parse", "append", "commit", "journal", "flush", "acknowledge", "total"]);
+    assert!(times.iter().all(|t| t["count"].as_u64() > Some(0)), "{stages}");
+    assert!(stages["flush_bytes"]["min"].as_f64() >= Some(4000.0), "{stages}");
+    assert!(stages["cores"][0]["busy_share"].as_f64() > Some(0.0), "{stages}");
     assert!(report["broker"]["pid"].is_u64() && report["broker"]["rss_bytes_max"].is_u64());
     for file in ["report.json", "index.html", "broker.log"] {
         assert!(dir.path().join("run").join(file).is_file(), "{file}");

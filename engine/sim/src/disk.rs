@@ -10,7 +10,7 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
-use engine::base::Signal;
+use engine::base::{Instant, Signal};
 use engine::io::{
     BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open,
 };
@@ -327,6 +327,10 @@ impl Disk for SimDisk {
 
     fn pool_free(&self) -> usize {
         self.inner.pool.free.get()
+    }
+
+    fn now(&self) -> Instant {
+        self.world().now().mono
     }
 
     fn pool_size(&self) -> usize {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
+use engine::base::Instant;
 use engine::io::{
     BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open,
 };
@@ -140,6 +141,10 @@ impl Disk for NullDisk {
         assert!(len <= buf.len(), "{len} bytes of a buffer of {}", buf.len());
         let memory = buf.memory.take().expect("a buffer holds memory until it is sealed");
         NullChunk { memory, len, pool: self.pool.clone() }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::default()
     }
 
     fn pool_free(&self) -> usize {

@@ -18,9 +18,10 @@
 use futures_util::future::{join_all, try_join_all};
 use smallvec::SmallVec;
 
+use super::frame_times::FrameTimes;
 use super::shard::{Shard, State};
 use super::tail::TailBatch;
-use crate::base::Now;
+use crate::base::{Instant, Now};
 use crate::io::{Disk, DiskResult, Slice};
 use crate::journal::{FILE_HEADER_BYTES, FrameEntry, SealedFrame};
 
@@ -51,6 +52,7 @@ struct Placed<D: Disk> {
     durability: Durability,
     file: D::File,
     at: u64,
+    sealed: Instant,
 }
 
 impl<D: Disk> Shard<D> {
@@ -129,7 +131,7 @@ impl<D: Disk> Shard<D> {
             let sealed = {
                 let mut state = self.inner.state.borrow_mut();
                 let overlaps = !self.inner.is_settled(&state);
-                let sealed = state.seal();
+                let sealed = state.seal(self.inner.disk.now());
                 state.stats.commits_overlapped += u64::from(overlaps && sealed.is_some());
                 sealed
             };
@@ -175,7 +177,7 @@ impl<D: Disk> Shard<D> {
 
     /// Brings a frame to the disk and acknowledges it, after all before it.
     async fn commit(&self, placed: Placed<D>) -> DiskResult<()> {
-        let Placed { sequence, frame, durability, file, at } = placed;
+        let Placed { sequence, frame, durability, file, at, sealed } = placed;
         let disk = &self.inner.disk;
         let mut chunks: SmallVec<[D::Chunk; 8]> = SmallVec::new();
         for (buffer, bytes) in frame.buffers {
@@ -192,6 +194,7 @@ impl<D: Disk> Shard<D> {
             });
             try_join_all(writes).await?;
         }
+        let written = disk.now();
         if durability == Durability::Alone {
             disk.flush(&file).await?;
         }
@@ -202,20 +205,16 @@ impl<D: Disk> Shard<D> {
         if durability == Durability::WithEarlier {
             disk.flush(&file).await?;
         }
+        let (durable, bytes) = (disk.now(), frame.disk_bytes as u64);
         let flushed = durability != Durability::Later;
-        self.acknowledge(sequence, &chunks, frame.entries, frame.disk_bytes, flushed);
+        let times = FrameTimes { ticket: sequence, sealed, written, durable, bytes, flushed };
+        self.acknowledge(&times, &chunks, frame.entries);
         Ok(())
     }
 
     /// The frame is durable: its batches become visible, then whoever waits is woken.
-    fn acknowledge(
-        &self,
-        sequence: u64,
-        chunks: &[D::Chunk],
-        entries: Vec<FrameEntry>,
-        disk_bytes: usize,
-        flushed: bool,
-    ) {
+    fn acknowledge(&self, times: &FrameTimes, chunks: &[D::Chunk], entries: Vec<FrameEntry>) {
+        let sequence = times.ticket;
         let inner = &self.inner;
         {
             let mut guard = inner.state.borrow_mut();
@@ -231,9 +230,10 @@ impl<D: Disk> Shard<D> {
                 }
             }
             state.tails.push(sequence, slots, bytes);
-            state.note_flush(disk_bytes as u64, flushed, sequence, inner.now.get());
+            state.note_flush(times, inner.now.get());
             state.stats.commits += 1;
-            state.stats.journal_bytes += disk_bytes as u64;
+            state.stats.journal_bytes += times.bytes;
+            state.recent.note(*times);
             inner.durable.set(sequence);
             if inner.disk.pool_free() * EVICT_BELOW_FREE < inner.disk.pool_size() {
                 state.evict(inner.disk.pool_size() / EVICT_BELOW_FREE - inner.disk.pool_free(), &inner.disk);
@@ -265,7 +265,7 @@ impl<D: Disk> Shard<D> {
 
 impl<D: Disk> State<D> {
     /// Seals the open frame if the active file has room for it.
-    fn seal(&mut self) -> Option<Placed<D>> {
+    fn seal(&mut self, now: Instant) -> Option<Placed<D>> {
         let (file, at) = self.ring.place(self.sequence, self.frame.disk_bytes())?;
         let handle = self.journal_files.get(&file.number).cloned().expect("an active file is open");
         let spare = self.spare_entries.pop().unwrap_or_default();
@@ -279,7 +279,7 @@ impl<D: Disk> State<D> {
             (true, true) => Durability::WithEarlier,
         };
         self.unflushed.sealed = durability == Durability::Later;
-        Some(Placed { sequence, frame, durability, file: handle, at })
+        Some(Placed { sequence, frame, durability, file: handle, at, sealed: now })
     }
 
     /// Puts one batch of a durable frame into its partition's tail. False if there is none to put:
@@ -304,15 +304,15 @@ impl<D: Disk> State<D> {
         true
     }
 
-    fn note_flush(&mut self, bytes: u64, flushed: bool, sequence: u64, now: Now) {
-        if flushed {
-            self.flush_mark = sequence;
+    fn note_flush(&mut self, times: &FrameTimes, now: Now) {
+        if times.flushed {
+            self.flush_mark = times.ticket;
             // What was sealed behind it is not covered.
             let sealed = self.unflushed.sealed;
             self.unflushed = super::shard::Unflushed { sealed, ..Default::default() };
             self.stats.flushes += 1;
         } else {
-            self.unflushed.bytes += bytes;
+            self.unflushed.bytes += times.bytes;
             self.unflushed.since.get_or_insert(now);
         }
     }

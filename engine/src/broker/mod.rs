@@ -18,6 +18,7 @@
 mod checkpoint;
 mod close;
 mod commit;
+mod frame_times;
 mod journals;
 mod pages;
 mod partition;
@@ -35,6 +36,7 @@ mod times;
 mod writer;
 
 pub use checkpoint::{Checkpoint, CoreState, PartitionState};
+pub use frame_times::{FRAMES_KEPT, FrameTimes};
 pub use produce::{AppendError, Appended};
 pub use read::{Bounds, FetchError, Fetched, Hot};
 pub use recovery::{Recovered, RecoveryReport, recover};

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::checkpoint::{CoreState, PartitionState};
+use super::frame_times::RecentFrames;
 use super::pages::Pages;
 use super::partition::Partition;
 use super::stats::ShardStats;
@@ -154,6 +155,7 @@ pub(super) struct State<D: Disk> {
     /// Slots of deleted partitions that a lane still holds.
     pub(super) abandoned: Vec<u32>,
     pub(super) stats: ShardStats,
+    pub(super) recent: RecentFrames,
 }
 
 /// What relaxed topics have written but not flushed.
@@ -237,6 +239,7 @@ impl<D: Disk> Shard<D> {
             next_free: 0,
             segment_error: None,
             stats: ShardStats::default(),
+            recent: RecentFrames::default(),
         };
         for (hosted, partition) in core.partitions {
             state.insert(Partition::from_state(hosted, partition));

@@ -10,7 +10,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use crate::base::{CoreId, PartitionKey};
+use crate::base::{CoreId, Instant, PartitionKey};
 
 /// Every direct transfer starts and ends on a multiple of this, in bytes.
 pub const BLOCK: usize = 4096;
@@ -192,6 +192,10 @@ pub trait Disk: Clone + 'static {
 
     /// The pool's size in bytes.
     fn pool_size(&self) -> usize;
+
+    /// The time at which the last completion was seen, by the monotonic clock that [`crate::base::Now`] has
+    /// too. The engine decides nothing by it; its steps are timed with it.
+    fn now(&self) -> Instant;
 
     /// Opens a file for direct reads and writes.
     async fn open(&self, name: &FileName, how: Open) -> DiskResult<Self::File>;

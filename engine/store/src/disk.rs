@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use engine::base::Instant;
 use engine::io::{
     BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open,
 };
@@ -171,7 +172,13 @@ impl GlommioDisk {
         file: &FileName,
         work: impl Future<Output = io::Result<T>> + 'static,
     ) -> DiskResult<T> {
-        let task = glommio::spawn_local(work).detach();
+        let under_way = UnderWay::begin();
+        let task = glommio::spawn_local(async move {
+            let done = work.await;
+            drop(under_way);
+            done
+        })
+        .detach();
         match within(self.inner.settings.deadline, task).await {
             Some(Some(Ok(value))) => Ok(value),
             Some(Some(Err(e))) => Err(disk_error(op, file, &e)),
@@ -217,6 +224,32 @@ impl GlommioDisk {
         let open = file.inner.clone();
         self.run(DiskOp::Flush, &file.inner.name, async move { open.direct.fdatasync().await.map_err(plain) })
             .await
+    }
+}
+
+thread_local! {
+    static OPS_IN_FLIGHT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Operations that this executor has begun and not ended.
+#[must_use]
+pub fn ops_in_flight() -> usize {
+    OPS_IN_FLIGHT.get()
+}
+
+/// Counts one operation for as long as it lives.
+struct UnderWay;
+
+impl UnderWay {
+    fn begin() -> UnderWay {
+        OPS_IN_FLIGHT.set(OPS_IN_FLIGHT.get() + 1);
+        UnderWay
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        OPS_IN_FLIGHT.set(OPS_IN_FLIGHT.get() - 1);
     }
 }
 
@@ -298,6 +331,10 @@ impl Disk for GlommioDisk {
 
     fn pool_size(&self) -> usize {
         self.inner.pool.stats().size
+    }
+
+    fn now(&self) -> Instant {
+        crate::clock::monotonic()
     }
 
     async fn open(&self, name: &FileName, how: Open) -> DiskResult<File> {

@@ -8,6 +8,7 @@
 //! | `pool` | one registered region per executor, handed out by credit |
 //! | `chunk` | a buffer being filled, and its sealed, shared form |
 //! | `disk` | [`GlommioDisk`]: `engine::io::Disk` over the above |
+//! | [`clock`] | the monotonic clock of the process |
 //! | `names` | what blocks (rename, list, fsync of a directory …), for the blocking threads |
 //! | [`data_dir`] | the lock on a data directory and the probe for direct I/O |
 //!
@@ -17,6 +18,7 @@
 //! - No operation waits for ever: each has a deadline, after which it goes on unattended.
 //! - Nothing that may block runs on an executor's own thread.
 
+pub mod clock;
 pub mod data_dir;
 pub mod fairness;
 pub mod lend;
@@ -30,6 +32,6 @@ mod pool;
 pub mod pulse;
 
 pub use chunk::{Buf, Chunk};
-pub use disk::{DiskSettings, File, GlommioDisk, OP_DEADLINE, SYNCFS_ABOVE, prime};
+pub use disk::{DiskSettings, File, GlommioDisk, OP_DEADLINE, SYNCFS_ABOVE, ops_in_flight, prime};
 pub use faults::{FaultPoints, Skip};
 pub use pool::{PoolStats, READERS_SHARE};

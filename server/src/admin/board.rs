@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
+use engine::base::Instant;
 use engine::broker::ShardStats;
 
-use crate::runtime::Reason;
+use crate::runtime::{Histograms, Reason, clock};
 use crate::shard::Core;
 
 /// Relaxed topics that are named on the page; further ones are only counted.
@@ -13,6 +14,10 @@ const RELAXED_NAMED_MAX: usize = 1000;
 /// One core's numbers at one moment.
 #[derive(Clone, Default, Debug)]
 pub struct CoreReport {
+    /// When they were taken, by the process's monotonic clock.
+    pub at: Instant,
+    /// CPU time of the core's thread since it began, nanoseconds.
+    pub busy_nanos: u64,
     /// Name, meaning, value.
     pub counters: Vec<(&'static str, &'static str, u64)>,
     /// Connections closed, by reason.
@@ -23,6 +28,12 @@ pub struct CoreReport {
     pub receive_bytes: usize,
     /// Log memory held by replies, bytes.
     pub lease_bytes: usize,
+    /// Disk operations under way.
+    pub disk_ops: usize,
+    /// Requests that wait for a commit.
+    pub commit_waiters: usize,
+    /// Mail that waits to be handed to other cores.
+    pub mails_waiting: usize,
     /// The shard's.
     pub shard: ShardStats,
     /// Topics whose records count as durable once flushed; on core 0 alone.
@@ -31,6 +42,8 @@ pub struct CoreReport {
     pub topics_relaxed: usize,
     /// Names of the latter.
     pub relaxed: Vec<String>,
+    /// How long its requests took.
+    pub histograms: Histograms,
 }
 
 /// The newest report of each core.
@@ -46,30 +59,26 @@ impl Board {
         Board { cores: (0..cores).map(|_| Mutex::default()).collect() }
     }
 
-    /// Replaces a core's report.
+    /// Brings a core's report up to date. While somebody reads it, it stays as it is: a core waits for
+    /// nobody.
     pub fn publish(&self, core: &Core, connections: usize) {
-        let mut report = CoreReport {
-            counters: core.counters.all().collect(),
-            closed: std::array::from_fn(|i| core.counters.closed[i].get()),
-            connections,
-            receive_bytes: core.buffers.held(),
-            lease_bytes: core.leases.held(),
-            shard: core.shard.stats(),
-            ..CoreReport::default()
-        };
+        let Ok(mut report) = self.cores[usize::from(core.id.0)].try_lock() else { return };
+        report.at = clock::monotonic();
+        report.busy_nanos = thread_cpu_nanos();
+        report.counters.clear();
+        report.counters.extend(core.counters.all());
+        report.closed = std::array::from_fn(|i| core.counters.closed[i].get());
+        report.connections = connections;
+        report.receive_bytes = core.buffers.held();
+        report.lease_bytes = core.leases.held();
+        report.disk_ops = store::ops_in_flight();
+        report.commit_waiters = core.waiting_for_commit();
+        report.mails_waiting = core.post.waiting();
+        report.shard = core.shard.stats();
+        core.clocks.with(|histograms| report.histograms.copy_from(histograms));
         if core.id.0 == 0 {
-            for entry in core.catalog().topics() {
-                if entry.settings.is_relaxed() {
-                    report.topics_relaxed += 1;
-                    if report.relaxed.len() < RELAXED_NAMED_MAX {
-                        report.relaxed.push(entry.topic.name.clone());
-                    }
-                } else {
-                    report.topics_durable += 1;
-                }
-            }
+            report.name_topics(core);
         }
-        *self.cores[usize::from(core.id.0)].lock().expect("no holder panics") = report;
     }
 
     /// The newest report of each core.
@@ -77,4 +86,28 @@ impl Board {
     pub fn read(&self) -> Vec<CoreReport> {
         self.cores.iter().map(|c| c.lock().expect("no holder panics").clone()).collect()
     }
+}
+
+impl CoreReport {
+    fn name_topics(&mut self, core: &Core) {
+        (self.topics_durable, self.topics_relaxed) = (0, 0);
+        self.relaxed.clear();
+        for entry in core.catalog().topics() {
+            if entry.settings.is_relaxed() {
+                self.topics_relaxed += 1;
+                if self.relaxed.len() < RELAXED_NAMED_MAX {
+                    self.relaxed.push(entry.topic.name.clone());
+                }
+            } else {
+                self.topics_durable += 1;
+            }
+        }
+    }
+}
+
+/// CPU time of this thread, user and system.
+fn thread_cpu_nanos() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let part = |value: i64| u64::try_from(value).unwrap_or(0);
+    part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
 }

@@ -1,10 +1,12 @@
 //! The metrics page: one small thread beside the cores, off unless `admin.listen` is set.
 //!
-//! Cores put copies of their numbers on a [`Board`] once a second; the thread reads them there and never
-//! touches a core's state. It serves `GET /metrics` (Prometheus text) and `GET /health`, one client at
-//! a time, each with a deadline.
+//! Cores put copies of their numbers on a [`Board`] four times a second; the thread reads them there and
+//! never touches a core's state. It serves `GET /metrics` (Prometheus text), `GET /histograms` (what the
+//! histograms of the former are made from, whole, as an interval log that HdrHistogram's tools read) and
+//! `GET /health`, one client at a time, each with a deadline.
 
 mod board;
+mod histograms;
 mod page;
 
 use std::io::{Read, Write};
@@ -20,19 +22,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of a request that are looked at.
 const REQUEST_BYTES_MAX: usize = 4096;
 
-/// Starts to serve the page.
+/// Starts to serve the page; the address that was bound.
 ///
 /// # Errors
 /// The address cannot be bound, or no thread can be started.
-pub fn listen(addr: SocketAddr, board: Arc<Board>) -> std::io::Result<()> {
+pub fn listen(addr: SocketAddr, board: Arc<Board>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(addr)?;
+    let bound = listener.local_addr()?;
     std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
         for client in listener.incoming().flatten() {
             // A client that goes away is its own business.
             let _ = answer(client, &board);
         }
     })?;
-    Ok(())
+    Ok(bound)
 }
 
 fn answer(mut client: TcpStream, board: &Board) -> std::io::Result<()> {
@@ -41,9 +44,10 @@ fn answer(mut client: TcpStream, board: &Board) -> std::io::Result<()> {
     let mut request = [0; REQUEST_BYTES_MAX];
     let n = client.read(&mut request)?;
     let (status, body) = match request[..n].split(|b| *b == b' ').nth(1) {
+        Some(b"/histograms") => ("200 OK", histograms::render(&board.read())?),
         Some(b"/metrics") => ("200 OK", page::render(&board.read())),
         Some(b"/health") => ("200 OK", "ok\n".to_owned()),
-        _ => ("404 Not Found", "try /metrics or /health\n".to_owned()),
+        _ => ("404 Not Found", "try /metrics, /histograms or /health\n".to_owned()),
     };
     let length = body.len();
     write!(

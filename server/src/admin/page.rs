@@ -1,9 +1,11 @@
-//! Reports as Prometheus text.
+//! Reports as Prometheus text. `server/README.md` lists the families.
 
 use std::fmt::Write;
 
+use hdrhistogram::Histogram;
+
 use super::board::CoreReport;
-use crate::runtime::Reason;
+use crate::runtime::{Reason, Stage};
 
 /// A shard's number and how to get it.
 type ShardMetric = (&'static str, &'static str, &'static str, fn(&CoreReport) -> u64);
@@ -27,7 +29,38 @@ const SHARD: &[ShardMetric] = &[
     ("connections", "gauge", "Connections open.", |r| r.connections as u64),
     ("receive_bytes", "gauge", "Receive memory held, bytes.", |r| r.receive_bytes as u64),
     ("lease_bytes", "gauge", "Log memory held by replies, bytes.", |r| r.lease_bytes as u64),
+    ("io_queue_depth", "gauge", "Disk operations under way.", |r| r.disk_ops as u64),
+    ("commit_waiters", "gauge", "Requests that wait for a group commit.", |r| r.commit_waiters as u64),
+    ("mailbox_depth", "gauge", "Mails that wait to be handed to other cores.", |r| r.mails_waiting as u64),
 ];
+
+/// Upper bounds of the buckets of times, nanoseconds: 1, 2.5 and 5 of each decade, 1 µs to 10 s.
+const NANOS: [u64; 22] = [
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+
+const NANOS_PER_SECOND: f64 = 1e9;
 
 /// The page.
 pub(super) fn render(cores: &[CoreReport]) -> String {
@@ -54,6 +87,35 @@ pub(super) fn render(cores: &[CoreReport]) -> String {
             line(&mut out, "connections_closed_total", &format!("core=\"{id}\",reason=\"{reason}\""), value);
         }
     }
+    seconds(&mut out, "core_busy_seconds_total", "CPU time of the core's thread.", cores, |r| r.busy_nanos);
+    let doc = "Monotonic clock of the process when the core's numbers were taken.";
+    seconds(&mut out, "core_clock_seconds_total", doc, cores, |r| r.at.0);
+    let doc = "Time of each stage of a request. No stage `replicate`: one node has nobody to wait for.";
+    family(&mut out, "request_seconds", "histogram", doc);
+    for (id, report) in cores.iter().enumerate() {
+        for (histogram, (api, stage)) in report.histograms.stages.iter().zip(Stage::NAMES) {
+            let labels = format!("core=\"{id}\",api=\"{api}\",stage=\"{stage}\"");
+            buckets(&mut out, "request_seconds", &labels, histogram, &NANOS, NANOS_PER_SECOND);
+        }
+    }
+    family(&mut out, "flush_bytes", "histogram", "Bytes of each flushed journal frame.");
+    for (id, report) in cores.iter().enumerate() {
+        let sizes: [u64; 10] = std::array::from_fn(|i| 4096 << (2 * i));
+        buckets(
+            &mut out,
+            "flush_bytes",
+            &format!("core=\"{id}\""),
+            &report.histograms.flush_bytes,
+            &sizes,
+            1.0,
+        );
+    }
+    family(&mut out, "acks_per_flush", "histogram", "Requests that each durable frame released.");
+    for (id, report) in cores.iter().enumerate() {
+        let counts: [u64; 12] = std::array::from_fn(|i| 1 << i);
+        let histogram = &report.histograms.acks_per_flush;
+        buckets(&mut out, "acks_per_flush", &format!("core=\"{id}\""), histogram, &counts, 1.0);
+    }
     if let Some(zero) = cores.first() {
         family(&mut out, "topics", "gauge", "Topics, by what an acknowledgement means.");
         line(&mut out, "topics", "mode=\"durable\"", zero.topics_durable as u64);
@@ -68,6 +130,40 @@ pub(super) fn render(cores: &[CoreReport]) -> String {
 
 fn family(out: &mut String, name: &str, kind: &str, doc: &str) {
     let _ = writeln!(out, "# HELP ringlog_{name} {doc}\n# TYPE ringlog_{name} {kind}");
+}
+
+/// One family of a time for each core.
+fn seconds(out: &mut String, name: &str, doc: &str, cores: &[CoreReport], nanos: fn(&CoreReport) -> u64) {
+    family(out, name, "counter", doc);
+    for (id, report) in cores.iter().enumerate() {
+        let value = nanos(report) as f64 / NANOS_PER_SECOND;
+        let _ = writeln!(out, "ringlog_{name}{{core=\"{id}\"}} {value}");
+    }
+}
+
+/// The series of one histogram. A sample on the border of two buckets may count in the upper one: bounds
+/// are rounded to the histogram's own.
+fn buckets(out: &mut String, name: &str, labels: &str, of: &Histogram<u64>, bounds: &[u64], unit: f64) {
+    let mut bounds = bounds.iter();
+    let mut bound = bounds.next();
+    let (mut count, mut sum) = (0, 0.0);
+    for step in of.iter_recorded() {
+        let value = step.value_iterated_to();
+        while let Some(at) = bound.filter(|at| value > **at) {
+            let le = *at as f64 / unit;
+            let _ = writeln!(out, "ringlog_{name}_bucket{{{labels},le=\"{le}\"}} {count}");
+            bound = bounds.next();
+        }
+        count += step.count_since_last_iteration();
+        sum += of.median_equivalent(value) as f64 * step.count_since_last_iteration() as f64;
+    }
+    for at in bound.into_iter().chain(bounds) {
+        let le = *at as f64 / unit;
+        let _ = writeln!(out, "ringlog_{name}_bucket{{{labels},le=\"{le}\"}} {count}");
+    }
+    let sum = sum / unit;
+    let _ = writeln!(out, "ringlog_{name}_bucket{{{labels},le=\"+Inf\"}} {count}");
+    let _ = writeln!(out, "ringlog_{name}_sum{{{labels}}} {sum}\nringlog_{name}_count{{{labels}}} {count}");
 }
 
 fn line(out: &mut String, name: &str, labels: &str, value: u64) {
@@ -90,7 +186,7 @@ mod tests {
         assert!(page.contains("ringlog_accepts_total{core=\"1\"} 7\n"));
         assert!(page.contains("ringlog_topic_relaxed{topic=\"fast\"} 1\n"));
         for line in page.lines() {
-            let sample = line.split_once("} ").is_some_and(|(_, v)| v.parse::<u64>().is_ok());
+            let sample = line.split_once("} ").is_some_and(|(_, v)| v.parse::<f64>().is_ok());
             assert!(line.starts_with("# ") || sample, "{line}");
         }
     }

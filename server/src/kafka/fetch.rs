@@ -7,14 +7,14 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use engine::base::Signal;
+use engine::base::{Instant, Signal};
 use wire::fetch::{PartitionData, Request, ResponseEnd, ResponseStart, ResponseWriter};
 use wire::{ApiKey, ErrorCode, Records, ResponseHeader, Writer};
 
 use super::fetch_plan::{self, FetchScratch, Want};
 use super::served::{Call, Refused};
 use crate::limits::WATCHED_MAX;
-use crate::runtime::{LeaseGuard, Reply, clock};
+use crate::runtime::{LeaseGuard, Reply, Stage, Timed, clock};
 use crate::shard::Core;
 
 /// The longest a fetch waits, whatever it asks for.
@@ -25,6 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A fetch that could not be answered at once.
 pub(super) struct Begun<'a> {
+    at: Instant,
     request: Request<'a>,
     scratch: FetchScratch,
 }
@@ -32,9 +33,11 @@ pub(super) struct Begun<'a> {
 /// Answers, if all that is asked for is on this core and in memory: then nothing is allocated for it.
 /// Anything else is for [`serve`].
 pub(super) fn serve_now<'a>(call: &mut Call<'a>) -> Result<Option<Begun<'a>>, Refused> {
+    let at = clock::monotonic();
     let request: Request<'a> = call.decode()?;
     let core = call.core;
     core.counters.fetch_requests.add(1);
+    core.clocks.took(Stage::FetchParse, call.out.arrived(), at);
     if request.replica_id >= 0 || request.replica_state.replica_id >= 0 {
         return Err(Refused::Replica);
     }
@@ -46,20 +49,25 @@ pub(super) fn serve_now<'a>(call: &mut Call<'a>) -> Result<Option<Begun<'a>>, Re
         fetch_plan::resolve(core, &core.catalog(), call.version(), &request, &mut scratch.wants);
         match read_now(core, &request, &mut scratch) {
             Some(lease) => Some(lease),
-            None => return Ok(Some(Begun { request, scratch })),
+            None => return Ok(Some(Begun { at, request, scratch })),
         }
     };
-    answer(call, &request, scratch, lease);
+    answer(call, &request, scratch, lease, (Stage::FetchReadHot, at));
     Ok(None)
 }
 
 /// Answers as soon as there is enough, or the time is up.
 pub(super) async fn serve(mut call: Call<'_>, begun: Begun<'_>) -> Result<(), Refused> {
-    let Begun { request, mut scratch } = begun;
+    let Begun { at, request, mut scratch } = begun;
     let core = call.core.clone();
-    gather(&core, &request, &mut scratch.wants).await;
-    let lease = read(&core, &request, &mut scratch).await;
-    answer(&mut call, &request, scratch, Some(lease));
+    let waited = gather(&core, &request, &mut scratch.wants).await;
+    let ready = clock::monotonic();
+    if waited {
+        core.clocks.took(Stage::FetchWait, at, ready);
+    }
+    let (lease, cold) = read(&core, &request, &mut scratch).await;
+    let stage = if cold { Stage::FetchReadCold } else { Stage::FetchReadHot };
+    answer(&mut call, &request, scratch, Some(lease), (stage, ready));
     Ok(())
 }
 
@@ -109,8 +117,8 @@ fn budget(core: &Core, request: &Request<'_>, allowed: usize) -> usize {
     usize::try_from(request.max_bytes).unwrap_or(0).min(broker).min(allowed)
 }
 
-/// Waits until there is enough to answer, or the time is up.
-async fn gather(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) {
+/// Waits until there is enough to answer, or the time is up; whether there was anything to wait for.
+async fn gather(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) -> bool {
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
     let deadline = clock::now().mono.after(wait);
     let enough = bytes_enough(request);
@@ -119,7 +127,7 @@ async fn gather(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) {
         wants.is_empty() || wants.iter().any(|w| w.error.is_some()) || bytes_available(wants) >= enough
     };
     if wait.is_zero() || ready(wants) {
-        return;
+        return false;
     }
     core.counters.fetch_parked.add(1);
     let watch = fetch_plan::watch(core, wants);
@@ -129,7 +137,7 @@ async fn gather(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) {
         fetch_plan::peek(core, wants).await;
         let now = clock::now().mono;
         if ready(wants) || core.is_stopping() || now >= deadline {
-            return;
+            return true;
         }
         let all_watched = wants.len() <= WATCHED_MAX;
         let limit = if all_watched { deadline.since(now) } else { deadline.since(now).min(LOOK_EVERY) };
@@ -154,8 +162,8 @@ async fn gather(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) {
     }
 }
 
-/// Reads what there is.
-async fn read(core: &Rc<Core>, request: &Request<'_>, scratch: &mut FetchScratch) -> LeaseGuard {
+/// Reads what there is; whether any of it was on this core's disk.
+async fn read(core: &Rc<Core>, request: &Request<'_>, scratch: &mut FetchScratch) -> (LeaseGuard, bool) {
     let FetchScratch { wants, pieces } = scratch;
     let allowed = loop {
         match core.leases.allowance() {
@@ -178,7 +186,7 @@ async fn read(core: &Rc<Core>, request: &Request<'_>, scratch: &mut FetchScratch
     let cold_at = first.map(|i| wants[i].core);
     let mut cold_left = cold_at == Some(core.id);
     let mut left = budget;
-    let mut here = 0;
+    let (mut here, mut any_cold) = (0, false);
     for at in elsewhere {
         let at_least_one = first.is_some_and(|i| wants[i].core == at);
         let mut theirs: Vec<&mut Want> =
@@ -204,16 +212,25 @@ async fn read(core: &Rc<Core>, request: &Request<'_>, scratch: &mut FetchScratch
         if cold && !std::mem::take(&mut cold_left) {
             continue;
         }
+        any_cold |= cold;
         let taken = want.take(core.read(want.read_want(left), at_least_one, pieces).await);
         left = left.saturating_sub(taken);
         here += taken;
     }
     lease.resize(here);
-    lease
+    (lease, any_cold)
 }
 
-/// Answers with what was read; no lease, no session.
-fn answer(call: &mut Call<'_>, request: &Request<'_>, mut scratch: FetchScratch, lease: Option<LeaseGuard>) {
+/// Answers with what was read, in the stage that began then; no lease, no session.
+fn answer(
+    call: &mut Call<'_>,
+    request: &Request<'_>,
+    mut scratch: FetchScratch,
+    lease: Option<LeaseGuard>,
+    (reading, began): (Stage, Instant),
+) {
+    let (arrived, since) = (call.out.arrived(), clock::monotonic());
+    call.core.clocks.took(reading, began, since);
     let FetchScratch { wants, pieces } = &scratch;
     let mut writer: Writer = call.out.buffers().writer();
     let frame = writer.begin_frame();
@@ -245,7 +262,8 @@ fn answer(call: &mut Call<'_>, request: &Request<'_>, mut scratch: FetchScratch,
         }
         _ => Reply::new(writer),
     };
-    call.out.reply(reply);
+    let timed = Timed { last: Stage::FetchSend, total: Stage::FetchTotal, arrived, since };
+    call.out.reply(reply.timed(timed));
     scratch.clear();
     call.session.fetch = scratch;
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use engine::base::{CoreId, Now, PartitionKey, TopicId};
+use engine::base::{CoreId, Instant, Now, PartitionKey, TopicId};
 use engine::broker::{AppendError, Appended, Ticket};
 use engine::record::{BatchError, Limits, Patch, validate};
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use wire::{ApiKey, ErrorCode, Message, Reader, RequestHeader, ResponseHeader};
 use super::errors;
 use super::produce_remote::{Remote, RemotePart};
 use super::served::Refused;
-use crate::runtime::{Outbox, Reply, clock};
+use crate::runtime::{Outbox, Reply, Stage, Timed, clock};
 use crate::shard::{Core, Then, TopicEntry};
 
 /// Everything that the partitions of one request share.
@@ -48,6 +48,8 @@ pub(super) async fn serve(
     let request = Request::decode(version, &mut body)?;
     core.counters.produce_requests.add(1);
     let shared = Shared { core, now: clock::now(), version, acks: request.acks };
+    let arrived = out.arrived();
+    core.clocks.took(Stage::ProduceParse, arrived, shared.now.mono);
     let slot = (request.acks != 0).then(|| out.reserve());
     let catalog = core.catalog();
 
@@ -87,6 +89,8 @@ pub(super) async fn serve(
     results.finish(&wire::produce::ResponseEnd::default());
     writer.end_frame(frame);
     core.counters.produce_errors.add(refused);
+    let appended = clock::monotonic();
+    core.clocks.took(Stage::ProduceAppend, shared.now.mono, appended);
 
     if !remote.is_empty() {
         remote.send(core, out, slot, version, writer, ticket, refused > 0);
@@ -96,11 +100,17 @@ pub(super) async fn serve(
         out.buffers().give_writer(writer);
         return if refused == 0 { Ok(()) } else { Err(Refused::Silent) };
     };
+    let reply = Reply::new(writer).timed(timed(arrived, appended));
     match ticket {
-        Some(ticket) => core.when_durable(ticket, Then::Reply(out.clone(), slot, Reply::new(writer))),
-        None => out.complete(slot, Reply::new(writer)),
+        Some(ticket) => core.when_durable(ticket, appended, Then::Reply(out.clone(), slot, reply)),
+        None => out.complete(slot, reply),
     }
     Ok(())
+}
+
+/// The last stages of a Produce whose answer is ready at `since`.
+pub(super) fn timed(arrived: Instant, since: Instant) -> Timed {
+    Timed { last: Stage::ProduceAcknowledge, total: Stage::ProduceTotal, arrived, since }
 }
 
 impl Shared<'_> {

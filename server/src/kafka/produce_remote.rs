@@ -7,14 +7,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use engine::base::{CoreId, PartitionKey};
+use engine::base::{CoreId, Instant, PartitionKey};
 use engine::broker::{AppendError, Appended};
 use smallvec::SmallVec;
 use wire::{ErrorCode, Writer};
 
 use super::errors;
-use super::produce::LocalTicket;
-use crate::runtime::{Outbox, Reason, Reply, Slot};
+use super::produce::{LocalTicket, timed};
+use crate::runtime::{Outbox, Reason, Reply, Slot, clock};
 use crate::shard::{Append, AppendSink, Core, Mail, Then};
 
 /// The number that stands for everything appended on the connection's own core.
@@ -72,6 +72,7 @@ impl Remote {
             out: out.clone(),
             slot,
             version,
+            arrived: out.arrived(),
             head: RefCell::new(writer.into_head()),
             parts: self.parts,
             left: Cell::new(parts + u32::from(ticket.is_some())),
@@ -87,7 +88,7 @@ impl Remote {
                 log_start: engine::base::Offset::ZERO,
                 ticket,
             };
-            core.when_durable(ticket, Then::Part(pending, LOCAL_PART, local));
+            core.when_durable(ticket, clock::monotonic(), Then::Part(pending, LOCAL_PART, local));
         }
     }
 }
@@ -97,6 +98,7 @@ struct Pending {
     out: Rc<Outbox>,
     slot: Option<Slot>,
     version: i16,
+    arrived: Instant,
     head: RefCell<Vec<u8>>,
     parts: SmallVec<[RemotePart; 4]>,
     left: Cell<u32>,
@@ -146,7 +148,10 @@ impl Pending {
     fn finish(&self) {
         let writer = Writer::with_buffer(self.head.take());
         match self.slot {
-            Some(slot) => self.out.complete(slot, Reply::new(writer)),
+            Some(slot) => {
+                let timed = timed(self.arrived, clock::monotonic());
+                self.out.complete(slot, Reply::new(writer).timed(timed));
+            }
             None => self.out.buffers().give_writer(writer),
         }
         if self.slot.is_none() && self.refused.get() {

@@ -169,7 +169,8 @@ impl Conn {
 
     fn note_sent(&self, n: usize) {
         self.net.counters.bytes_out.add(n as u64);
-        self.out.advance(n);
+        let now = clock::monotonic();
+        self.out.advance(n, |timed| self.net.clocks.sent(timed, now));
     }
 
     /// The task of a blocked connection.

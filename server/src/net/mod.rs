@@ -28,7 +28,7 @@ use slab::Slab;
 
 pub use listener::{Admission, Door, bind};
 
-use crate::runtime::{Buffers, Counters, LeaseBudget, Reason, clock};
+use crate::runtime::{Buffers, Counters, LeaseBudget, Reason, StageClocks, clock};
 use conn::Conn;
 
 /// Limits of the network half of one core.
@@ -52,6 +52,7 @@ pub struct Net {
     buffers: Rc<Buffers>,
     leases: Rc<LeaseBudget>,
     counters: Rc<Counters>,
+    clocks: Rc<StageClocks>,
     conns: RefCell<Slab<Rc<Conn>>>,
     gone: Signal,
     draining: Cell<bool>,
@@ -66,6 +67,7 @@ impl Net {
         buffers: Rc<Buffers>,
         leases: Rc<LeaseBudget>,
         counters: Rc<Counters>,
+        clocks: Rc<StageClocks>,
         admission: Arc<Admission>,
     ) -> Rc<Net> {
         Rc::new(Net {
@@ -73,6 +75,7 @@ impl Net {
             buffers,
             leases,
             counters,
+            clocks,
             conns: RefCell::new(Slab::new()),
             gone: Signal::new(),
             draining: Cell::new(false),

@@ -65,8 +65,10 @@ async fn read_frames<S: Service>(conn: &Rc<Conn>, service: &S) -> Result<(), Rea
             return Ok(());
         }
         conn.net.counters.bytes_in.add(n as u64);
+        let now = clock::monotonic();
+        conn.out.received(now);
         if marks.frame_since.get().is_none() {
-            marks.frame_since.set(Some(clock::now().mono));
+            marks.frame_since.set(Some(now));
         }
     }
 }

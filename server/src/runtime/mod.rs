@@ -10,6 +10,7 @@
 //! | `outbox` | one connection's replies in request order |
 //! | `reply` | what is sent: encoded bytes, and record bytes that stay where they are |
 //! | `service` | what understands frames |
+//! | `stages` | how long each part of a request takes |
 //!
 //! Invariants: replies leave in request order; every queue has a named bound; nothing here blocks.
 
@@ -20,12 +21,14 @@ mod memory;
 mod outbox;
 mod reply;
 mod service;
+mod stages;
 
 pub use counters::{Counter, Counters, Reason};
 pub use memory::{Buffers, LEASE_BYTES_MAX, LeaseBudget, LeaseGuard, RECEIVE_BYTES_MIN};
 pub use outbox::{Link, Outbox, Slot};
 pub use reply::{Piece, Reply};
 pub use service::Service;
+pub use stages::{Histograms, Stage, StageClocks, Timed};
 
 /// The work of one request ends: if the executor's budget is spent, everybody waits for its rings.
 pub async fn fair(work: store::fairness::Work) {

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::{Rc, Weak};
 
-use engine::base::Signal;
+use engine::base::{Instant, Signal};
 use smallvec::SmallVec;
 
-use super::{Buffers, Reason, Reply};
+use super::{Buffers, Reason, Reply, Timed};
 use crate::limits::{REPLY_BYTES_MAX, SLOTS_MAX};
 
 /// Parts that one send takes at most.
@@ -39,6 +39,7 @@ pub struct Outbox {
     space: Signal,
     closed: Cell<bool>,
     link: OnceCell<Weak<dyn Link>>,
+    arrived: Cell<Instant>,
 }
 
 #[derive(Default)]
@@ -62,6 +63,7 @@ impl Outbox {
             space: Signal::new(),
             closed: Cell::new(false),
             link: OnceCell::new(),
+            arrived: Cell::default(),
         }
     }
 
@@ -77,6 +79,17 @@ impl Outbox {
     #[must_use]
     pub fn buffers(&self) -> &Rc<Buffers> {
         &self.buffers
+    }
+
+    /// Bytes of requests were received.
+    pub fn received(&self, at: Instant) {
+        self.arrived.set(at);
+    }
+
+    /// When the bytes of the request that is worked on were received.
+    #[must_use]
+    pub fn arrived(&self) -> Instant {
+        self.arrived.get()
     }
 
     /// Takes the next place in the order of replies.
@@ -185,7 +198,7 @@ impl Outbox {
     ///
     /// # Panics
     /// If that is more than was there.
-    pub fn advance(&self, mut sent: usize) {
+    pub fn advance(&self, mut sent: usize, mut left_whole: impl FnMut(&Timed)) {
         let mut queue = self.queue.borrow_mut();
         while sent > 0 {
             let reply =
@@ -204,6 +217,7 @@ impl Outbox {
                 queue.first += 1;
                 queue.part = 0;
                 queue.bytes -= reply.bytes();
+                reply.stages().iter().for_each(&mut left_whole);
                 reply.recycle(&self.buffers);
             }
         }
@@ -236,11 +250,11 @@ mod tests {
         assert_eq!(sendable(&outbox), b"");
         outbox.complete(slots[0], reply(b"one"));
         assert_eq!(sendable(&outbox), b"onetwo");
-        outbox.advance(4);
+        outbox.advance(4, |_| {});
         assert_eq!(sendable(&outbox), b"wo");
         outbox.complete(slots[2], reply(b"three"));
         assert_eq!(sendable(&outbox), b"wothree");
-        outbox.advance(7);
+        outbox.advance(7, |_| {});
         assert!(outbox.is_empty());
     }
 
@@ -255,9 +269,9 @@ mod tests {
         let outbox = Outbox::new(Rc::new(Buffers::new(1 << 20)));
         outbox.reply(reply(&vec![0; REPLY_BYTES_MAX]));
         assert!(!outbox.has_space());
-        outbox.advance(1);
+        outbox.advance(1, |_| {});
         assert!(!outbox.has_space(), "bytes count until the whole reply has left");
-        outbox.advance(REPLY_BYTES_MAX - 1);
+        outbox.advance(REPLY_BYTES_MAX - 1, |_| {});
         assert!(outbox.has_space());
     }
 }

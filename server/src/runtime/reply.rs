@@ -4,12 +4,13 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use engine::base::Instant;
 use engine::io::Slice;
 use store::Chunk;
 use store::lend::Loan;
 use wire::{Segment, Writer};
 
-use super::{Buffers, LeaseGuard};
+use super::{Buffers, LeaseGuard, Timed};
 
 /// Record bytes that are sent without being copied.
 #[derive(Clone)]
@@ -47,6 +48,7 @@ pub struct Reply {
     /// Empty if it is the writer's bytes alone.
     parts: Vec<Part>,
     lease: Option<LeaseGuard>,
+    timed: Option<Timed>,
 }
 
 impl Reply {
@@ -57,7 +59,7 @@ impl Reply {
     #[must_use]
     pub fn new(writer: Writer) -> Reply {
         assert!(writer.splices().is_empty(), "record bytes are missing");
-        Reply { writer, parts: Vec::new(), lease: None }
+        Reply { writer, parts: Vec::new(), lease: None, timed: None }
     }
 
     /// A frame with record bytes: `fill` gives the pieces of each splice, asked by index in rising order.
@@ -85,7 +87,26 @@ impl Reply {
                 }
             }
         }
-        Reply { writer, parts, lease: Some(lease) }
+        Reply { writer, parts, lease: Some(lease), timed: None }
+    }
+
+    /// Has its last stages timed.
+    #[must_use]
+    pub fn timed(self, timed: Timed) -> Reply {
+        Reply { timed: Some(timed), ..self }
+    }
+
+    /// Its last stage begins at `at`, if it is timed.
+    pub fn ready_at(&mut self, at: Instant) {
+        if let Some(timed) = &mut self.timed {
+            timed.since = at;
+        }
+    }
+
+    /// The stages that end when it has been sent.
+    #[must_use]
+    pub fn stages(&self) -> Option<Timed> {
+        self.timed
     }
 
     /// Everything that will be sent, in bytes.

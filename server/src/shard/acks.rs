@@ -3,16 +3,16 @@
 //! Tickets of one core never go back, so those who wait stand in one line: a commit takes from its
 //! front, and costs nothing for the rest.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use engine::base::CoreId;
-use engine::broker::{AppendError, Appended, Ticket};
+use engine::base::{CoreId, Instant};
+use engine::broker::{AppendError, Appended, FRAMES_KEPT, FrameTimes, Ticket};
 
 use super::core::Core;
 use super::post::Mail;
-use crate::runtime::{Outbox, Reason, Reply, Slot, begin_work, fair};
+use crate::runtime::{Outbox, Reason, Reply, Slot, Stage, begin_work, fair};
 
 /// Replies completed between two looks at the executor's budget.
 const BURST: usize = 64;
@@ -24,6 +24,10 @@ pub trait AppendSink {
 }
 
 /// What happens once a ticket is durable.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are replies, and a box would be an allocation each"
+)]
 pub enum Then {
     /// A reply leaves.
     Reply(Rc<Outbox>, Slot, Reply),
@@ -42,16 +46,35 @@ pub enum Then {
     },
 }
 
+/// One in the line.
+struct Waiting {
+    ticket: Ticket,
+    /// When it was appended.
+    since: Instant,
+    then: Then,
+}
+
+/// The frame whose requests are being answered.
+#[derive(Clone, Copy)]
+struct Released {
+    times: FrameTimes,
+    /// Requests of it answered so far.
+    acks: u64,
+}
+
 /// The line of one core.
 #[derive(Default)]
 pub struct Acks {
-    line: RefCell<VecDeque<(Ticket, Then)>>,
+    line: RefCell<VecDeque<Waiting>>,
     touched: RefCell<Vec<Rc<Outbox>>>,
+    frame: Cell<Option<Released>>,
+    /// The last frame that was counted.
+    counted: Cell<u64>,
 }
 
 impl Core {
-    /// Does `then` once `ticket` is durable: now, if it is already.
-    pub fn when_durable(&self, ticket: Ticket, then: Then) {
+    /// Does `then` once `ticket`, appended at `since`, is durable: now, if it is already.
+    pub fn when_durable(&self, ticket: Ticket, since: Instant, then: Then) {
         let mut line = self.acks.line.borrow_mut();
         if line.is_empty() && self.shard.durable() >= ticket {
             drop(line);
@@ -62,7 +85,13 @@ impl Core {
             }
             return;
         }
-        line.push_back((ticket, then));
+        line.push_back(Waiting { ticket, since, then });
+    }
+
+    /// Requests that wait for a commit.
+    #[must_use]
+    pub fn waiting_for_commit(&self) -> usize {
+        self.acks.line.borrow().len()
     }
 
     /// The job that answers after each commit. It ends only with its task.
@@ -71,6 +100,7 @@ impl Core {
             let wait = self.shard.durable_signal().wait();
             loop {
                 let work = begin_work();
+                self.count_frames();
                 let more = self.settle();
                 self.flush_touched();
                 fair(work).await;
@@ -88,20 +118,62 @@ impl Core {
         for _ in 0..BURST {
             let mut line = self.acks.line.borrow_mut();
             match line.front() {
-                Some((ticket, _)) if *ticket <= durable => {}
+                Some(front) if front.ticket <= durable => {}
                 Some(_) if self.shard.is_offline() => {
-                    let (_, then) = line.pop_front().expect("the front was just seen");
+                    let Waiting { then, .. } = line.pop_front().expect("the front was just seen");
                     drop(line);
                     self.fail(then);
                     continue;
                 }
-                _ => return false,
+                _ => {
+                    self.time_frame(None);
+                    return false;
+                }
             }
-            let (_, then) = line.pop_front().expect("the front was just seen");
+            let Waiting { ticket, since, mut then } = line.pop_front().expect("the front was just seen");
             drop(line);
+            if let Some(times) = self.released(ticket) {
+                self.clocks.took(Stage::ProduceCommit, since, times.sealed);
+                if let Then::Reply(_, _, reply) = &mut then {
+                    reply.ready_at(times.durable);
+                }
+            }
             self.done(then);
         }
         true
+    }
+
+    /// When the frame of one that is answered went through its steps. It counts as one more of them.
+    fn released(&self, ticket: Ticket) -> Option<FrameTimes> {
+        let mut frame = self.acks.frame.get().filter(|frame| frame.times.ticket == ticket.0);
+        if frame.is_none() {
+            let times = self.shard.frame_times(ticket)?;
+            frame = Some(Released { times, acks: 0 });
+            self.time_frame(frame);
+        }
+        let Released { times, acks } = frame?;
+        self.acks.frame.set(Some(Released { times, acks: acks + 1 }));
+        Some(times)
+    }
+
+    /// Goes on to the next frame: the steps of the one before took as long for each of its requests.
+    fn time_frame(&self, next: Option<Released>) {
+        if let Some(Released { times, acks }) = self.acks.frame.replace(next) {
+            self.clocks.took_each(Stage::ProduceJournal, times.written.since(times.sealed), acks);
+            self.clocks.took_each(Stage::ProduceFlush, times.durable.since(times.written), acks);
+            self.clocks.released(acks);
+        }
+    }
+
+    /// Counts the flushed frames since the last look.
+    fn count_frames(&self) {
+        let durable = self.shard.durable().0;
+        let last = self.acks.counted.replace(durable).max(durable.saturating_sub(FRAMES_KEPT as u64));
+        for ticket in last + 1..=durable {
+            if let Some(times) = self.shard.frame_times(Ticket(ticket)).filter(|times| times.flushed) {
+                self.clocks.flushed(times.bytes);
+            }
+        }
     }
 
     fn done(&self, then: Then) {

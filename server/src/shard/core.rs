@@ -16,7 +16,7 @@ use super::control::Control;
 use super::post::Post;
 use super::reads::Loans;
 use super::watch::Watches;
-use crate::runtime::{Buffers, Counters, LeaseBudget};
+use crate::runtime::{Buffers, Counters, LeaseBudget, StageClocks};
 
 /// The disk that a broker uses.
 pub type Disk = store::GlommioDisk;
@@ -106,6 +106,8 @@ pub struct Core {
     pub shard: Shard<Disk>,
     /// What it counts.
     pub counters: Rc<Counters>,
+    /// How long its requests take.
+    pub clocks: Rc<StageClocks>,
     /// Memory of its connections.
     pub buffers: Rc<Buffers>,
     /// The budget of log memory held by replies.
@@ -134,6 +136,8 @@ pub struct Parts {
     pub shard: Shard<Disk>,
     /// What it counts.
     pub counters: Rc<Counters>,
+    /// How long its requests take.
+    pub clocks: Rc<StageClocks>,
     /// Memory of its connections.
     pub buffers: Rc<Buffers>,
     /// The budget of log memory held by replies.
@@ -155,6 +159,7 @@ impl Core {
             node: parts.node,
             shard: parts.shard,
             counters: parts.counters,
+            clocks: parts.clocks,
             buffers: parts.buffers,
             leases: parts.leases,
             acks: Acks::default(),

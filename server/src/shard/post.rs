@@ -148,6 +148,12 @@ impl Post {
         peer.filled.notify();
     }
 
+    /// Mail that waits to be handed over, to all cores.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.peers.iter().map(|peer| peer.list.borrow().len()).sum()
+    }
+
     /// Ends when batches for a core may be sent again.
     pub async fn until_space(&self, to: CoreId) {
         let peer = &self.peers[usize::from(to.0)];
@@ -208,10 +214,11 @@ impl Core {
     }
 
     fn append_mail(&self, from: CoreId, append: &Append) -> Result<(), AppendError> {
-        match self.shard.append(clock::now(), append.key, &append.batch) {
+        let now = clock::now();
+        match self.shard.append(now, append.key, &append.batch) {
             Ok(appended) => {
                 let then = Then::Mail { to: from, op: append.op, part: append.part, appended };
-                self.when_durable(appended.ticket, then);
+                self.when_durable(appended.ticket, now.mono, then);
                 Ok(())
             }
             Err(AppendError::NoRoom) => Err(AppendError::NoRoom),

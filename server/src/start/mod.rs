@@ -52,6 +52,7 @@ pub struct Running {
     cores: Vec<Executor<Result<(), String>>>,
     advertised: Vec<Listener>,
     bound: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
     data: PathBuf,
     stop: Duration,
     _lock: DataDir,
@@ -69,6 +70,12 @@ impl Running {
     #[must_use]
     pub fn bound(&self) -> &[SocketAddr] {
         &self.bound
+    }
+
+    /// The address of the admin endpoint, if it has one.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// Stops: no new requests, answers for those in flight, everything acknowledged in its segment,
@@ -142,10 +149,9 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         board: board.clone(),
     });
     let cores = start_cores(&shared, origin, &cpus, doors)?;
-    if let Some(addr) = shared.config.admin {
-        admin::listen(addr, board).map_err(|e| StartError::port("admin.listen", addr, &e))?;
-    }
-    Ok(Running { stages, cores, advertised, bound, data, stop: shared.config.stop, _lock: lock })
+    let listen = |addr| admin::listen(addr, board).map_err(|e| StartError::port("admin.listen", addr, &e));
+    let admin = shared.config.admin.map(listen).transpose()?;
+    Ok(Running { stages, cores, advertised, bound, admin, data, stop: shared.config.stop, _lock: lock })
 }
 
 /// Starts core 0, which recovers, and then the others. Returns when all of them serve.
@@ -233,7 +239,8 @@ pub fn run(config: Config) -> Result<(), StartError> {
     );
     let mut stdout = std::io::stdout();
     // A closed stdout is no reason to stop serving.
-    let _ = writeln!(stdout, "ready BROKERS={}", running.brokers()).and_then(|()| stdout.flush());
+    let admin = running.admin().map(|at| format!(" ADMIN={at}")).unwrap_or_default();
+    let _ = writeln!(stdout, "ready BROKERS={}{admin}", running.brokers()).and_then(|()| stdout.flush());
     signals.forever().next();
     tracing::info!("stopping");
     std::thread::spawn(move || {

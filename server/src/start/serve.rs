@@ -19,11 +19,11 @@ use crate::admin::Board;
 use crate::config::Config;
 use crate::kafka::Handler;
 use crate::net::{Admission, Door, Net, NetSettings};
-use crate::runtime::{Buffers, Counters, LeaseBudget, clock};
+use crate::runtime::{Buffers, Counters, LeaseBudget, StageClocks, clock};
 use crate::shard::{Control, Core, Node, Parts, PostOffice};
 
 /// How often the metrics page is brought up to date.
-const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 
 /// How long a core that ends waits for what it lent.
 const LOANS_WAIT: Duration = Duration::from_secs(2);
@@ -127,6 +127,7 @@ async fn up(
         .await
         .map_err(|e| StartError::failed(format!("the journal of core {}: {e}", parts.id.0)))?;
     let counters = Rc::new(Counters::default());
+    let clocks = Rc::new(StageClocks::default());
     let buffers = Rc::new(Buffers::new(config.receive_bytes / usize::from(shared.cores)));
     let leases = LeaseBudget::new(pool / READERS_SHARE);
     let net = Net::new(
@@ -134,9 +135,11 @@ async fn up(
         buffers.clone(),
         leases.clone(),
         counters.clone(),
+        clocks.clone(),
         shared.admission.clone(),
     );
-    let core = Core::new(Parts { id: parts.id, node, shard, counters, buffers, leases, control, image });
+    let core =
+        Core::new(Parts { id: parts.id, node, shard, counters, clocks, buffers, leases, control, image });
     parts.office.open(&core);
     let jobs = start_jobs(&core, &net, &shared);
     let mut doors = Vec::new();

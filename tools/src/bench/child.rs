@@ -26,6 +26,8 @@ pub struct Broker {
     child: Child,
     /// `host:port`, as it said itself.
     pub address: String,
+    /// `host:port` of its admin endpoint.
+    pub admin: Option<String>,
     /// From start to the `ready` line.
     pub ready: Duration,
     log: PathBuf,
@@ -58,7 +60,8 @@ impl Broker {
         let log_file = File::create(log).with_context(|| format!("create {}", log.display()))?;
         let mut command = Command::new(exe);
         command.arg("serve").arg("--data").arg(data).args(["--listen", "127.0.0.1:0", "--cores", cores]);
-        for set in sets {
+        // First: what the user sets comes later and counts.
+        for set in std::iter::once("admin.listen=127.0.0.1:0").chain(sets.iter().map(String::as_str)) {
             command.args(["--set", set]);
         }
         let mut child = command
@@ -72,8 +75,8 @@ impl Broker {
         let stdout = child.stdout.take().context("the broker's output")?;
         let (found, ready) = mpsc::channel();
         std::thread::spawn(move || forward(BufReader::new(stdout), log_file, &found));
-        let address = match ready.recv_timeout(READY_TIMEOUT) {
-            Ok(address) => address,
+        let (address, admin) = match ready.recv_timeout(READY_TIMEOUT) {
+            Ok(addresses) => addresses,
             Err(_) => {
                 let _ = child.kill();
                 let status = child.wait()?;
@@ -82,7 +85,7 @@ impl Broker {
                 bail!(NotReady { code: status.code(), said: said.to_string() });
             }
         };
-        Ok(Broker { child, address, ready: begun.elapsed(), log: log.to_path_buf() })
+        Ok(Broker { child, address, admin, ready: begun.elapsed(), log: log.to_path_buf() })
     }
 
     /// All that it printed so far.
@@ -142,10 +145,13 @@ pub struct NotReady {
     pub said: String,
 }
 
-fn forward(from: impl BufRead, mut log: File, found: &mpsc::Sender<String>) {
+fn forward(from: impl BufRead, mut log: File, found: &mpsc::Sender<(String, Option<String>)>) {
     for line in from.lines().map_while(Result::ok) {
-        if let Some(address) = line.strip_prefix("ready BROKERS=") {
-            let _ = found.send(address.trim().to_string());
+        if let Some(rest) = line.strip_prefix("ready BROKERS=") {
+            let mut words = rest.split_ascii_whitespace();
+            let brokers = words.next().unwrap_or_default().to_string();
+            let admin = words.find_map(|word| word.strip_prefix("ADMIN=")).map(str::to_string);
+            let _ = found.send((brokers, admin));
         }
         let _ = writeln!(log, "{line}");
     }

@@ -37,6 +37,7 @@ pub mod self_check;
 mod session;
 pub mod settle;
 pub mod slo;
+mod stages;
 pub mod sweep;
 mod target;
 mod watch;

@@ -164,6 +164,7 @@ impl Session {
             broker: BrokerFacts {
                 cpu_seconds: seen.cpu_seconds,
                 rss_bytes_max: seen.rss_bytes_max,
+                stages: seen.stages,
                 ..self.broker.clone()
             },
             produced: outcome::produced(&outcome),

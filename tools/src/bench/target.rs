@@ -8,6 +8,7 @@ use wire::ErrorCode;
 
 use super::BenchArgs;
 use super::child::{Broker, Usage};
+use super::stages::{self, Look};
 use super::{around, disk};
 use crate::floors::usable_cpus;
 use crate::load::client::{Client, ClientError};
@@ -85,6 +86,12 @@ impl Target {
             Target::Foreign { pid, .. } => pid.map(Usage::of),
             Target::Null(_) => None,
         }
+    }
+
+    /// What its own clocks say so far; `None` of a broker that is not ours, or does not answer.
+    pub(super) fn look(&self) -> Option<Look> {
+        let Target::Own { broker, .. } = self else { return None };
+        stages::look(broker.admin.as_deref()?).inspect_err(|e| eprintln!("ringlog: {e:#}")).ok()
     }
 
     /// What is known of it.

@@ -5,18 +5,21 @@ use std::time::Duration;
 
 use super::target::Target;
 use crate::load::{Phase, Progress};
+use crate::report::stages::BrokerStages;
 use crate::report::{Live, LiveSample, quantile};
 
 /// Rates over less than this are noise: a phase that has just begun shows none.
 const SAMPLE_MIN: Duration = Duration::from_millis(100);
 
 /// What was seen of the broker.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(super) struct Seen {
     /// CPU seconds within the window.
     pub(super) cpu_seconds: Option<f64>,
     /// Highest resident memory.
     pub(super) rss_bytes_max: Option<u64>,
+    /// What its clocks said of the window.
+    pub(super) stages: Option<BrokerStages>,
 }
 
 /// Shows progress until the sender is gone.
@@ -25,13 +28,16 @@ pub(super) fn watch(progress: &Receiver<Progress>, target: &Target, quiet: bool)
     let mut live: Option<(Phase, Live)> = None;
     let (mut sends, mut late) = (0, 0);
     let mut cpu_at_start = None;
+    let mut look_at_start = None;
     for progress in progress {
         if live.as_ref().is_none_or(|(phase, _)| *phase != progress.phase) {
             let usage = target.usage();
             if progress.phase == Phase::Measure {
                 cpu_at_start = usage.map(|u| u.cpu_seconds);
+                look_at_start = target.look();
                 (sends, late) = (0, 0);
             } else if live.as_ref().is_some_and(|(phase, _)| *phase == Phase::Measure) {
+                seen.stages = look_at_start.take().zip(target.look()).and_then(|(s, e)| e.since(&s).ok());
                 seen.cpu_seconds = usage.zip(cpu_at_start).map(|(end, start)| end.cpu_seconds - start);
             }
             if let Some((_, line)) = live.take() {

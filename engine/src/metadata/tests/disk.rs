@@ -137,6 +137,10 @@ impl Disk for TestDisk {
         buf[..len].into()
     }
 
+    fn now(&self) -> crate::base::Instant {
+        crate::base::Instant::default()
+    }
+
     fn pool_free(&self) -> usize {
         self.0.pool_blocks.get() * BLOCK
     }
