@@ -5,6 +5,7 @@
 //! api/            what is served: one file per API key, each a table of fields with the versions that carry them
 //! error_code.rs   Kafka's error codes
 //! header.rs       request and response headers
+//! stored/         messages that lie in internal topics
 //! ```
 //!
 //! Both directions are here: a broker decodes requests and encodes responses, a client the reverse.
@@ -32,12 +33,17 @@ mod error_code;
 mod header;
 #[cfg(feature = "sample")]
 pub mod sample;
+pub mod stored;
 
 pub use api::{ApiKey, LeaderIdAndEpoch, NodeEndpoint, VersionRange};
 pub use api::{
-    api_versions, create_topics, delete_topics, describe_cluster, describe_configs,
-    describe_topic_partitions, fetch, find_coordinator, incremental_alter_configs, init_producer_id,
-    list_offsets, metadata, produce,
+    alter_configs, alter_partition_reassignments, alter_replica_log_dirs, api_versions,
+    consumer_group_describe, consumer_group_heartbeat, create_partitions, create_topics, delete_groups,
+    delete_records, delete_topics, describe_cluster, describe_configs, describe_groups, describe_log_dirs,
+    describe_producers, describe_quorum, describe_topic_partitions, elect_leaders, fetch, find_coordinator,
+    heartbeat, incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources,
+    list_groups, list_offsets, list_partition_reassignments, metadata, offset_commit, offset_delete,
+    offset_fetch, offset_for_leader_epoch, produce, sync_group, unregister_broker,
 };
 pub use codec::{DecodeError, List, ListIter, Message, Reader, Records, Segment, Splice, Writer};
 pub use error_code::ErrorCode;

@@ -79,6 +79,24 @@ macro_rules! integers {
 
 integers!(i8, i16, i32, i64);
 
+impl<'a> Sample<'a> for u16 {
+    fn sample(entropy: &mut Entropy<'_>, version: i16) -> Self {
+        i16::sample(entropy, version) as u16
+    }
+}
+
+impl<'a> Sample<'a> for &'a [u8] {
+    fn sample(entropy: &mut Entropy<'_>, _: i16) -> Self {
+        RECORDS[entropy.byte() as usize % RECORDS.len()]
+    }
+}
+
+impl<'a> Sample<'a> for Cow<'a, [u8]> {
+    fn sample(entropy: &mut Entropy<'_>, version: i16) -> Self {
+        Cow::Borrowed(<&[u8]>::sample(entropy, version))
+    }
+}
+
 impl<'a> Sample<'a> for bool {
     fn sample(entropy: &mut Entropy<'_>, _: i16) -> Self {
         entropy.byte() & 1 == 1

@@ -197,7 +197,7 @@ fn text_that_a_classic_version_cannot_carry_is_cut_at_a_character() {
 #[test]
 fn api_versions_names_every_served_key_and_finds_the_highest_common_version() {
     use wire::api_versions::{ApiVersion, Request, Response};
-    let ours = Response::advertised(ErrorCode::None);
+    let ours = Response::advertised(ErrorCode::None, ApiKey::ALL);
     for key in ApiKey::ALL {
         assert_eq!(ours.highest_common(*key), Some(key.served().max));
     }

@@ -62,11 +62,11 @@ impl<'a> Message<'a> for Response<'a> {
 }
 
 impl Response<'_> {
-    /// The answer of this build: every key of [`ApiKey::ALL`] with its advertised versions.
-    pub fn advertised(error_code: ErrorCode) -> Self {
+    /// Advertises `keys` with their versions.
+    pub fn advertised(error_code: ErrorCode, keys: &[ApiKey]) -> Self {
         Self {
             error_code,
-            api_keys: ApiKey::ALL.iter().map(|key| ApiVersion::of(*key)).collect(),
+            api_keys: keys.iter().map(|key| ApiVersion::of(*key)).collect(),
             ..Self::default()
         }
     }

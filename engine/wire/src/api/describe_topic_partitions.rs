@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::metadata::OPERATIONS_NOT_ASKED;
-use crate::codec::{DecodeError, Field, Reader, Shape, Writer};
+
 use crate::{ApiKey, ErrorCode, Message};
 
 message! {
@@ -42,24 +42,7 @@ message! {
     }
 }
 
-/// A nullable struct: one byte, -1 for null, then the struct.
-impl<'a> Field<'a> for Option<Cursor<'a>> {
-    fn size_min(_: Shape) -> usize {
-        1
-    }
-    fn read(r: &mut Reader<'a>, shape: Shape) -> Result<Self, DecodeError> {
-        if r.i8()? < 0 { Ok(None) } else { Cursor::read(r, shape).map(Some) }
-    }
-    fn write(&self, w: &mut Writer, shape: Shape) {
-        match self {
-            None => w.u8(0xff),
-            Some(cursor) => {
-                w.u8(1);
-                cursor.write(w, shape);
-            }
-        }
-    }
-}
+nullable!(Cursor<'a>);
 
 message! {
     /// A page of topics.

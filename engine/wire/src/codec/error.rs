@@ -52,6 +52,12 @@ pub enum DecodeError {
         /// Position behind the null.
         at: usize,
     },
+    /// A stored message of a version that this build does not know.
+    #[error("stored message of unknown version {version}")]
+    StoredVersion {
+        /// The version.
+        version: i16,
+    },
     /// A varint that does not end within five bytes or exceeds 32 bits.
     #[error("varint at {at} exceeds 32 bits")]
     Varint {

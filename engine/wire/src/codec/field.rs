@@ -1,4 +1,4 @@
-//! What can be a field: the primitive types, strings and arrays.
+//! What can be a field: the primitive types, strings, bytes, arrays and nullable structs.
 
 use std::borrow::Cow;
 
@@ -38,6 +38,7 @@ primitive! {
     bool, 1, |r: &mut Reader<'a>| Ok(r.u8()? != 0), |w: &mut Writer, v| w.u8(u8::from(v));
     i8, 1, Reader::i8, |w: &mut Writer, v: i8| w.u8(v as u8);
     i16, 2, Reader::i16, Writer::i16;
+    u16, 2, |r: &mut Reader<'a>| Ok(r.i16()? as u16), |w: &mut Writer, v: u16| w.i16(v as i16);
     i32, 4, Reader::i32, Writer::i32;
     i64, 8, Reader::i64, Writer::i64;
     Uuid, 16, Reader::uuid, Writer::uuid;
@@ -101,6 +102,31 @@ impl<'a> Field<'a> for Cow<'a, str> {
     }
 }
 
+impl<'a> Field<'a> for &'a [u8] {
+    fn size_min(shape: Shape) -> usize {
+        array_size_min(shape)
+    }
+    fn read(r: &mut Reader<'a>, shape: Shape) -> Result<Self, DecodeError> {
+        r.bytes(shape)?.ok_or(DecodeError::Null { at: r.position() })
+    }
+    fn write(&self, w: &mut Writer, shape: Shape) {
+        w.bytes_length(Some(self.len()), shape);
+        w.raw(self);
+    }
+}
+
+impl<'a> Field<'a> for Cow<'a, [u8]> {
+    fn size_min(shape: Shape) -> usize {
+        array_size_min(shape)
+    }
+    fn read(r: &mut Reader<'a>, shape: Shape) -> Result<Self, DecodeError> {
+        <&[u8]>::read(r, shape).map(Cow::Borrowed)
+    }
+    fn write(&self, w: &mut Writer, shape: Shape) {
+        (&**self).write(w, shape);
+    }
+}
+
 impl<'a, T: Field<'a>> Field<'a> for Option<Vec<T>> {
     fn size_min(shape: Shape) -> usize {
         array_size_min(shape)
@@ -134,4 +160,30 @@ impl<'a, T: Field<'a>> Field<'a> for Vec<T> {
             item.write(w, shape);
         }
     }
+}
+
+/// Makes `Option<Struct>` a field: one byte, -1 for null, then the struct.
+macro_rules! nullable {
+    ($type:ident $(<$lt:lifetime>)?) => {
+        impl<'a> $crate::codec::Field<'a> for Option<$type $(<$lt>)?> {
+            fn size_min(_: $crate::codec::Shape) -> usize {
+                1
+            }
+            fn read(
+                r: &mut $crate::codec::Reader<'a>,
+                shape: $crate::codec::Shape,
+            ) -> Result<Self, $crate::codec::DecodeError> {
+                if r.i8()? < 0 { Ok(None) } else { <$type as $crate::codec::Field>::read(r, shape).map(Some) }
+            }
+            fn write(&self, w: &mut $crate::codec::Writer, shape: $crate::codec::Shape) {
+                match self {
+                    None => w.u8(0xff),
+                    Some(value) => {
+                        w.u8(1);
+                        $crate::codec::Field::write(value, w, shape);
+                    }
+                }
+            }
+        }
+    };
 }

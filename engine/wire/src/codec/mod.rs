@@ -16,6 +16,7 @@
 //! length only if that many bytes are left; arrays stop at [`ARRAY_MAX`], tags at [`TAGS_MAX`].
 
 mod error;
+#[macro_use]
 mod field;
 mod list;
 #[macro_use]
