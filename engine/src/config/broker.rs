@@ -2,10 +2,12 @@
 //! above them what was altered while brokers ran.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::alter::{self, AlterOp};
 use super::def::{self, ConfigError, Def};
 use super::describe::{Described, DescribedSynonym};
+use super::group::GroupSettings;
 use super::listener::{self, Listener};
 use super::topic::{self, TopicSettings};
 use crate::base::NodeId;
@@ -87,6 +89,8 @@ pub struct BrokerSettings {
     pub retention_check_interval_ms: u64,
     /// `producer.id.expiration.ms`, at least 1.
     pub producer_id_expiration_ms: u64,
+    /// Settings of consumer groups.
+    pub groups: GroupSettings,
 }
 
 impl Default for BrokerSettings {
@@ -224,6 +228,8 @@ impl BrokerSettings {
             text(name).and_then(|v| v.parse().ok()).expect("checked by its definition")
         };
         let int = |name: &str| u32::try_from(long(name)).expect("checked by its definition");
+        let ms =
+            |name: &str| Duration::from_millis(u64::try_from(long(name)).expect("checked by its definition"));
         let bool = |name: &str| text(name).is_some_and(|v| v.eq_ignore_ascii_case("true"));
 
         let listeners = listener::parse_listeners(text("listeners").unwrap_or_default())?;
@@ -247,6 +253,17 @@ impl BrokerSettings {
             connections_per_ip_max: int("max.connections.per.ip"),
             retention_check_interval_ms: long("log.retention.check.interval.ms") as u64,
             producer_id_expiration_ms: int("producer.id.expiration.ms").into(),
+            groups: GroupSettings {
+                initial_rebalance_delay: ms("group.initial.rebalance.delay.ms"),
+                session_timeout_min: ms("group.min.session.timeout.ms"),
+                session_timeout_max: ms("group.max.session.timeout.ms"),
+                members_max: int("group.max.size") as usize,
+                offsets_retention: Duration::from_secs(u64::from(int("offsets.retention.minutes")) * 60),
+                metadata_bytes_max: int("offset.metadata.max.bytes") as usize,
+                offsets_partitions: int("offsets.topic.num.partitions") as i32,
+                offsets_segment_bytes: int("offsets.topic.segment.bytes") as i32,
+                retention_check_interval: ms("offsets.retention.check.interval.ms"),
+            },
             given,
         };
         topic::parse(&BTreeMap::new(), &settings)?;

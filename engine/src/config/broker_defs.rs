@@ -83,6 +83,34 @@ pub const DEFS: &[Def] = &[
     )
     .fixed(),
     Def::new(
+        "group.initial.rebalance.delay.ms",
+        Kind::Int(0, i32::MAX),
+        Some("3000"),
+        "How long the first rebalance of an empty group waits for more members, ms.",
+    )
+    .fixed(),
+    Def::new(
+        "group.max.session.timeout.ms",
+        Kind::Int(1, i32::MAX),
+        Some("1800000"),
+        "The longest session time-out that a member may ask for, ms.",
+    )
+    .fixed(),
+    Def::new(
+        "group.max.size",
+        Kind::Int(1, i32::MAX),
+        Some("2147483647"),
+        "The most members of a group.",
+    )
+    .fixed(),
+    Def::new(
+        "group.min.session.timeout.ms",
+        Kind::Int(1, i32::MAX),
+        Some("6000"),
+        "The shortest session time-out that a member may ask for, ms.",
+    )
+    .fixed(),
+    Def::new(
         "listener.security.protocol.map",
         Kind::Text,
         Some("PLAINTEXT:PLAINTEXT"),
@@ -169,6 +197,41 @@ pub const DEFS: &[Def] = &[
     Def::new("node.id", Kind::Int(0, NODE_ID_MAX), Some("1"), "This broker's id in its cluster.").fixed(),
     Def::new("num.partitions", Kind::Int(1, i32::MAX), Some("1"), "Partitions of a topic created without a count.")
         .fixed(),
+    Def::new(
+        "offset.metadata.max.bytes",
+        Kind::Int(0, i32::MAX),
+        Some("4096"),
+        "The longest text beside a committed offset, bytes.",
+    )
+    .fixed(),
+    Def::new(
+        "offsets.retention.check.interval.ms",
+        Kind::Long(1, i64::MAX),
+        Some("600000"),
+        "How often committed offsets are looked through for those that are no longer kept, ms.",
+    )
+    .fixed(),
+    Def::new(
+        "offsets.retention.minutes",
+        Kind::Int(1, i32::MAX),
+        Some("10080"),
+        "How long committed offsets outlive the last use of their group.",
+    )
+    .fixed(),
+    Def::new(
+        "offsets.topic.num.partitions",
+        Kind::Int(1, 10_000),
+        Some("50"),
+        "Partitions of __consumer_offsets; counts only when the topic is created.",
+    )
+    .fixed(),
+    Def::new(
+        "offsets.topic.segment.bytes",
+        Kind::Int(1 << 20, i32::MAX),
+        Some("104857600"),
+        "segment.bytes of __consumer_offsets; counts only when the topic is created.",
+    )
+    .fixed(),
     Def::new(
         "producer.id.expiration.ms",
         Kind::Int(1, i32::MAX),

@@ -17,6 +17,7 @@ mod broker_defs;
 mod def;
 mod describe;
 pub mod docs;
+mod group;
 mod listener;
 mod suggest;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use alter::AlterOp;
 pub use broker::{BrokerSettings, Layer, Origin};
 pub use def::{ConfigError, Def, Kind, Support, ValueType};
 pub use describe::{Described, DescribedSynonym, Source};
+pub use group::GroupSettings;
 pub use listener::Listener;
 pub use topic::{Cleanup, TopicSettings};
 

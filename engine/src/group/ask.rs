@@ -1,0 +1,130 @@
+//! What clients ask of a group.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// A request to a coordinator. Texts are owned: a request may wait longer than its frame lives.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// A member wants in.
+    Join(JoinAsk),
+    /// A member wants its assignment; the leader brings all of them.
+    Sync(SyncAsk),
+    /// A member is alive.
+    Heartbeat(MemberRef),
+    /// Members leave.
+    Leave {
+        /// The group.
+        group: String,
+        /// Who leaves.
+        members: Vec<Leaver>,
+    },
+    /// Offsets to keep.
+    Commit(CommitAsk),
+    /// Offsets to forget: all of a group, with the group (DeleteGroups).
+    Delete {
+        /// The group.
+        group: String,
+    },
+    /// Offsets of partitions to forget (OffsetDelete).
+    DeleteOffsets {
+        /// The group.
+        group: String,
+        /// The partitions.
+        partitions: Vec<(String, i32)>,
+    },
+}
+
+/// A member as it names itself in a request.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MemberRef {
+    /// The group.
+    pub group: String,
+    /// The generation that it believes current; -1: outside of any.
+    pub generation: i32,
+    /// Its id.
+    pub member: String,
+    /// The static member that it is.
+    pub instance: Option<String>,
+}
+
+/// A protocol (an assignor) that a member supports, and its subscription for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Protocol {
+    /// The assignor's name.
+    pub name: String,
+    /// Opaque to us.
+    pub metadata: Bytes,
+}
+
+/// JoinGroup.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JoinAsk {
+    /// Group, member id (empty: none yet) and instance; the generation is not used.
+    pub who: MemberRef,
+    /// An id that nobody has, from which the new member's is made.
+    pub fresh_id: String,
+    /// The client's id.
+    pub client_id: String,
+    /// Its address.
+    pub client_host: String,
+    /// How long it may be silent.
+    pub session: Duration,
+    /// How long it may take to join again.
+    pub rebalance: Duration,
+    /// `consumer` for consumers.
+    pub protocol_type: String,
+    /// Most wanted first.
+    pub protocols: Vec<Protocol>,
+    /// A dynamic member must come again under the id that it is given (KIP-394, version 4 on).
+    pub known_id_required: bool,
+    /// The client understands `skip_assignment` (KIP-814, version 9).
+    pub may_skip_assignment: bool,
+}
+
+/// SyncGroup.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SyncAsk {
+    /// Who asks.
+    pub who: MemberRef,
+    /// What it believes the group's type to be (version 5 on).
+    pub protocol_type: Option<String>,
+    /// What it believes the group agreed on (version 5 on).
+    pub protocol: Option<String>,
+    /// From the leader: each member's part.
+    pub assignments: Vec<(String, Bytes)>,
+}
+
+/// Somebody who leaves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Leaver {
+    /// Its id, may be empty for a static one.
+    pub member: String,
+    /// The static member that it is.
+    pub instance: Option<String>,
+}
+
+/// OffsetCommit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommitAsk {
+    /// Who commits; generation -1 and no member: from outside of the group.
+    pub who: MemberRef,
+    /// The offsets.
+    pub offsets: Vec<CommitOffset>,
+}
+
+/// An offset to keep.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommitOffset {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset of the next record to read.
+    pub offset: i64,
+    /// Leader epoch of the last record read, -1 unknown.
+    pub leader_epoch: i32,
+    /// Text of the client.
+    pub metadata: String,
+}

@@ -1,0 +1,522 @@
+//! All groups of one partition of `__consumer_offsets`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use wire::DecodeError;
+use wire::stored::group::Key;
+
+use super::answer::{
+    Answer, Committed, Described, Effect, Fetched, GroupError, LeaveAnswer, Listed, OffsetResult,
+};
+use super::ask::{Ask, CommitAsk, CommitOffset, JoinAsk, Leaver};
+use super::classic::{Group, State};
+use super::settings::{GROUP_ID_BYTES_MAX, GROUPS_MAX};
+use super::timers::{Timer, Timers};
+use super::{join, stored};
+use crate::base::{Instant, Now, WallMs};
+use crate::config::GroupSettings;
+
+/// Names a request that waits for its answer; the caller chooses it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Token(pub u64);
+
+/// Names an append, in the order of the appends.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct AppendId(pub u64);
+
+/// A record: key, and value or its end.
+pub(super) type Record = (Vec<u8>, Option<Vec<u8>>);
+
+/// What happens when records are durable.
+#[derive(Debug)]
+pub(super) enum After {
+    Nothing,
+    Answer(Token, Answer),
+    Assigned {
+        group: String,
+        generation: i32,
+        assignments: Vec<(String, Bytes)>,
+    },
+    Committed {
+        token: Token,
+        group: String,
+        offsets: Vec<CommitOffset>,
+        results: Vec<OffsetResult>,
+        at: WallMs,
+    },
+    Forgotten {
+        answer: Option<(Token, Vec<OffsetResult>)>,
+        group: String,
+        partitions: Vec<(String, i32)>,
+    },
+    Gone {
+        token: Option<Token>,
+        group: String,
+    },
+}
+
+/// What a group works with beside itself.
+pub(super) struct Desk<'a> {
+    pub(super) settings: &'a GroupSettings,
+    pub(super) timers: &'a mut Timers,
+    appends: &'a mut Appends,
+    /// Bytes that members make this coordinator keep.
+    pub(super) member_bytes: &'a mut usize,
+    /// On the clock of the timers.
+    pub(super) now: Instant,
+    pub(super) wall: WallMs,
+    pub(super) out: &'a mut Vec<Effect>,
+}
+
+impl Desk<'_> {
+    pub(super) fn answer(&mut self, token: Token, answer: Answer) {
+        self.out.push(Effect::Answer(token, answer));
+    }
+
+    pub(super) fn append(&mut self, records: Vec<Record>, after: After) {
+        let id = AppendId(self.appends.next);
+        self.appends.next += 1;
+        self.appends.waiting.push_back((id, after));
+        self.out.push(Effect::Append(id, records));
+    }
+}
+
+/// Appends that are not durable yet, in their order.
+#[derive(Debug, Default)]
+struct Appends {
+    waiting: VecDeque<(AppendId, After)>,
+    next: u64,
+}
+
+/// What a replayed record was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Replayed {
+    /// It changed a group.
+    Applied,
+    /// A newer broker's record, of this key version; left alone.
+    Unknown(i16),
+}
+
+/// The groups of one partition. Replay every record, say [`Coordinator::loaded`], then ask; call
+/// [`Coordinator::tick`] about ten times a second.
+#[derive(Debug)]
+pub struct Coordinator {
+    settings: GroupSettings,
+    groups: BTreeMap<String, Group>,
+    timers: Timers,
+    appends: Appends,
+    member_bytes: usize,
+}
+
+/// Which partition of `__consumer_offsets` has a group: Java's `String.hashCode`, as every client
+/// that reads the topic expects.
+///
+/// # Panics
+/// If there are no partitions.
+#[must_use]
+pub fn partition_of(group: &str, partitions: i32) -> i32 {
+    assert!(partitions > 0, "a topic has partitions");
+    let hash =
+        group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    (if hash == i32::MIN { 0 } else { hash.abs() }) % partitions
+}
+
+impl Coordinator {
+    /// A coordinator without groups.
+    #[must_use]
+    pub fn new(settings: GroupSettings) -> Coordinator {
+        Coordinator {
+            settings,
+            groups: BTreeMap::new(),
+            timers: Timers::default(),
+            appends: Appends::default(),
+            member_bytes: 0,
+        }
+    }
+
+    // What there is.
+
+    /// Every group.
+    pub fn list(&self) -> impl Iterator<Item = Listed> + '_ {
+        self.groups.values().map(|g| Listed {
+            group: g.name.clone(),
+            protocol_type: g.protocol_type.clone().unwrap_or_default(),
+            state: g.state,
+        })
+    }
+
+    /// A group in full, `None` if there is none.
+    #[must_use]
+    pub fn describe(&self, group: &str) -> Option<Described> {
+        self.groups.get(group).map(Group::describe)
+    }
+
+    /// What a group has committed for these partitions, or for all.
+    #[must_use]
+    pub fn fetch(&self, group: &str, partitions: Option<&[(String, i32)]>) -> Vec<Fetched> {
+        let offsets = self.groups.get(group).map(|g| &g.offsets);
+        let fetched = |(topic, partition): &(String, i32), committed: Option<&Committed>| Fetched {
+            topic: topic.clone(),
+            partition: *partition,
+            committed: committed.cloned(),
+        };
+        match partitions {
+            Some(list) => list.iter().map(|key| fetched(key, offsets.and_then(|o| o.get(key)))).collect(),
+            None => {
+                offsets.into_iter().flatten().map(|(key, committed)| fetched(key, Some(committed))).collect()
+            }
+        }
+    }
+
+    /// Asserts what must hold between any two inputs.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn check(&self) {
+        self.groups.values().for_each(Group::assert_consistent);
+        let bytes =
+            self.groups.values().flat_map(|g| g.members.values()).map(super::member::Member::bytes).sum();
+        assert_eq!(self.member_bytes, bytes, "bytes of members");
+    }
+
+    // What was.
+
+    /// A record of the partition, in its order.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for a record that is none of ours.
+    pub fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<Replayed, DecodeError> {
+        match Key::read(key)? {
+            Key::Unknown(version) => return Ok(Replayed::Unknown(version)),
+            Key::Offset(key) => {
+                let place = (key.topic.to_owned(), key.partition);
+                match value {
+                    Some(value) => {
+                        let committed = stored::committed(value)?;
+                        self.group_mut(key.group, WallMs(committed.timestamp))
+                            .offsets
+                            .insert(place, committed);
+                    }
+                    None => {
+                        if let Some(group) = self.groups.get_mut(key.group) {
+                            group.offsets.remove(&place);
+                        }
+                    }
+                }
+            }
+            Key::Group(key) => match value {
+                Some(value) => stored::restore(self.group_mut(key.group, WallMs(0)), value)?,
+                None => {
+                    self.groups.remove(key.group);
+                }
+            },
+        }
+        Ok(Replayed::Applied)
+    }
+
+    fn group_mut(&mut self, name: &str, since: WallMs) -> &mut Group {
+        self.groups.entry(name.to_owned()).or_insert_with(|| Group::new(name.to_owned(), since))
+    }
+
+    /// Everything is replayed: sessions of members begin anew, now.
+    pub fn loaded(&mut self, now: Now) {
+        let mut out = Vec::new();
+        self.groups.retain(|_, g| !(g.members.is_empty() && g.offsets.is_empty() && g.generation == 0));
+        let (groups, mut desk) = self.desk(now, &mut out);
+        for group in groups.values_mut() {
+            for member in group.members.values_mut() {
+                *desk.member_bytes += member.bytes();
+                member.alive_until = desk.now.after(member.session);
+                join::watch(&group.name, member, &mut desk);
+            }
+        }
+        self.check();
+    }
+
+    // What is asked.
+
+    /// A request. The answer comes as an effect, now or later.
+    pub fn ask(&mut self, now: Now, token: Token, ask: Ask, out: &mut Vec<Effect>) {
+        match ask {
+            Ask::Join(ask) => self.join(now, token, &ask, out),
+            Ask::Sync(ask) => {
+                let (groups, mut desk) = self.desk(now, out);
+                match groups.get_mut(&ask.who.group) {
+                    Some(group) => group.sync(token, ask, &mut desk),
+                    None => desk.answer(token, Answer::Sync(Err(GroupError::UnknownMemberId))),
+                }
+            }
+            Ask::Heartbeat(who) => {
+                let (groups, mut desk) = self.desk(now, out);
+                let group = groups.get_mut(&who.group).ok_or(GroupError::UnknownMemberId);
+                let result = group.and_then(|group| group.heartbeat(&who, &mut desk));
+                desk.answer(token, Answer::Heartbeat(result));
+            }
+            Ask::Leave { group, members } => self.leave(now, token, &group, members, out),
+            Ask::Commit(ask) => self.commit(now, token, ask, out),
+            Ask::Delete { group } => self.delete(now, token, group, out),
+            Ask::DeleteOffsets { group, partitions } => {
+                self.delete_offsets(now, token, &group, partitions, out)
+            }
+        }
+    }
+
+    fn join(&mut self, now: Now, token: Token, ask: &JoinAsk, out: &mut Vec<Effect>) {
+        let refuse = |error, out: &mut Vec<Effect>| {
+            out.push(Effect::Answer(token, Answer::Join(Err((error, ask.who.member.clone())))));
+        };
+        let name = &ask.who.group;
+        if name.is_empty() || name.len() > GROUP_ID_BYTES_MAX {
+            return refuse(GroupError::InvalidGroupId, out);
+        }
+        if !(self.settings.session_timeout_min..=self.settings.session_timeout_max).contains(&ask.session) {
+            return refuse(GroupError::InvalidSessionTimeout, out);
+        }
+        if !self.groups.contains_key(name) {
+            if !ask.who.member.is_empty() {
+                return refuse(GroupError::UnknownMemberId, out);
+            }
+            if self.groups.len() >= GROUPS_MAX {
+                return refuse(GroupError::CoordinatorNotAvailable, out);
+            }
+            self.group_mut(name, now.wall);
+        }
+        let (groups, mut desk) = self.desk(now, out);
+        groups.get_mut(name).expect("it exists").join(token, ask, &mut desk);
+    }
+
+    fn leave(&mut self, now: Now, token: Token, name: &str, members: Vec<Leaver>, out: &mut Vec<Effect>) {
+        let (groups, mut desk) = self.desk(now, out);
+        let answer = match groups.get_mut(name) {
+            Some(group) => group.leave(members, &mut desk),
+            None => {
+                let unknown = |l: Leaver| LeaveAnswer {
+                    member: l.member,
+                    instance: l.instance,
+                    result: Err(GroupError::UnknownMemberId),
+                };
+                members.into_iter().map(unknown).collect()
+            }
+        };
+        desk.answer(token, Answer::Leave(Ok(answer)));
+    }
+
+    fn commit(&mut self, now: Now, token: Token, ask: CommitAsk, out: &mut Vec<Effect>) {
+        let name = &ask.who.group;
+        let refused = match self.groups.get(name) {
+            Some(_) => None,
+            None if ask.who.generation >= 0 => Some(GroupError::IllegalGeneration),
+            None if name.len() > GROUP_ID_BYTES_MAX => Some(GroupError::InvalidGroupId),
+            None if self.groups.len() >= GROUPS_MAX => Some(GroupError::CoordinatorNotAvailable),
+            None => None,
+        };
+        if let Some(error) = refused {
+            out.push(Effect::Answer(token, Answer::Commit(vec![Err(error); ask.offsets.len()])));
+            return;
+        }
+        self.group_mut(name, now.wall);
+        let (groups, mut desk) = self.desk(now, out);
+        groups.get_mut(&ask.who.group).expect("it exists").commit(token, ask, &mut desk);
+    }
+
+    fn delete(&mut self, now: Now, token: Token, name: String, out: &mut Vec<Effect>) {
+        let (groups, mut desk) = self.desk(now, out);
+        let refused = match groups.get(&name) {
+            None => Some(GroupError::GroupIdNotFound),
+            Some(group) if group.state != State::Empty => Some(GroupError::NonEmptyGroup),
+            Some(_) => None,
+        };
+        if let Some(error) = refused {
+            desk.answer(token, Answer::Delete(Err(error)));
+            return;
+        }
+        let records = end_of(&groups[&name]);
+        desk.append(records, After::Gone { token: Some(token), group: name });
+    }
+
+    fn delete_offsets(
+        &mut self,
+        now: Now,
+        token: Token,
+        name: &str,
+        partitions: Vec<(String, i32)>,
+        out: &mut Vec<Effect>,
+    ) {
+        let (groups, mut desk) = self.desk(now, out);
+        let Some(group) = groups.get(name) else {
+            return desk.answer(token, Answer::DeleteOffsets(Err(GroupError::GroupIdNotFound)));
+        };
+        let in_use = group.state != State::Empty;
+        if in_use && group.protocol_type.as_deref() != Some("consumer") {
+            return desk.answer(token, Answer::DeleteOffsets(Err(GroupError::NonEmptyGroup)));
+        }
+        let verdict = |(topic, _): &(String, i32)| {
+            if group.subscribes_to(topic) { Err(GroupError::GroupSubscribedToTopic) } else { Ok(()) }
+        };
+        let results: Vec<OffsetResult> = partitions.iter().map(verdict).collect();
+        let free = |(key, result): (&(String, i32), &OffsetResult)| result.is_ok().then(|| key.clone());
+        let known = |key: &(String, i32)| group.offsets.contains_key(key);
+        let gone: Vec<_> = partitions.iter().zip(&results).filter_map(free).filter(known).collect();
+        if gone.is_empty() {
+            return desk.answer(token, Answer::DeleteOffsets(Ok(results)));
+        }
+        let records = group.tombstones(&gone);
+        let group = name.to_owned();
+        desk.append(records, After::Forgotten { answer: Some((token, results)), group, partitions: gone });
+    }
+
+    // What happened.
+
+    /// An append is durable, or failed. Called in the order of the appends.
+    ///
+    /// # Panics
+    /// If appends are reported out of order.
+    pub fn appended(
+        &mut self,
+        now: Now,
+        id: AppendId,
+        result: Result<(), GroupError>,
+        out: &mut Vec<Effect>,
+    ) {
+        let (next, after) = self.appends.waiting.pop_front().expect("an append that waits");
+        assert_eq!(next, id, "appends become durable in order");
+        match after {
+            After::Nothing => {}
+            After::Answer(token, answer) => {
+                let answer = match (result, answer) {
+                    (Err(error), Answer::Join(Ok(joined))) => Answer::Join(Err((error, joined.member))),
+                    (_, answer) => answer,
+                };
+                out.push(Effect::Answer(token, answer));
+            }
+            After::Assigned { group, generation, assignments } => {
+                let (groups, mut desk) = self.desk(now, out);
+                if let Some(group) = groups.get_mut(&group) {
+                    group.assigned(generation, assignments, result, &mut desk);
+                }
+            }
+            After::Committed { token, group, offsets, mut results, at } => {
+                match result {
+                    Ok(()) => self.group_mut(&group, at).committed(offsets, at),
+                    Err(error) => results.iter_mut().for_each(|r| *r = r.and(Err(error))),
+                }
+                out.push(Effect::Answer(token, Answer::Commit(results)));
+            }
+            After::Forgotten { answer, group, partitions } => {
+                if let (Ok(()), Some(group)) = (result, self.groups.get_mut(&group)) {
+                    partitions.iter().for_each(|key| drop(group.offsets.remove(key)));
+                }
+                if let Some((token, mut results)) = answer {
+                    results.iter_mut().for_each(|r| *r = r.and(result));
+                    out.push(Effect::Answer(token, Answer::DeleteOffsets(Ok(results))));
+                }
+            }
+            After::Gone { token, group } => {
+                if result.is_ok()
+                    && let Some(gone) = self.groups.get_mut(&group)
+                {
+                    // Somebody may have joined meanwhile; what was committed before is gone anyway.
+                    gone.offsets.clear();
+                    if gone.state == State::Empty && gone.pending.is_empty() {
+                        self.groups.remove(&group);
+                    }
+                }
+                if let Some(token) = token {
+                    out.push(Effect::Answer(token, Answer::Delete(result)));
+                }
+            }
+        }
+    }
+
+    /// Time passes.
+    pub fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let steady = self.timers.steady(now.mono);
+        while let Some((at, timer)) = self.timers.due(steady) {
+            let (groups, mut desk) = self.desk(now, out);
+            match timer {
+                Timer::Session { group, member } => {
+                    if let Some(group) = groups.get_mut(&group) {
+                        group.session_is_over(&member, at, &mut desk);
+                    }
+                }
+                Timer::Pending { group, member } => {
+                    if let Some(group) = groups.get_mut(&group)
+                        && group.pending.remove(&member)
+                    {
+                        group.complete_if_all_joined(&mut desk);
+                    }
+                }
+                Timer::Join { group, generation } => {
+                    if let Some(group) = groups.get_mut(&group) {
+                        group.join_time_is_over(generation, &mut desk);
+                    }
+                }
+                Timer::Sync { group, generation } => {
+                    if let Some(group) = groups.get_mut(&group) {
+                        group.sync_time_is_over(generation, &mut desk);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks for offsets and groups that are no longer kept (`offsets.retention.check.interval.ms`).
+    pub fn expire(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let retention = i64::try_from(self.settings.offsets_retention.as_millis()).unwrap_or(i64::MAX);
+        let (groups, mut desk) = self.desk(now, out);
+        for group in groups.values() {
+            let old = group.expired(retention, now.wall);
+            let is_over =
+                group.state == State::Empty && group.pending.is_empty() && old.len() == group.offsets.len();
+            if is_over {
+                desk.append(end_of(group), After::Gone { token: None, group: group.name.clone() });
+            } else if !old.is_empty() {
+                let after =
+                    After::Forgotten { answer: None, group: group.name.clone(), partitions: old.clone() };
+                desk.append(group.tombstones(&old), after);
+            }
+        }
+    }
+
+    /// A topic is gone: so are its offsets.
+    pub fn forget_topic(&mut self, now: Now, topic: &str, out: &mut Vec<Effect>) {
+        let (groups, mut desk) = self.desk(now, out);
+        for group in groups.values() {
+            let partitions: Vec<_> = group.offsets.keys().filter(|(t, _)| t == topic).cloned().collect();
+            if !partitions.is_empty() {
+                let records = group.tombstones(&partitions);
+                desk.append(
+                    records,
+                    After::Forgotten { answer: None, group: group.name.clone(), partitions },
+                );
+            }
+        }
+    }
+
+    fn desk<'a>(
+        &'a mut self,
+        now: Now,
+        out: &'a mut Vec<Effect>,
+    ) -> (&'a mut BTreeMap<String, Group>, Desk<'a>) {
+        let steady = self.timers.steady(now.mono);
+        let desk = Desk {
+            settings: &self.settings,
+            timers: &mut self.timers,
+            appends: &mut self.appends,
+            member_bytes: &mut self.member_bytes,
+            now: steady,
+            wall: now.wall,
+            out,
+        };
+        (&mut self.groups, desk)
+    }
+}
+
+/// Records that end a group with everything that it committed.
+fn end_of(group: &Group) -> Vec<Record> {
+    let all: Vec<(String, i32)> = group.offsets.keys().cloned().collect();
+    let mut records = group.tombstones(&all);
+    records.push(stored::group_tombstone(&group.name));
+    records
+}

@@ -1,0 +1,49 @@
+//! Consumer groups: who is in a group, who reads which partition, how far each has come.
+//!
+//! One [`Coordinator`] owns the groups of one partition of `__consumer_offsets`. It is told what
+//! clients ask ([`Ask`]) and what time it is, and pushes [`Effect`]s: answers, and records that must
+//! be durable first. What a record changes, changes only when the record is durable, or is replayed.
+//!
+//! ```text
+//!                 a member joins            everybody has joined, or the time is over
+//!   Empty ──────────────▶ PreparingRebalance ──────────────▶ CompletingRebalance
+//!     ▲                    ▲        ▲                               │ the leader's assignment
+//!     │ the last one left  │        │ a member joins, leaves, dies  ▼ is durable
+//!     └────────────────────┘        └─────────────────────────── Stable
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `ask`, `answer` | what comes in and what goes out |
+//! | `settings` | bounds of what is kept |
+//! | `member`, `classic` | a member, a classic group and its states |
+//! | `join`, `sync`, `leave` | the moves of the classic protocol (KIP-345, 394, 814) |
+//! | `offsets` | committed offsets |
+//! | `timers` | deadlines; a broker that stood still does not count that time |
+//! | `stored` | the group as a record |
+//! | `coordinator` | all groups of a partition: routing, replay, expiry, admin |
+//!
+//! Invariants: the generation rises once per completed rebalance; a member waits for at most one
+//! join and one sync; only the leader is told the members; an answer to a commit leaves after its
+//! record is durable; what is unknown here after a restart was never acknowledged.
+
+mod answer;
+mod ask;
+mod classic;
+mod coordinator;
+mod join;
+mod leave;
+mod member;
+mod offsets;
+mod settings;
+mod stored;
+mod sync;
+mod timers;
+
+pub use answer::{
+    Answer, Committed, Described, DescribedMember, Effect, Fetched, GroupError, JoinAnswer, JoinedMember,
+    LeaveAnswer, Listed, OffsetResult, SyncAnswer,
+};
+pub use ask::{Ask, CommitAsk, CommitOffset, JoinAsk, Leaver, MemberRef, Protocol, SyncAsk};
+pub use classic::State;
+pub use coordinator::{AppendId, Coordinator, Replayed, Token, partition_of};

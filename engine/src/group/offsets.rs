@@ -1,0 +1,107 @@
+//! Committed offsets.
+
+use super::answer::{Answer, Committed, GroupError, OffsetResult};
+use super::ask::{CommitAsk, CommitOffset};
+use super::classic::{Group, State};
+use super::coordinator::{After, Desk, Record, Token};
+use super::settings::OFFSETS_PER_GROUP_MAX;
+use super::stored;
+use crate::base::WallMs;
+
+impl Group {
+    /// Offsets to keep: the answer waits until they are durable.
+    pub(super) fn commit(&mut self, token: Token, ask: CommitAsk, desk: &mut Desk<'_>) {
+        if let Err(error) = self.may_commit(&ask, desk) {
+            desk.answer(token, Answer::Commit(vec![Err(error); ask.offsets.len()]));
+            return;
+        }
+        let mut results: Vec<OffsetResult> = Vec::with_capacity(ask.offsets.len());
+        let mut records = Vec::new();
+        let mut kept = Vec::new();
+        for offset in ask.offsets {
+            let result = self.admit(&offset, desk);
+            results.push(result);
+            if result.is_ok() {
+                records.push(stored::offset_record(&self.name, &offset, desk.wall));
+                kept.push(offset);
+            }
+        }
+        if records.is_empty() {
+            desk.answer(token, Answer::Commit(results));
+            return;
+        }
+        let after =
+            After::Committed { token, group: self.name.clone(), offsets: kept, results, at: desk.wall };
+        desk.append(records, after);
+    }
+
+    fn may_commit(&mut self, ask: &CommitAsk, desk: &mut Desk<'_>) -> Result<(), GroupError> {
+        if ask.who.generation < 0 && self.state == State::Empty {
+            // From outside of the group: an assigned consumer, or an admin.
+            return Ok(());
+        }
+        if ask.who.generation < 0 && ask.who.member.is_empty() && ask.who.instance.is_none() {
+            return Err(GroupError::UnknownMemberId);
+        }
+        self.check(&ask.who)?;
+        let session = self.members[&ask.who.member].session;
+        self.keep_alive(&ask.who.member, session, desk);
+        match self.state {
+            State::CompletingRebalance => Err(GroupError::RebalanceInProgress),
+            State::Empty => Err(GroupError::UnknownMemberId),
+            State::PreparingRebalance | State::Stable => Ok(()),
+        }
+    }
+
+    fn admit(&self, offset: &CommitOffset, desk: &Desk<'_>) -> OffsetResult {
+        if offset.metadata.len() > desk.settings.metadata_bytes_max {
+            return Err(GroupError::OffsetMetadataTooLarge);
+        }
+        let is_known = self.offsets.contains_key(&(offset.topic.clone(), offset.partition));
+        if !is_known && self.offsets.len() >= OFFSETS_PER_GROUP_MAX {
+            return Err(GroupError::CoordinatorNotAvailable);
+        }
+        Ok(())
+    }
+
+    /// Durable offsets become what is committed.
+    pub(super) fn committed(&mut self, offsets: Vec<CommitOffset>, at: WallMs) {
+        for offset in offsets {
+            let committed = Committed {
+                offset: offset.offset,
+                leader_epoch: offset.leader_epoch,
+                metadata: offset.metadata,
+                timestamp: at.0,
+            };
+            self.offsets.insert((offset.topic, offset.partition), committed);
+        }
+    }
+
+    /// Offsets that nobody has used for as long as they are kept (KIP-211).
+    pub(super) fn expired(&self, retention_ms: i64, wall: WallMs) -> Vec<(String, i32)> {
+        let old = |since: i64| wall.0.saturating_sub(since) >= retention_ms;
+        let is_over =
+            |(topic, _): &(String, i32), committed: &Committed| match (&self.protocol_type, self.state) {
+                // Nobody was ever in it: each commit counts for itself.
+                (None, State::Empty) => old(committed.timestamp),
+                (Some(_), State::Empty) => old(self.since.0) && old(committed.timestamp),
+                (Some(kind), State::Stable) if kind == "consumer" => {
+                    old(committed.timestamp) && !self.subscribes_to(topic)
+                }
+                _ => false,
+            };
+        self.offsets
+            .iter()
+            .filter(|(key, committed)| is_over(key, committed))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    /// Records that delete these offsets.
+    pub(super) fn tombstones(&self, partitions: &[(String, i32)]) -> Vec<Record> {
+        partitions
+            .iter()
+            .map(|(topic, partition)| stored::offset_tombstone(&self.name, topic, *partition))
+            .collect()
+    }
+}
