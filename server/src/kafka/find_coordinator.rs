@@ -1,45 +1,76 @@
-//! FindCoordinator (10): nobody coordinates yet. Groups may come (a client tries again); transactions
-//! are refused for good, so that no client waits for its time-out.
+//! FindCoordinator (10): this broker coordinates every group. Transactions are refused for good, so
+//! that no client waits for its time-out.
 
 use std::borrow::Cow;
 
 use wire::ErrorCode;
 use wire::find_coordinator::{Coordinator, KEY_GROUP, KEY_TRANSACTION, Request, Response};
 
+use super::group;
 use super::served::{Call, Refused};
 use crate::limits::ITEMS_PER_REQUEST_MAX;
 
 /// What stands where there is no node.
 const NO_NODE: i32 = -1;
 
-pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
+pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let version = call.version();
     let request: Request<'_> = call.decode()?;
     Refused::above(ITEMS_PER_REQUEST_MAX, request.coordinator_keys.len())?;
-    let (error_code, message) = match request.key_type {
-        KEY_GROUP => (ErrorCode::CoordinatorNotAvailable, "consumer groups are not supported yet"),
+    let found = match request.key_type {
+        KEY_GROUP => match group::create_offsets_topic(call.core).await {
+            Ok(()) => Ok(()),
+            Err(code) => Err((code, "the offsets topic could not be created")),
+        },
         KEY_TRANSACTION => {
-            (ErrorCode::TransactionalIdAuthorizationFailed, "transactions are not supported yet")
+            Err((ErrorCode::TransactionalIdAuthorizationFailed, "transactions are not supported yet"))
         }
-        _ => (ErrorCode::InvalidRequest, "unknown type of coordinator"),
+        _ => Err((ErrorCode::InvalidRequest, "unknown type of coordinator")),
     };
-    let error_message = Some(Cow::Borrowed(message));
+    let one = |key: &str| coordinator(&call, key, found);
     let response = if version >= 4 {
-        let coordinator = |key: &&'_ str| Coordinator {
-            key: Cow::Owned((*key).to_owned()),
-            node_id: NO_NODE,
-            port: NO_NODE,
-            error_code,
-            error_message: error_message.clone(),
-            ..Coordinator::default()
-        };
+        let coordinators = request.coordinator_keys.iter().map(|key| one(key)).collect();
+        Response { coordinators, ..Response::default() }
+    } else {
+        let one = one(request.key);
         Response {
-            coordinators: request.coordinator_keys.iter().map(coordinator).collect(),
+            error_code: one.error_code,
+            error_message: one.error_message,
+            node_id: one.node_id,
+            host: one.host,
+            port: one.port,
             ..Response::default()
         }
-    } else {
-        Response { error_code, error_message, node_id: NO_NODE, port: NO_NODE, ..Response::default() }
     };
     call.answer(&response);
     Ok(())
+}
+
+fn coordinator(
+    call: &Call<'_>,
+    key: &str,
+    found: Result<(), (ErrorCode, &'static str)>,
+) -> Coordinator<'static> {
+    let nowhere = |error_code, message: &'static str| Coordinator {
+        key: Cow::Owned(key.to_owned()),
+        node_id: NO_NODE,
+        port: NO_NODE,
+        error_code,
+        error_message: Some(Cow::Borrowed(message)),
+        ..Coordinator::default()
+    };
+    if let Err((code, message)) = found {
+        return nowhere(code, message);
+    }
+    let brokers = call.core.node.brokers(call.core.catalog().image(), call.session.listener);
+    match brokers.into_iter().find(|b| b.id == call.core.node.id) {
+        Some(broker) => Coordinator {
+            key: Cow::Owned(key.to_owned()),
+            node_id: broker.id.0,
+            host: Cow::Owned(broker.host),
+            port: i32::from(broker.port),
+            ..Coordinator::default()
+        },
+        None => nowhere(ErrorCode::CoordinatorNotAvailable, "this broker is not registered yet"),
+    }
 }

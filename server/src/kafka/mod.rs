@@ -6,6 +6,7 @@
 //! | `errors` | the engine's refusals as Kafka's codes |
 //! | `produce`, `produce_remote` | the hot path in; the part of it that other cores do |
 //! | `fetch`, `fetch_plan` | the hot path out |
+//! | `group` | what the group APIs share |
 //! | the rest | one file per API |
 //!
 //! Invariants: Produce appends in arrival order before the next request is looked at; an answer to acks
@@ -14,20 +15,31 @@
 
 mod api_versions;
 mod create_topics;
+mod delete_groups;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_topic_partitions;
 mod errors;
 mod fetch;
 mod fetch_plan;
 mod find_coordinator;
+mod group;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod produce;
 mod produce_remote;
 mod served;
+mod sync_group;
 
 pub use served::Handler;

@@ -10,13 +10,41 @@ use wire::{ApiKey, DecodeError, Message, Reader, RequestHeader, ResponseHeader};
 
 use super::fetch_plan::FetchScratch;
 use super::{
-    api_versions, create_topics, delete_topics, describe_cluster, describe_configs,
-    describe_topic_partitions, fetch, find_coordinator, incremental_alter_configs, init_producer_id,
-    list_offsets, metadata, produce,
+    api_versions, create_topics, delete_groups, delete_topics, describe_cluster, describe_configs,
+    describe_groups, describe_topic_partitions, fetch, find_coordinator, heartbeat,
+    incremental_alter_configs, init_producer_id, join_group, leave_group, list_groups, list_offsets,
+    metadata, offset_commit, offset_delete, offset_fetch, produce, sync_group,
 };
 use crate::limits::SMALL_REQUEST_BYTES_MAX;
 use crate::runtime::{Outbox, Reason, Reply, Service, hint};
 use crate::shard::Core;
+
+/// The keys that are served: what ApiVersions names, and what [`Handler`] has an arm for.
+pub(super) const SERVED: &[ApiKey] = &[
+    ApiKey::Produce,
+    ApiKey::Fetch,
+    ApiKey::ListOffsets,
+    ApiKey::Metadata,
+    ApiKey::FindCoordinator,
+    ApiKey::JoinGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::SyncGroup,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+    ApiKey::DescribeGroups,
+    ApiKey::ListGroups,
+    ApiKey::DeleteGroups,
+    ApiKey::OffsetDelete,
+    ApiKey::ApiVersions,
+    ApiKey::CreateTopics,
+    ApiKey::DeleteTopics,
+    ApiKey::InitProducerId,
+    ApiKey::DescribeConfigs,
+    ApiKey::IncrementalAlterConfigs,
+    ApiKey::DescribeCluster,
+    ApiKey::DescribeTopicPartitions,
+];
 
 /// Serves the connections of one core.
 #[derive(Clone)]
@@ -46,6 +74,11 @@ impl<'a> Call<'a> {
     /// The version of the request, and of the answer.
     pub(super) fn version(&self) -> i16 {
         self.header.api_version
+    }
+
+    /// Where the client is, as Kafka shows it in groups.
+    pub(super) fn client_host(&self) -> String {
+        format!("/{}", self.session.peer.ip())
     }
 
     /// Reads the body.
@@ -132,7 +165,17 @@ impl Handler {
                 ApiKey::Fetch => fetch::serve(call, fetch.expect("it was begun above")).await,
                 ApiKey::ListOffsets => list_offsets::serve(call).await,
                 ApiKey::Metadata => metadata::serve(call).await,
-                ApiKey::FindCoordinator => find_coordinator::serve(call),
+                ApiKey::FindCoordinator => find_coordinator::serve(call).await,
+                ApiKey::JoinGroup => join_group::serve(call).await,
+                ApiKey::Heartbeat => heartbeat::serve(call).await,
+                ApiKey::LeaveGroup => leave_group::serve(call).await,
+                ApiKey::SyncGroup => sync_group::serve(call).await,
+                ApiKey::OffsetCommit => offset_commit::serve(call).await,
+                ApiKey::OffsetFetch => offset_fetch::serve(call).await,
+                ApiKey::DescribeGroups => describe_groups::serve(call).await,
+                ApiKey::ListGroups => list_groups::serve(call).await,
+                ApiKey::DeleteGroups => delete_groups::serve(call).await,
+                ApiKey::OffsetDelete => offset_delete::serve(call).await,
                 ApiKey::ApiVersions => api_versions::serve(call),
                 ApiKey::CreateTopics => create_topics::serve(call).await,
                 ApiKey::DeleteTopics => delete_topics::serve(call).await,

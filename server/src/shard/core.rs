@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::acks::Acks;
 use super::catalog::{Catalog, TopicEntry};
 use super::control::Control;
+use super::groups::Groups;
 use super::post::Post;
 use super::reads::Loans;
 use super::watch::Watches;
@@ -120,6 +121,8 @@ pub struct Core {
     pub watches: Watches,
     /// Answers lent to other cores.
     pub loans: Loans,
+    /// Coordinators of consumer groups.
+    pub groups: Groups,
     /// Changes of the cluster: on core 0 alone.
     pub control: Option<Control>,
     catalog: RefCell<Rc<Catalog>>,
@@ -165,6 +168,7 @@ impl Core {
             acks: Acks::default(),
             watches: Watches::default(),
             loans: Loans::default(),
+            groups: Groups::default(),
             control: parts.control,
             catalog: RefCell::new(Rc::new(catalog)),
             stopping: Cell::new(false),
@@ -187,6 +191,7 @@ impl Core {
     pub fn stop_waiting(&self) {
         self.stopping.set(true);
         self.watches.wake_all();
+        self.end_groups();
     }
 
     /// Takes over a newer image: hosts partitions that are new here, applies changed settings,
@@ -198,6 +203,7 @@ impl Core {
         }
         let new = Rc::new(old.follow(image, &self.node));
         for entry in old.topics().filter(|t| new.topic_by_id(t.topic.id).is_none()) {
+            self.forget_topic(&entry.topic.name);
             for key in self.own_partitions(entry) {
                 let core = self.clone();
                 glommio::spawn_local(async move {
@@ -225,6 +231,7 @@ impl Core {
             }
         }
         self.catalog.replace(new);
+        self.seat_groups();
     }
 
     fn host(&self, entry: &TopicEntry, key: PartitionKey) {

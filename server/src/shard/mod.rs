@@ -8,6 +8,7 @@
 //! | `watch` | fetches that wait for a high watermark |
 //! | `reads` | reads for a fetch, here or lent by another core |
 //! | `catalog` | the cluster's topics with their settings resolved |
+//! | `groups` | the coordinators of this core's consumer groups |
 //! | `control` | changes of the cluster: decided, made durable, told to every core, then answered |
 //!
 //! Invariants: a core's state is touched by its own thread only; mail to a core is handled in the order
@@ -18,6 +19,7 @@ mod acks;
 mod catalog;
 mod control;
 mod core;
+mod groups;
 mod post;
 mod reads;
 mod watch;
@@ -26,6 +28,7 @@ pub use acks::{AppendSink, Then};
 pub use catalog::{Catalog, TopicEntry};
 pub use control::{Control, ControlError};
 pub use core::{BrokerAddress, Core, Disk, Node, Parts};
+pub use groups::{Groups, OFFSETS_TOPIC, Unready};
 pub use post::{Append, Mail, Post, PostOffice};
 pub use reads::{Peeked, Read, ReadWant};
 pub use watch::Watch;

@@ -141,6 +141,7 @@ async fn up(
     let core =
         Core::new(Parts { id: parts.id, node, shard, counters, clocks, buffers, leases, control, image });
     parts.office.open(&core);
+    core.seat_groups();
     let jobs = start_jobs(&core, &net, &shared);
     let mut doors = Vec::new();
     for (listener, door) in parts.doors.into_iter().enumerate() {
@@ -158,6 +159,7 @@ fn start_jobs(core: &Rc<Core>, net: &Rc<Net>, shared: &Arc<Shared>) -> Vec<Task<
         glommio::spawn_local(async move { commits.run_commits().await }),
         glommio::spawn_local(async move { writer.run_writer().await }),
         glommio::spawn_local(core.clone().run_acks()),
+        glommio::spawn_local(core.clone().run_group_clock()),
         glommio::spawn_local(tick(core.clone(), shared.config.tick)),
         glommio::spawn_local(housekeep(core.clone())),
         glommio::spawn_local(net.clone().run_sweep()),

@@ -32,6 +32,19 @@ pub(super) enum Answered {
     Later(Instant),
 }
 
+/// What the null broker answers.
+const ANSWERED: &[ApiKey] = &[
+    ApiKey::Produce,
+    ApiKey::Fetch,
+    ApiKey::ListOffsets,
+    ApiKey::Metadata,
+    ApiKey::ApiVersions,
+    ApiKey::CreateTopics,
+    ApiKey::DeleteTopics,
+    ApiKey::InitProducerId,
+    ApiKey::DescribeConfigs,
+];
+
 /// Answers one request into `out`. A fetch that was asked before waits until `waits_until`.
 pub(super) fn answer(
     frame: &[u8],
@@ -45,10 +58,10 @@ pub(super) fn answer(
     let reply = ResponseHeader { correlation_id: header.correlation_id };
     match header.api_key {
         ApiKey::ApiVersions if !header.is_served() => {
-            reply.frame(0, &api_versions::Response::advertised(ErrorCode::UnsupportedVersion), out);
+            reply.frame(0, &api_versions::Response::advertised(ErrorCode::UnsupportedVersion, ANSWERED), out);
         }
         ApiKey::ApiVersions => {
-            reply.frame(version, &api_versions::Response::advertised(ErrorCode::None), out)
+            reply.frame(version, &api_versions::Response::advertised(ErrorCode::None, ANSWERED), out)
         }
         ApiKey::Metadata => {
             let request = metadata::Request::decode(version, &mut reader)?;

@@ -1,0 +1,105 @@
+//! What the group APIs share: who coordinates a group, and the coordinator's refusals as Kafka's codes.
+
+use std::rc::Rc;
+
+use engine::base::CoreId;
+use engine::controller::CreateTopic;
+use engine::group::{Answer, Ask, GroupError, partition_of};
+use wire::ErrorCode;
+
+use super::create_topics::create;
+use crate::shard::{Core, OFFSETS_TOPIC, Unready};
+
+/// Where a group is coordinated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    /// The partition of the offsets topic.
+    pub(super) partition: i32,
+    /// The core that owns it.
+    pub(super) core: CoreId,
+}
+
+/// The seat of a group, if the offsets topic exists.
+pub(super) fn seat_of(core: &Core, group: &str) -> Result<Seat, Unready> {
+    let catalog = core.catalog();
+    let entry = catalog.topic(OFFSETS_TOPIC).ok_or(Unready::Unavailable)?;
+    let partition = partition_of(group, entry.topic.partitions.len() as i32);
+    let state = &entry.topic.partitions[partition as usize];
+    Ok(Seat { partition, core: core.node.core_of(state) })
+}
+
+/// Asks a group's coordinator.
+pub(super) async fn ask(core: &Rc<Core>, group: &str, ask: Ask) -> Result<Answer, ErrorCode> {
+    let Seat { partition, core: at } = seat_of(core, group).map_err(of_unready)?;
+    let asked = core.call(at, move |core| async move { core.ask_group(partition, ask).await }).await;
+    asked.map_err(of_unready)
+}
+
+/// Creates the offsets topic unless it exists, as Kafka does when a coordinator is first looked for.
+/// Nothing of it is deleted by age or size: what is committed stays until its group is gone.
+pub(super) async fn create_offsets_topic(core: &Rc<Core>) -> Result<(), ErrorCode> {
+    if core.catalog().topic(OFFSETS_TOPIC).is_some() {
+        return Ok(());
+    }
+    let (partitions, segment_bytes) = {
+        let catalog = core.catalog();
+        let groups = &catalog.broker().groups;
+        (groups.offsets_partitions, groups.offsets_segment_bytes)
+    };
+    let config = |name: &str, value: String| (name.to_owned(), Some(value));
+    let configs = vec![
+        config("retention.ms", "-1".to_owned()),
+        config("retention.bytes", "-1".to_owned()),
+        config("segment.bytes", segment_bytes.to_string()),
+    ];
+    let topic = CreateTopic { partitions, configs, ..CreateTopic::with_defaults(OFFSETS_TOPIC) };
+    match create(core, vec![topic], false).await {
+        Ok(replies) => {
+            for refused in replies.into_iter().filter_map(Result::err) {
+                tracing::debug!(%refused, "the offsets topic was not created");
+            }
+        }
+        Err(error) => tracing::error!(%error, "the offsets topic was not created"),
+    }
+    // Somebody else may have been first.
+    if core.catalog().topic(OFFSETS_TOPIC).is_some() {
+        Ok(())
+    } else {
+        Err(ErrorCode::CoordinatorNotAvailable)
+    }
+}
+
+/// What a client is told when there is no coordinator to ask.
+pub(super) fn of_unready(unready: Unready) -> ErrorCode {
+    match unready {
+        Unready::Loading => ErrorCode::CoordinatorLoadInProgress,
+        Unready::Unavailable => ErrorCode::NotCoordinator,
+    }
+}
+
+/// What a client is told when a group refuses.
+pub(super) fn of_group(error: GroupError) -> ErrorCode {
+    match error {
+        GroupError::InvalidGroupId => ErrorCode::InvalidGroupId,
+        GroupError::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+        GroupError::UnknownMemberId => ErrorCode::UnknownMemberId,
+        GroupError::MemberIdRequired => ErrorCode::MemberIdRequired,
+        GroupError::FencedInstanceId => ErrorCode::FencedInstanceId,
+        GroupError::IllegalGeneration => ErrorCode::IllegalGeneration,
+        GroupError::InconsistentGroupProtocol => ErrorCode::InconsistentGroupProtocol,
+        GroupError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        GroupError::GroupMaxSizeReached => ErrorCode::GroupMaxSizeReached,
+        GroupError::CoordinatorNotAvailable => ErrorCode::CoordinatorNotAvailable,
+        GroupError::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
+        GroupError::GroupIdNotFound => ErrorCode::GroupIdNotFound,
+        GroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+        GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+        GroupError::NotCoordinator => ErrorCode::NotCoordinator,
+        GroupError::UnknownServerError => ErrorCode::UnknownServerError,
+    }
+}
+
+/// The code of a result.
+pub(super) fn code(result: Result<(), GroupError>) -> ErrorCode {
+    result.map_or_else(of_group, |()| ErrorCode::None)
+}
