@@ -133,6 +133,13 @@ fn shares(out: &mut String, report: &RunReport) {
             if share.binding { " *" } else { "" },
         );
     }
+    // Nothing beats what bounds it: something else had the machine while the floor was measured.
+    if report.share_of_floor.iter().any(|share| share.binding && share.share > 1.0) {
+        let _ = writeln!(
+            out,
+            " floors were disturbed: a figure lies beyond the floor that binds it; measure again alone"
+        );
+    }
 }
 
 /// `MB` in this line is 2^20 bytes, as in Kafka's tool. Its latency counts from the planned send.
