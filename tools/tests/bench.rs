@@ -268,3 +268,21 @@ fn a_search_and_a_curve_leave_one_document_and_a_folder_for_each_rate() {
     assert_eq!((points.len(), &points[1]["records_per_s"]), (2, &2000.0.into()));
     assert_eq!(curve["found"], serde_json::Value::Null);
 }
+
+#[test]
+fn files_of_the_openmessaging_benchmark_run_as_they_are() {
+    let dir = directory();
+    let omb = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/omb");
+    let (workload, driver) =
+        (omb.join("workloads/backlog.yaml"), omb.join("driver-kafka/kafka-latency.yaml"));
+    let (workload, driver) = (workload.to_str().expect("utf-8"), driver.to_str().expect("utf-8"));
+    // A hundred gigabytes and five minutes are for people.
+    let args = ["--workload", workload, "--driver", driver, "--preload", "4MiB", "--rate", "1000"];
+    let (output, report) = bench(dir.path(), &args);
+    let check = &report["check"];
+    assert_eq!((check["lost"].as_u64(), check["corrupt"].as_u64()), (Some(0), Some(0)), "{check}");
+    assert_eq!(check["read"].as_u64(), check["sent"].as_u64().map(|sent| 2 * sent), "two groups: {check}");
+    assert!(check["sent"].as_u64() > Some(4_000), "the backlog: {check}");
+    assert_eq!(report["load"]["compression"], "lz4");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("replicationFactor 3"));
+}

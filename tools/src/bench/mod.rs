@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `knobs` | what a user may turn: flags and workload files, defined once |
 //! | `workload` | workload files |
+//! | `omb`, `properties` | workload and driver files of the OpenMessaging Benchmark |
 //! | `quantity` | times, sizes and words as people write them |
 //! | `settle` | knobs → plan, with the origin of every value |
 //! | `disk` | what a run writes, and whether it fits |
@@ -30,7 +31,9 @@ pub mod disk;
 pub mod floors;
 pub mod knobs;
 pub mod limit;
+pub mod omb;
 mod outcome;
+mod properties;
 pub mod quantity;
 mod run;
 pub mod self_check;
@@ -87,6 +90,7 @@ pub enum Question {
 /// Whatever kept it from starting, or its report from being written.
 pub fn answer(bench: &Bench) -> anyhow::Result<u8> {
     match &bench.question {
+        None if workload::asks_for_search(&bench.args)? => sweep::search_for(&bench.args),
         None => run(&bench.args),
         Some(Question::Search(args)) => sweep::search(args),
         Some(Question::Curve(args)) => sweep::curve(args),
@@ -103,9 +107,12 @@ pub struct BenchArgs {
     /// What is sent.
     #[command(flatten)]
     pub knobs: knobs::Knobs,
-    /// A workload file (TOML); its keys are the flags of this command
+    /// A workload file: TOML, its keys are the flags of this command; or YAML of the OpenMessaging Benchmark
     #[arg(long, value_name = "FILE")]
     pub workload: Option<PathBuf>,
+    /// With a workload of the OpenMessaging Benchmark: its Kafka driver file
+    #[arg(long, value_name = "FILE", requires = "workload")]
+    pub driver: Option<PathBuf>,
     /// Brokers to put under load, instead of one of our own; any that speaks the Kafka protocol
     #[arg(long, short, value_name = "HOST:PORT", visible_alias = "bootstrap-server", value_delimiter = ',')]
     pub brokers: Vec<String>,

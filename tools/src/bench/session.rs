@@ -49,7 +49,7 @@ impl Session {
     /// Reads the workload and makes the report's folder.
     pub(super) fn open(args: &BenchArgs) -> anyhow::Result<Session> {
         let mut args = args.clone();
-        let file = args.workload.as_deref().map(workload::read).transpose()?.unwrap_or_default();
+        let file = workload::of(&args)?;
         let sets: Vec<String> = file.broker_config.iter().map(ToString::to_string).collect();
         if args.brokers.is_empty() && !args.null {
             args.set.splice(0..0, sets);

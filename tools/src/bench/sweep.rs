@@ -20,7 +20,7 @@ use crate::load::plan::Pace;
 use crate::report::curve::{Bound, CURVE_SCHEMA_VERSION, CurveDocument, CurveKind, CurvePoint, Found};
 use crate::report::data::{CheckVerdict, RunReport};
 use crate::report::json::Document;
-use crate::report::quantile::is_carried;
+use crate::report::quantile::{P99, Rung, is_carried};
 use crate::report::{self, curve, units};
 
 /// The most rates of one sweep.
@@ -29,6 +29,12 @@ const POINTS_MAX: usize = 64;
 /// A point's window and warm-up where nothing else is said: shorter than a run's, for there are many.
 const POINT_WINDOW: Duration = Duration::from_secs(10);
 const POINT_WARM_UP: Duration = Duration::from_secs(3);
+
+/// The rates that a search tries at most, if nobody says otherwise.
+const STEPS: usize = 12;
+
+/// The percentile of a search that names no limit.
+const OMB_LIMIT: Rung = P99;
 
 /// `ringlog bench search`
 #[derive(clap::Args, Clone, Debug)]
@@ -43,7 +49,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "SHARE", default_value = "5%", help_heading = "Search")]
     pub tolerance: Share,
     /// … or after so many rates
-    #[arg(long, value_name = "N", default_value_t = 12, help_heading = "Search")]
+    #[arg(long, value_name = "N", default_value_t = STEPS, help_heading = "Search")]
     pub steps: usize,
 }
 
@@ -86,6 +92,18 @@ pub fn search(args: &SearchArgs) -> anyhow::Result<u8> {
     let mut sweep = Sweep::open(&args.bench, CurveKind::Search, Some(args.limit))?;
     let result = sweep.bisect(args);
     sweep.close(result)
+}
+
+/// The search that `producerRate: 0` of an OMB workload asks for: any latency below a second will do.
+///
+/// # Errors
+/// As [`search`].
+pub fn search_for(args: &BenchArgs) -> anyhow::Result<u8> {
+    let limit = Limit { rung: OMB_LIMIT, us: 1e6 };
+    eprintln!(
+        "note    producerRate 0: searching the highest rate with {limit}; `ringlog bench search` takes other limits"
+    );
+    search(&SearchArgs { bench: args.clone(), limit, tolerance: Share(0.05), steps: STEPS })
 }
 
 /// Measures latency at each rate; returns the exit code.

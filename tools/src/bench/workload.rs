@@ -1,4 +1,4 @@
-//! Workload files: the knobs as TOML.
+//! Workload files: the knobs as TOML, or as OMB's YAML.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Command};
 
 use super::knobs::Knobs;
+use super::{BenchArgs, omb};
 use crate::cli::exit::Usage;
 
 /// Keys of a file that are no flags.
@@ -31,6 +32,35 @@ pub fn read(path: &Path) -> anyhow::Result<Knobs> {
         knobs.name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     }
     Ok(knobs)
+}
+
+/// Reads the workload of a bench, whichever kind of file it is, and says what was read otherwise than written.
+pub(super) fn of(args: &BenchArgs) -> anyhow::Result<Knobs> {
+    match (&args.workload, &args.driver) {
+        (None, _) => Ok(Knobs::default()),
+        (Some(path), driver) if omb::is_omb(path) => {
+            let omb = omb::read(path, driver.as_deref(), args.brokers.is_empty()).map_err(Usage::because)?;
+            omb.notes.iter().for_each(|note| eprintln!("note    {note}"));
+            Ok(omb.knobs)
+        }
+        (Some(_), Some(driver)) => {
+            bail!(Usage::new(format!("driver {} needs a workload of OMB's (YAML)", driver.display())))
+        }
+        (Some(path), None) => read(path),
+    }
+}
+
+/// Whether a workload of OMB's asks for the highest sustainable rate, and no flag for another.
+pub(super) fn asks_for_search(args: &BenchArgs) -> anyhow::Result<bool> {
+    let Some(path) = args.workload.as_deref().filter(|path| omb::is_omb(path)) else { return Ok(false) };
+    let k = &args.knobs;
+    let paced = k.rate.is_some()
+        || k.mb_rate.is_some()
+        || k.rate_of_max.is_some()
+        || k.rate_plan.is_some()
+        || k.depth.is_some();
+    let omb = omb::read(path, args.driver.as_deref(), args.brokers.is_empty()).map_err(Usage::because)?;
+    Ok(omb.search && !paced)
 }
 
 /// Reads the text of a workload file.
