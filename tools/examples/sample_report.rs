@@ -1,5 +1,6 @@
 //! Writes the report of a made-up run into a folder, and beside it two sides of five runs with the page
-//! that compares them, and two brokers in turns, to look at: `cargo run --example sample_report -- DIR`.
+//! that compares them, one broker under
+//! several rates, and two brokers in turns, to look at: `cargo run --example sample_report -- DIR`.
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,11 @@ fn main() -> anyhow::Result<()> {
     std::fs::write(&file, page::comparison(&document, &a, &b))?;
     std::fs::write(dir.join("comparison.json"), serde_json::to_string_pretty(&document)?)?;
     println!("compare {}", file.display());
+
+    let curve = dir.join("curve");
+    std::fs::create_dir_all(&curve)?;
+    report::curve::write(&curve, &sample::curve(&report))?;
+    println!("curve   {}", curve.join("index.html").display());
 
     let versus = dir.join("versus");
     let document =

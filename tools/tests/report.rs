@@ -357,3 +357,24 @@ fn a_run_that_measured_nothing_still_leaves_a_report() {
     assert!(!dir.path().join("end_to_end.hgrm").exists());
     assert!(summary::summary(&report).contains("not read back"));
 }
+
+#[test]
+fn figures_on_the_page_of_a_curve_equal_curve_json() {
+    let curve = sample::curve(&SAMPLE);
+    let dir = tempfile::tempdir().expect("temporary directory");
+    report::curve::write(dir.path(), &curve).expect("written");
+    assert_eq!(report::curve::read(dir.path()).expect("read back"), curve);
+    let document: Value = serde_json::from_str(&read(dir.path(), "curve.json")).expect("JSON");
+    let page = read(dir.path(), "index.html");
+    let figures = figures(&page);
+    for (key, value, _) in &figures {
+        let expected = document.pointer(&format!("/{}", key.replace('.', "/")));
+        assert_eq!(&expected.unwrap_or_else(|| panic!("{key}")).to_string(), value, "{key}");
+    }
+    let shown = |key: &str| figures.iter().any(|(found, ..)| found == key);
+    assert!(shown("found.records_per_s") && shown("max_records_per_s"));
+    assert!((0..curve.points.len()).all(|point| shown(&format!("points.{point}.response_us.p999"))));
+    assert_eq!(page.matches("did not hold</span>").count(), 2);
+    assert!(page.contains("p99.9 ≤ 20ms") && page.contains("class=\"hollow s1\""));
+    assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("<script"));
+}

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::exit;
 use crate::compare::runs::{self, Side, SideError};
 use crate::compare::{self, Question, Refusal, likeness, metric, noise, text};
-use crate::report::{page, stored, units};
+use crate::report::{curve, page, stored, units};
 use crate::versus;
 
 const AFTER: &str = "\
@@ -73,7 +73,7 @@ struct NoiseArgs {
 
 #[derive(Args, Clone, Debug)]
 struct PageArgs {
-    /// A folder with a report.json, or with a versus.json and the slots below it
+    /// A folder with a report.json, a curve.json, or a versus.json and the slots below it
     dir: PathBuf,
 }
 
@@ -158,6 +158,8 @@ fn run_noise(args: &NoiseArgs) -> anyhow::Result<()> {
 fn run_page(dir: &Path) -> anyhow::Result<()> {
     let html = if dir.join("versus.json").is_file() {
         page::versus(&versus::document::read(dir)?, dir)
+    } else if dir.join("curve.json").is_file() {
+        page::curve(&curve::read(dir)?)
     } else {
         let run = stored::read(dir)?;
         page::page(&run.document, &run.latency, &run.intervals)

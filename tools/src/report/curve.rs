@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::data::{BrokerFacts, MachineFingerprint};
 use super::json::{Durability, Percentiles};
+use super::page;
 
 /// The version of `curve.json`. It rises when a key changes its meaning or goes away.
 pub const CURVE_SCHEMA_VERSION: u32 = 1;
@@ -144,12 +145,36 @@ pub struct CurvePoint {
     pub run: String,
 }
 
-/// Writes `curve.json` into `dir`.
+/// The largest `curve.json` that is read.
+const CURVE_BYTES_MAX: u64 = 16 << 20;
+
+/// Writes `curve.json` and its page into `dir`.
 ///
 /// # Errors
 /// What the file system says.
 pub fn write(dir: &Path, curve: &CurveDocument) -> io::Result<()> {
     let mut text = serde_json::to_string_pretty(curve).map_err(io::Error::other)?;
     text.push('\n');
-    fs::write(dir.join("curve.json"), text)
+    fs::write(dir.join("curve.json"), text)?;
+    fs::write(dir.join("index.html"), page::curve(curve))
+}
+
+/// Reads the `curve.json` of a folder.
+///
+/// # Errors
+/// What the file system says; `InvalidData` for a file that is too large, not ours or of another schema.
+pub fn read(dir: &Path) -> io::Result<CurveDocument> {
+    let path = dir.join("curve.json");
+    let refused =
+        |why: String| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()));
+    let bytes = fs::metadata(&path)?.len();
+    if bytes > CURVE_BYTES_MAX {
+        return Err(refused(format!("{bytes} bytes are too many")));
+    }
+    let curve: CurveDocument =
+        serde_json::from_slice(&fs::read(&path)?).map_err(|e| refused(e.to_string()))?;
+    if curve.schema_version != CURVE_SCHEMA_VERSION {
+        return Err(refused(format!("schema version {}", curve.schema_version)));
+    }
+    Ok(curve)
 }

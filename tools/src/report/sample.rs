@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::curve::{Bound, CURVE_SCHEMA_VERSION, CurveDocument, CurveKind, CurveLimit, CurvePoint, Found};
 use super::data::{
     Acks, Arrivals, BrokerFacts, BufferMode, DataCheck, DurabilityMode, Floor, FloorGroup, FloorUnit, Floors,
     FloorsSource, Interval, LATENCY_NS_MAX, LatencySet, LoadSettings, MachineFingerprint, Origin, RunReport,
     Setting, Setup, Share, SloResult, Throughput, Validity, latency_histogram,
 };
 use super::floors::rounded;
-use super::json::Percentiles;
+use super::json::{Document, Percentiles};
 use super::stages::{BrokerStages, CoreBusy, StageTime};
 use super::{calendar, data};
 
@@ -242,6 +243,74 @@ fn shares() -> Vec<Share> {
         share: rounded(limit / ours),
         binding: true,
     }]
+}
+
+/// A made-up search whose broker takes `run.load`'s rate and little more.
+pub fn curve(run: &RunReport) -> CurveDocument {
+    let document = Document::from(run);
+    let points = [
+        (5_000.0, 0.8),
+        (10_000.0, 0.9),
+        (20_000.0, 1.0),
+        (40_000.0, 90.0),
+        (30_000.0, 1.2),
+        (35_000.0, 40.0),
+    ];
+    let points: Vec<CurvePoint> = points
+        .into_iter()
+        .enumerate()
+        .map(|(index, (rate, slowness))| {
+            let scaled = |us: f64| rounded(us * slowness);
+            let response = document.produce.response_us.map(|p| Percentiles {
+                p50: p.p50.map(scaled),
+                p99: p.p99.map(scaled),
+                p999: p.p999.map(scaled),
+                p9999: p.p9999.map(scaled),
+                ..p
+            });
+            let achieved = if rate > 30_000.0 { 31_500.0 } else { rate };
+            CurvePoint {
+                records_per_s: rate,
+                achieved_records_per_s: achieved,
+                mb_per_s: achieved * RECORD_BYTES as f64 / 1e6,
+                achieved_share: achieved / rate,
+                late_share: 0.0,
+                held: achieved == rate,
+                stopped_by: (achieved < rate).then_some(Bound::Rate),
+                response_us: response,
+                end_to_end_us: None,
+                cpu_seconds: Some(rate / 5_000.0),
+                run: format!("{}-{index:02}", run.run_id),
+            }
+        })
+        .collect();
+    CurveDocument {
+        schema_version: CURVE_SCHEMA_VERSION,
+        kind: CurveKind::Search,
+        run_id: run.run_id.clone(),
+        tool_version: run.tool_version.clone(),
+        workload: run.workload.clone(),
+        started_unix_ms: run.started_unix_ms,
+        command_line: "ringlog bench search --limit p99.9=20ms".to_string(),
+        durability: document.durability,
+        broker: run.broker.clone(),
+        machine: run.machine.clone(),
+        max_records_per_s: Some(33_000.0),
+        limit: Some(CurveLimit {
+            percentile: "p999".to_string(),
+            label: "p99.9 ≤ 20ms".to_string(),
+            us: 20_000.0,
+        }),
+        found: Some(Found {
+            records_per_s: 30_000.0,
+            mb_per_s: 30.72,
+            next_records_per_s: Some(35_000.0),
+            stopped_by: Some(Bound::Rate),
+            sentence: "30,000 records/s keep p99.9 ≤ 20ms; 35,000 do not".to_string(),
+        }),
+        partial: false,
+        points,
+    }
 }
 
 fn interval(random: &mut Seeded, second: u64, slowness: f64) -> Interval {

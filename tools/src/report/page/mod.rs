@@ -5,6 +5,7 @@
 //! | `run` | `index.html` of a run |
 //! | `comparison` | two sides of runs |
 //! | `versus`, `versus_row` | two brokers in turns |
+//! | `load_curve` | one broker under several rates |
 //! | `shell` | what every page begins and ends with, and its size bound |
 //! | `header`, `facts`, `floors`, `stages`, `warm` | sections in words and tables |
 //! | `axis`, `frame` | scales, ticks, the plot area |
@@ -24,6 +25,7 @@ mod frame;
 mod header;
 mod heatmap;
 mod html;
+mod load_curve;
 mod run;
 mod shell;
 mod slots;
@@ -38,6 +40,7 @@ use std::path::Path;
 
 use crate::compare::runs::Side;
 use crate::compare::verdict::ComparisonDocument;
+use crate::report::curve::CurveDocument;
 use crate::report::data::{Interval, LatencySet};
 use crate::report::json::Document;
 
@@ -51,6 +54,11 @@ pub fn page(document: &Document, latency: &LatencySet, intervals: &[Interval]) -
 /// The page of a comparison.
 pub fn comparison(document: &ComparisonDocument, a: &Side, b: &Side) -> String {
     comparison::page(document, a, b)
+}
+
+/// The page of a search or of a latency-against-load curve.
+pub fn curve(document: &CurveDocument) -> String {
+    load_curve::page(document)
 }
 
 /// The page of two brokers in turns; samples come from the slots' folders below `dir`.
