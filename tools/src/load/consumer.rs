@@ -8,12 +8,17 @@ use engine::record::{BatchHeader, Records, crc_matches, payload};
 
 use super::LoadError;
 use super::client::CLIENT_ID;
+use super::plan::Acks;
 use super::recorder::{Clock, Counts};
 use super::run::{Run, Tally};
 use super::socket::Socket;
 
 /// How long a broker may hold a fetch that has nothing to bring.
 const FETCH_WAIT_MS: i32 = 500;
+
+/// Partitions of one request when everything is read back: a broker may walk through all that it is asked for, and a
+/// request for thousands of which few have something is answered slowly.
+const READ_BACK_PARTITIONS: usize = 32;
 
 /// The most that one compressed batch may inflate to: far above any batch that the load sends.
 const INFLATED_BYTES_MAX: usize = 512 << 20;
@@ -105,9 +110,13 @@ impl Consumer {
         self.links.iter().map(|link| &link.socket)
     }
 
-    /// Asks for more where nothing is asked.
-    pub(super) fn tick(&mut self, run: &Run) -> Result<(), LoadError> {
+    /// Asks for more where nothing is asked. `ends` is where partitions end, as far as answers told.
+    pub(super) fn tick(&mut self, run: &Run, ends: &[i64]) -> Result<(), LoadError> {
         for link in self.links.iter_mut().filter(|_| !self.resting) {
+            if link.asked_ns.is_none() && self.role == Role::ReadBack && run.plan.acks != Acks::None {
+                // Nothing more will come: what is read to its end need not be asked for again.
+                link.partitions.retain(|p| p.fetch_offset < ends[p.partition as usize]);
+            }
             if link.asked_ns.is_some() || link.partitions.is_empty() || !link.socket.is_idle() {
                 continue;
             }
@@ -116,7 +125,7 @@ impl Consumer {
             if link.asks_starts {
                 ask_starts(run, link, &mut self.out)?;
             } else {
-                encode(run, link, &mut self.out);
+                encode(run, link, self.role, &mut self.out);
             }
             let out = &self.out;
             link.asked_ns = Some(super::clock::now_ns());
@@ -263,11 +272,15 @@ fn take_starts(run: &Run, frame: &[u8], correlation_id: i32) -> Result<Vec<(i32,
     Ok(found)
 }
 
-fn encode(run: &Run, link: &Link, out: &mut Writer) {
+fn encode(run: &Run, link: &Link, role: Role, out: &mut Writer) {
+    let asked = match role {
+        Role::ReadBack if run.plan.acks != Acks::None => link.partitions.len().min(READ_BACK_PARTITIONS),
+        _ => link.partitions.len(),
+    };
     let topics = [fetch::Topic {
         topic: &run.plan.topic,
         topic_id: run.topic_id,
-        partitions: List::of(&link.partitions),
+        partitions: List::of(&link.partitions[..asked]),
     }];
     let request = fetch::Request {
         max_wait_ms: FETCH_WAIT_MS,

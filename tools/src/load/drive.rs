@@ -289,7 +289,7 @@ impl<'a> Drive<'a> {
             producer.tick(&self.run, &mut self.tally, now, end_ns)?;
         }
         for consumer in &mut self.consumers {
-            consumer.tick(&self.run)?;
+            consumer.tick(&self.run, &self.tally.ends)?;
         }
         if now >= self.told_ns + WATCH_NS {
             self.tell(now);
