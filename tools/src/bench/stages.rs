@@ -47,7 +47,9 @@ fn get(address: &str, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).with_context(fail)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").with_context(fail)?;
+    // In one piece: a server may answer and close before it has the rest.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).with_context(fail)?;
     let mut page = String::new();
     stream.take(PAGE_BYTES_MAX).read_to_string(&mut page).with_context(fail)?;
     match page.split_once("\r\n\r\n") {
