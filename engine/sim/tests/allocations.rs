@@ -1,5 +1,4 @@
-//! Once warm, an append and a read of the hot tail take nothing from the heap, and a group commit
-//! at most the list of its writes, when it has several.
+//! Once warm, an append, a group commit and a read of the hot tail take nothing from the heap.
 //!
 //! One test alone in this binary: every allocation of the process counts.
 
@@ -65,7 +64,7 @@ fn key(index: usize) -> PartitionKey {
 }
 
 #[test]
-fn a_warm_append_and_a_hot_read_allocate_nothing() {
+fn a_warm_append_commit_and_hot_read_allocate_nothing() {
     let disk = NullDisk::new(POOL);
     let now = Now::default();
     let hosted: Vec<HostedPartition> = (0..PARTITIONS as usize)
@@ -120,6 +119,6 @@ fn a_warm_append_and_a_hot_read_allocate_nothing() {
     let stats = shard.stats();
     assert!(stats.checkpoints > 5 && stats.commits > (WARM / 2) as u64, "{stats:?}");
     assert_eq!(stats.bytes_read_cold, 0, "every read was of the tail");
-    assert_eq!((seen.append, seen.read), (0, 0), "allocations in {COUNTED} appends and reads");
-    assert!(seen.commit <= COUNTED / 7 + 1, "{} allocations in {COUNTED} commits", seen.commit);
+    let allocations = (seen.append, seen.commit, seen.read);
+    assert_eq!(allocations, (0, 0, 0), "in {COUNTED} appends, commits and reads");
 }

@@ -417,6 +417,7 @@ impl<D: Disk> Shard<D> {
         let inner = &self.inner;
         let (files, names, head) = {
             let mut state = inner.state.borrow_mut();
+            state.listing += 1;
             let files: Vec<D::File> = state.dirty_files.drain().map(|(_, file)| file).collect();
             let head = CheckpointHead {
                 core: inner.core,

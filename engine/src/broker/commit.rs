@@ -15,12 +15,13 @@
 //!
 //! All frames in flight lie in one journal file: the next file is begun when none is.
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use smallvec::SmallVec;
 
 use super::frame_times::FrameTimes;
 use super::shard::{Shard, State};
 use super::tail::TailBatch;
+use super::transfer::write_chunks;
 use crate::base::{Instant, Now};
 use crate::io::{Disk, DiskResult, Slice};
 use crate::journal::{FILE_HEADER_BYTES, FrameEntry, SealedFrame};
@@ -183,17 +184,7 @@ impl<D: Disk> Shard<D> {
         for (buffer, bytes) in frame.buffers {
             chunks.push(disk.seal(buffer, bytes));
         }
-        if let [chunk] = &chunks[..] {
-            disk.write(&file, at, chunk.clone()).await?;
-        } else {
-            let mut position = at;
-            let writes = chunks.iter().map(|chunk| {
-                let write = disk.write(&file, position, chunk.clone());
-                position += chunk.len() as u64;
-                write
-            });
-            try_join_all(writes).await?;
-        }
+        write_chunks(disk, &file, at, &chunks).await?;
         let written = disk.now();
         if durability == Durability::Alone {
             disk.flush(&file).await?;

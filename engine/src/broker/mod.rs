@@ -33,6 +33,7 @@ mod shard;
 mod stats;
 mod tail;
 mod times;
+mod transfer;
 mod writer;
 
 pub use checkpoint::{Checkpoint, CoreState, PartitionState};

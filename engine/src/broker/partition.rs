@@ -71,6 +71,7 @@ impl<D: Disk> Partition<D> {
                 index: state.index,
                 file: None,
                 allocated: 0,
+                listed: 0,
             },
             tail: Tail::new(),
             epochs: state.epochs,

@@ -25,6 +25,8 @@ pub(super) struct Lane<C> {
     pub(super) slices: Vec<Slice<C>>,
     pub(super) batches: Vec<(BatchHeader, Place)>,
     pub(super) open: Vec<u8>,
+    /// The next open block, while it is gathered.
+    pub(super) rest: Vec<u8>,
 }
 
 /// What is to be done next for a partition.
@@ -41,7 +43,7 @@ pub(super) enum Step<D: Disk> {
 
 impl<C> Lane<C> {
     pub(super) fn new() -> Lane<C> {
-        Lane { slices: Vec::new(), batches: Vec::new(), open: Vec::new() }
+        Lane { slices: Vec::new(), batches: Vec::new(), open: Vec::new(), rest: Vec::new() }
     }
 }
 
@@ -56,13 +58,23 @@ pub(super) struct SegmentWriter<D: Disk> {
     pub(super) index: IndexTail,
     pub(super) file: Option<D::File>,
     pub(super) allocated: u64,
+    /// The list of dirty files (`State::listing`) that its file stands in; 0 is none.
+    pub(super) listed: u64,
 }
 
 impl<D: Disk> SegmentWriter<D> {
     /// A segment that begins at `base`.
     pub(super) fn new(base: Offset) -> Self {
         let index = IndexTail::new(base);
-        SegmentWriter { aligned: 0, open: Vec::new(), sealed: true, index, file: None, allocated: 0 }
+        SegmentWriter {
+            aligned: 0,
+            open: Vec::new(),
+            sealed: true,
+            index,
+            file: None,
+            allocated: 0,
+            listed: 0,
+        }
     }
 
     /// Bytes of the segment so far: where the next batch goes.

@@ -142,6 +142,8 @@ pub(super) struct State<D: Disk> {
     pub(super) force_below: u64,
     /// Segment and index files written since the last checkpoint.
     pub(super) dirty_files: FxHashMap<FileName, D::File>,
+    /// Which list of dirty files this is, from 1: each checkpoint begins another.
+    pub(super) listing: u64,
     /// Files were created or renamed since the last checkpoint.
     pub(super) names_changed: bool,
     pub(super) checkpoint_generation: u64,
@@ -231,6 +233,7 @@ impl<D: Disk> Shard<D> {
             forced: VecDeque::new(),
             force_below: 0,
             dirty_files: FxHashMap::default(),
+            listing: 1,
             names_changed: false,
             checkpoint_generation: core.checkpoint_generation,
             checkpoint_buffer: Vec::new(),

@@ -5,11 +5,12 @@
 //! block that a checkpoint counts on is therefore never rewritten: the checkpoint holds the open
 //! block itself, and the journal what came after.
 
-use futures_util::future::{join, join_all, join3, try_join_all};
+use futures_util::future::{join, join_all, join3};
 use smallvec::SmallVec;
 
 use super::segment::{Lane, SegmentWriter, Step};
 use super::shard::Shard;
+use super::transfer::write_chunks;
 use crate::base::Offset;
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
 use crate::log::names::SegmentFile;
@@ -213,20 +214,14 @@ impl<D: Disk> Shard<D> {
                 chunks.push(self.inner.disk.seal(buffer, bytes));
                 blocks -= bytes;
             }
-            let mut position = at;
-            let writes = chunks.iter().map(|chunk| {
-                let write = self.inner.disk.write(file, position, chunk.clone());
-                position += chunk.len() as u64;
-                write
-            });
-            try_join_all(writes).await?;
-            at = position;
+            at = write_chunks(&self.inner.disk, file, at, &chunks).await?;
             drop(chunks);
             self.inner.room.notify();
         }
-        let mut rest = vec![0; total % BLOCK];
-        source.fill(&mut rest);
-        lane.open = rest;
+        lane.rest.clear();
+        lane.rest.resize(total % BLOCK, 0);
+        source.fill(&mut lane.rest);
+        std::mem::swap(&mut lane.open, &mut lane.rest);
         Ok(())
     }
 
@@ -240,8 +235,11 @@ impl<D: Disk> Shard<D> {
             let bytes = partition.take_written(lane, self.inner.now.get());
             state.tails.mark_written(bytes);
             state.stats.segment_bytes += bytes as u64;
-            let file = partition.segment.file.clone().expect("it was just written");
-            state.dirty_files.insert(partition.segment_file(SegmentFile::Log), file);
+            if partition.segment.listed != state.listing {
+                partition.segment.listed = state.listing;
+                let file = partition.segment.file.clone().expect("it was just written");
+                state.dirty_files.insert(partition.segment_file(SegmentFile::Log), file);
+            }
             partition.full_index_blocks()
         };
         lane.slices.clear();
@@ -350,6 +348,7 @@ impl<D: Disk> Shard<D> {
             state.dirty_files.remove(&log);
             let Some(partition) = state.partition(slot) else { return Ok(()) };
             partition.segment.allocated = size;
+            partition.segment.listed = 0;
             partition.index_ends()
         };
         for (name, at, bytes) in ends {

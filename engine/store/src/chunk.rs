@@ -1,11 +1,27 @@
 //! A buffer that its owner fills, and its sealed form that tails, writes and fetches share.
 
+use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
-use std::rc::Rc;
+use std::thread::LocalKey;
 
 use glommio::io::{DmaBuffer, ReadResult};
 
+use crate::boxes::{Boxed, Kept, Spare};
 use crate::pool::Credit;
+
+impl Boxed for DmaBuffer {
+    fn spare() -> &'static LocalKey<Spare<DmaBuffer>> {
+        thread_local! { static SPARE: Spare<DmaBuffer> = const { RefCell::new(Vec::new()) } }
+        &SPARE
+    }
+}
+
+impl Boxed for Credit {
+    fn spare() -> &'static LocalKey<Spare<Credit>> {
+        thread_local! { static SPARE: Spare<Credit> = const { RefCell::new(Vec::new()) } }
+        &SPARE
+    }
+}
 
 /// Memory of the pool with one owner. Its capacity is a power of two of at least one block.
 #[derive(Debug)]
@@ -35,8 +51,8 @@ pub struct Chunk(pub(crate) Kind);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    Sealed { memory: Rc<DmaBuffer>, _credit: Rc<Credit> },
-    Read { bytes: ReadResult, _credit: Rc<Credit> },
+    Sealed { memory: Kept<DmaBuffer>, _credit: Kept<Credit> },
+    Read { bytes: ReadResult, _credit: Kept<Credit> },
 }
 
 impl Chunk {
@@ -44,11 +60,11 @@ impl Chunk {
         let Buf { mut memory, credit } = buf;
         // glommio always writes a whole buffer, so the length is cut before it is shared.
         memory.trim_to_size(len);
-        Chunk(Kind::Sealed { memory: Rc::new(memory), _credit: Rc::new(credit) })
+        Chunk(Kind::Sealed { memory: Kept::new(memory), _credit: Kept::new(credit) })
     }
 
     pub(crate) fn read(bytes: ReadResult, credit: Credit) -> Chunk {
-        Chunk(Kind::Read { bytes, _credit: Rc::new(credit) })
+        Chunk(Kind::Read { bytes, _credit: Kept::new(credit) })
     }
 }
 

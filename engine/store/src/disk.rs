@@ -375,7 +375,7 @@ impl Disk for GlommioDisk {
             let Kind::Sealed { memory, .. } = &chunk.0 else { unreachable!("writable chunks are sealed") };
             // The first short write may be the last that fits; the second then says why.
             for _ in 0..2 {
-                if open.direct.write_rc_at(memory.clone(), at).await.map_err(plain)? == memory.len() {
+                if open.direct.write_rc_at(memory.share(), at).await.map_err(plain)? == memory.len() {
                     return Ok(());
                 }
             }

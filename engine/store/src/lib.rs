@@ -24,6 +24,7 @@ pub mod fairness;
 pub mod lend;
 pub mod runtime;
 
+mod boxes;
 mod chunk;
 mod disk;
 mod faults;

@@ -1,0 +1,42 @@
+//! Several buffers written one behind the other, all in flight together, without a list of futures.
+
+use futures_util::future::{OptionFuture, join, join4};
+
+use crate::io::{Disk, DiskResult};
+
+/// Writes in flight at once.
+const AT_ONCE: usize = 8;
+
+/// Writes chunks from `at` on. Gives the position behind them.
+///
+/// # Errors
+/// The first failure among those that were in flight together; what comes behind them was not begun.
+pub(super) async fn write_chunks<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    at: u64,
+    chunks: &[D::Chunk],
+) -> DiskResult<u64> {
+    let mut position = at;
+    if let [chunk] = chunks {
+        disk.write(file, position, chunk.clone()).await?;
+        return Ok(position + chunk.len() as u64);
+    }
+    for some in chunks.chunks(AT_ONCE) {
+        let mut next = some.iter();
+        let mut write = || {
+            OptionFuture::from(next.next().map(|chunk| {
+                let at = position;
+                position += chunk.len() as u64;
+                disk.write(file, at, chunk.clone())
+            }))
+        };
+        let low = join4(write(), write(), write(), write());
+        let high = join4(write(), write(), write(), write());
+        let ((a, b, c, d), (e, f, g, h)) = join(low, high).await;
+        for written in [a, b, c, d, e, f, g, h] {
+            written.unwrap_or(Ok(()))?;
+        }
+    }
+    Ok(position)
+}
