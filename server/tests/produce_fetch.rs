@@ -206,3 +206,21 @@ fn a_fetch_wakes_for_a_partition_of_another_core() {
         }
     }
 }
+
+#[test]
+fn an_answer_leaves_although_the_next_request_waits() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    client.produce("t", 0, -1, &batch(&[b"x"]));
+    let first = client.correlation() + 1;
+    // Both are here at once, and the second waits for longer than this test does.
+    let mut frames = client.fetch_frame("t", 0, 0, Want::default());
+    frames.extend(client.fetch_frame("t", 0, 1, Want { max_wait_ms: 60_000, ..Want::default() }));
+    client.send_bytes(&frames);
+    let body = client.receive(ApiKey::Fetch, 12, first);
+    assert_eq!(values(&fetched(&body).2), [(0, b"x".to_vec())]);
+    broker.client().produce("t", 0, -1, &batch(&[b"y"]));
+    let body = client.receive(ApiKey::Fetch, 12, first + 1);
+    assert_eq!(values(&fetched(&body).2), [(1, b"y".to_vec())]);
+}

@@ -243,6 +243,8 @@ fn a_full_pool_of_small_unwritten_batches_empties_itself() {
         // An odd size, so that what is left is more than a batch needs and less than a whole buffer.
         let pool = POOL + 128 * 1024;
         let (shard, _) = open_with(&inner, &hosted(partitions, &TopicSettings::default()), pool).await;
+        // It shows that appends find room again. It also passed on code whose appends stood still under a
+        // real load, so it does not show what stood still there.
         // Each partition stays below what makes it ripe. Frames of eight batches fill half of the
         // buffer that they pin, so the pool is used up before half of it is unwritten.
         let mut last = None;

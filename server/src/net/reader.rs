@@ -1,5 +1,6 @@
 //! One connection's incoming half: cut frames, hand them over in order.
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use super::conn::Conn;
@@ -45,7 +46,7 @@ async fn read_frames<S: Service>(conn: &Rc<Conn>, service: &S) -> Result<(), Rea
                 }
                 conn.net.counters.requests.add(1);
                 let frame = &inbox.bytes()[LENGTH_BYTES..LENGTH_BYTES + len];
-                service.handle(&mut session, frame, &conn.out).await?;
+                flush_if_it_waits(conn, service.handle(&mut session, frame, &conn.out)).await?;
                 inbox.consume(LENGTH_BYTES + len);
                 fair(work).await;
                 continue;
@@ -71,6 +72,21 @@ async fn read_frames<S: Service>(conn: &Rc<Conn>, service: &S) -> Result<(), Rea
             marks.frame_since.set(Some(now));
         }
     }
+}
+
+/// Drives a request. If it must wait, the answers before it leave first: they may hold the very memory
+/// that it waits for, and their client may wait for them.
+async fn flush_if_it_waits<T>(conn: &Rc<Conn>, request: impl Future<Output = T>) -> T {
+    let mut request = pin!(request);
+    let mut flushed = false;
+    std::future::poll_fn(|cx| {
+        let polled = request.as_mut().poll(cx);
+        if polled.is_pending() && !std::mem::replace(&mut flushed, true) {
+            conn.clone().flush();
+        }
+        polled
+    })
+    .await
 }
 
 enum Frame {

@@ -257,6 +257,11 @@ impl Client {
     }
 
     pub(crate) fn send_fetch(&mut self, topic: &str, partition: i32, from: i64, want: Want) {
+        let frame = self.fetch_frame(topic, partition, from, want);
+        self.send_bytes(&frame);
+    }
+
+    pub(crate) fn fetch_frame(&mut self, topic: &str, partition: i32, from: i64, want: Want) -> Vec<u8> {
         let partitions = [fetch::Partition {
             partition,
             fetch_offset: from,
@@ -271,7 +276,7 @@ impl Client {
             topics: List::of(&topics),
             ..Default::default()
         };
-        self.send(12, &request);
+        self.frame(12, &request)
     }
 
     pub(crate) fn list_offset(
