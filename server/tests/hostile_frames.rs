@@ -152,16 +152,15 @@ fn what_does_not_exist_yet_is_refused_for_good() {
     let body = client.call(4, &request);
     let error = init_producer_id::Response::decode(4, &mut Reader::new(&body)).unwrap().error_code;
     assert!(error != ErrorCode::None && !error.is_retriable(), "{error:?}");
-    for (key_type, retriable) in [(0, true), (1, false)] {
-        let request =
-            find_coordinator::Request { key_type, coordinator_keys: vec!["a", "b"], ..Default::default() };
-        let body = client.call(4, &request);
-        let response = find_coordinator::Response::decode(4, &mut Reader::new(&body)).unwrap();
-        assert_eq!(response.coordinators.len(), 2);
-        for coordinator in response.coordinators {
-            assert_ne!(coordinator.error_code, ErrorCode::None);
-            assert_eq!(coordinator.error_code.is_retriable(), retriable);
-        }
+    // Groups have a coordinator; transactions have none.
+    let request =
+        find_coordinator::Request { key_type: 1, coordinator_keys: vec!["a", "b"], ..Default::default() };
+    let body = client.call(4, &request);
+    let response = find_coordinator::Response::decode(4, &mut Reader::new(&body)).unwrap();
+    assert_eq!(response.coordinators.len(), 2);
+    for coordinator in response.coordinators {
+        assert_ne!(coordinator.error_code, ErrorCode::None);
+        assert!(!coordinator.error_code.is_retriable());
     }
 }
 
