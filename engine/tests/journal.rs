@@ -61,10 +61,10 @@ proptest! {
             prop_assert_eq!(entry.kind, EntryKind::Batch);
             prop_assert_eq!(entry.place.base_offset, Offset(i as i64));
             prop_assert_eq!(entry.place.position, 10 * i as u64);
-            let header = BatchHeader::peek(entry.batch).expect("a header");
+            let header = BatchHeader::peek(entry.payload).expect("a header");
             prop_assert_eq!(header.leader_epoch(), LeaderEpoch(4));
-            prop_assert_eq!(&entry.batch[16..], &batch(*size)[16..]);
-            prop_assert_eq!(&bytes[entry.at..entry.at + entry.batch.len()], entry.batch);
+            prop_assert_eq!(&entry.payload[16..], &batch(*size)[16..]);
+            prop_assert_eq!(&bytes[entry.at..entry.at + entry.payload.len()], entry.payload);
         }
     }
 

@@ -13,18 +13,22 @@
 //! | that, behind a relaxed frame without a flush | a flush issued after those acknowledgements has |
 //! | only batches of relaxed topics | it is written |
 //!
+//! The blocks of a frame's extents are written to their segments and flushed at the same time, and it is
+//! acknowledged only when they are durable too.
+//!
 //! All frames in flight lie in one journal file: the next file is begun when none is.
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join};
 use smallvec::SmallVec;
 
+use super::extent::Blocks;
 use super::frame_times::FrameTimes;
 use super::shard::{Shard, State};
-use super::tail::TailBatch;
+use super::tail::{Held, TailBatch};
 use super::transfer::write_chunks;
 use crate::base::{Instant, Now};
 use crate::io::{Disk, DiskResult, Slice};
-use crate::journal::{FILE_HEADER_BYTES, FrameEntry, SealedFrame};
+use crate::journal::{FILE_HEADER_BYTES, FrameEntry, SealedFrame, Shape, Stored};
 
 /// Frames on their way to the disk at once.
 const FRAMES_IN_FLIGHT: usize = 2;
@@ -184,11 +188,16 @@ impl<D: Disk> Shard<D> {
         for (buffer, bytes) in frame.buffers {
             chunks.push(disk.seal(buffer, bytes));
         }
-        write_chunks(disk, &file, at, &chunks).await?;
-        let written = disk.now();
-        if durability == Durability::Alone {
-            disk.flush(&file).await?;
-        }
+        let blocks = self.place_extents(frame.extents);
+        let in_journal = async {
+            write_chunks(disk, &file, at, &chunks).await?;
+            let written = disk.now();
+            if durability == Durability::Alone {
+                disk.flush(&file).await?;
+            }
+            Ok(written)
+        };
+        let (written, ()) = try_join(in_journal, self.write_extents(&blocks)).await?;
         // A failure tells all lanes; what comes after it is not acknowledged.
         if !self.until_acknowledged(sequence - 1).await {
             return Ok(());
@@ -199,12 +208,18 @@ impl<D: Disk> Shard<D> {
         let (durable, bytes) = (disk.now(), frame.disk_bytes as u64);
         let flushed = durability != Durability::Later;
         let times = FrameTimes { ticket: sequence, sealed, written, durable, bytes, flushed };
-        self.acknowledge(&times, &chunks, frame.entries);
+        self.acknowledge(&times, &chunks, &blocks, frame.entries);
         Ok(())
     }
 
     /// The frame is durable: its batches become visible, then whoever waits is woken.
-    fn acknowledge(&self, times: &FrameTimes, chunks: &[D::Chunk], entries: Vec<FrameEntry>) {
+    fn acknowledge(
+        &self,
+        times: &FrameTimes,
+        chunks: &[D::Chunk],
+        blocks: &[Blocks<D>],
+        entries: Vec<FrameEntry>,
+    ) {
         let sequence = times.ticket;
         let inner = &self.inner;
         {
@@ -213,7 +228,7 @@ impl<D: Disk> Shard<D> {
             let mut slots = state.tails.spare();
             let mut bytes = 0;
             for entry in &entries {
-                if state.show(sequence, entry, chunks) {
+                if state.show(sequence, entry, chunks, blocks) {
                     if slots.last() != Some(&entry.slot) {
                         slots.push(entry.slot);
                     }
@@ -275,12 +290,23 @@ impl<D: Disk> State<D> {
 
     /// Puts one batch of a durable frame into its partition's tail. False if there is none to put:
     /// the partition is gone, or the entry holds no batch.
-    fn show(&mut self, sequence: u64, entry: &FrameEntry, chunks: &[D::Chunk]) -> bool {
+    fn show(&mut self, sequence: u64, entry: &FrameEntry, chunks: &[D::Chunk], blocks: &[Blocks<D>]) -> bool {
         let Some(partition) = self.partition(entry.slot) else { return false };
         if entry.bytes == 0 {
             partition.log_start_durable(entry.base_offset);
             return false;
         }
+        let (start, bytes) = (entry.start as usize, entry.bytes as usize);
+        let (slices, held) = match entry.stored {
+            Stored::Frame => (slices_of(chunks, start, bytes), Held::Whole),
+            Stored::Extent(index) => {
+                let shape = Shape::of(entry.position, bytes);
+                let mut slices = slices_of(chunks, start, shape.head);
+                slices.extend(slices_of(&blocks[index as usize].chunks, 0, shape.middle));
+                slices.extend(slices_of(chunks, start + shape.head, shape.tail));
+                (slices, Held::Extent)
+            }
+        };
         partition.show(TailBatch {
             base_offset: entry.base_offset,
             last_offset: entry.last_offset,
@@ -289,7 +315,8 @@ impl<D: Disk> State<D> {
             position: entry.position as u32,
             bytes: entry.bytes,
             sequence,
-            slices: slices_of(chunks, entry.start as usize, entry.bytes as usize),
+            slices,
+            held,
         });
         self.mark_dirty(entry.slot);
         true
@@ -345,6 +372,9 @@ where
 {
     let mut slices = SmallVec::new();
     for chunk in chunks {
+        if bytes == 0 {
+            break;
+        }
         if start >= chunk.len() {
             start -= chunk.len();
             continue;
@@ -353,9 +383,6 @@ where
         slices.push(Slice::new(chunk.clone(), start, n));
         bytes -= n;
         start = 0;
-        if bytes == 0 {
-            break;
-        }
     }
     assert!(bytes == 0, "the frame holds its entries");
     slices

@@ -9,6 +9,8 @@
 //! - nothing is visible or acknowledged before the frame that holds it is durable (on a relaxed
 //!   topic: written);
 //! - `log start <= written end <= high watermark <= log end` for every partition;
+//! - a frame is durable when it and the blocks that its extents put into segments are; an extent
+//!   lies in blocks that the file has, under names that are durable;
 //! - a segment holds full blocks only; the open block of each partition stands in memory and in the
 //!   checkpoint, so a block that was acknowledged is never rewritten on the strength of itself;
 //! - a journal file is used again only when a checkpoint covers every frame in it.
@@ -18,6 +20,7 @@
 mod checkpoint;
 mod close;
 mod commit;
+mod extent;
 mod frame_times;
 mod journals;
 mod pages;

@@ -44,6 +44,8 @@ pub(super) struct Partition<D: Disk> {
     pub(super) fenced: bool,
     /// A lane writes it now.
     pub(super) writing: bool,
+    /// A batch came that is large enough for an extent: segments are made ready for them.
+    pub(super) extents: bool,
     pub(super) dirty: bool,
     pub(super) ripe: bool,
     /// Files that a crash left below its first segment are gone.
@@ -72,6 +74,8 @@ impl<D: Disk> Partition<D> {
                 file: None,
                 allocated: 0,
                 listed: 0,
+                reserved: 0,
+                named: false,
             },
             tail: Tail::new(),
             epochs: state.epochs,
@@ -82,6 +86,7 @@ impl<D: Disk> Partition<D> {
             offline: false,
             fenced: state.fenced,
             writing: false,
+            extents: false,
             dirty: false,
             ripe: false,
             swept: false,

@@ -1,6 +1,6 @@
 //! Append: from a checked batch to its place in the open frame.
 
-use super::shard::{Shard, State, Ticket};
+use super::shard::{Shard, ShardSettings, State, Ticket};
 use crate::base::{Now, Offset, PartitionKey};
 use crate::io::{BLOCK, Disk, IO_BYTES_MAX};
 use crate::journal::BatchPlace;
@@ -13,6 +13,9 @@ const FRAME_BYTES_TARGET: usize = 2 * 1024 * 1024;
 
 /// Appends leave this part of the pool to the writer and to reads: one in eight bytes.
 const RESERVE_SHARE: usize = 8;
+
+/// What a frame needs at most for the header and both ends of an extent, in a buffer of its own.
+const ENDS_BYTES: usize = 4 * BLOCK;
 
 /// An accepted batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,7 +55,7 @@ pub enum AppendError {
 
 impl<D: Disk> Shard<D> {
     /// Appends exactly one record batch that `record::validate` has passed. Its bytes are copied
-    /// once, into the journal frame; nothing is visible before [`Appended::ticket`] is durable.
+    /// once, into the journal frame and the blocks of its extent; nothing is visible before [`Appended::ticket`] is durable.
     ///
     /// # Errors
     /// See [`AppendError`]. After [`AppendError::NoRoom`] nothing has changed.
@@ -65,7 +68,7 @@ impl<D: Disk> Shard<D> {
         let mut guard = inner.state.borrow_mut();
         let state = &mut *guard;
         let slot = state.slot(key).ok_or(AppendError::UnknownPartition)?;
-        let appended = state.append(now, slot, batch, inner.settings.frame_bytes_early, &inner.disk);
+        let appended = state.append(now, slot, batch, &inner.settings, &inner.disk);
         match appended {
             Ok((appended, due)) => {
                 drop(guard);
@@ -102,21 +105,21 @@ fn reserve<D: Disk>(disk: &D) -> usize {
 
 impl<D: Disk> State<D> {
     /// Also says whether the commit must look at the open frame: it got its first batch, or holds
-    /// `early` bytes now.
+    /// `frame_bytes_early` now.
     fn append(
         &mut self,
         now: Now,
         slot: u32,
         batch: &[u8],
-        early: usize,
+        settings: &ShardSettings,
         disk: &D,
     ) -> Result<(Appended, bool), AppendError> {
         if !self.frame.fits(batch.len(), FRAME_BYTES_TARGET) {
             return Err(AppendError::NoRoom);
         }
         let reserve = reserve(disk);
-        // Enough for whatever buffers the frame will ask for.
-        let wanted = (batch.len() + BLOCK).next_multiple_of(IO_BYTES_MAX) + reserve;
+        // Enough for whatever buffers the frame will ask for, and the ends of an extent.
+        let wanted = (batch.len() + BLOCK).next_multiple_of(IO_BYTES_MAX) + ENDS_BYTES + reserve;
         if disk.pool_free() < wanted {
             self.evict(wanted - disk.pool_free(), disk);
         }
@@ -154,13 +157,20 @@ impl<D: Disk> State<D> {
             appended_at: now.wall,
         };
         let records = header.record_count().unsigned_abs();
+        let extent = partition.takes_extent(plan.place, batch.len(), settings.extent_bytes_min);
         let flush = partition.needs_flush(u64::from(records));
         let take = |bytes: usize| {
             if disk.pool_free() >= reserve + bytes { disk.take(bytes) } else { None }
         };
-        if self.frame.push_batch(slot, &place, batch, flush, take).is_err() {
+        let pushed = if extent {
+            self.frame.push_extent(slot, &place, batch, take)
+        } else {
+            self.frame.push_batch(slot, &place, batch, flush, take)
+        };
+        if pushed.is_err() {
             return Err(AppendError::NoRoom);
         }
+        self.stats.extents += u64::from(extent);
         let partition = self.partitions[slot as usize].as_deref_mut().expect("still hosted");
         let mut stamped = *header;
         stamped.stamp(place.base_offset, place.leader_epoch);
@@ -169,6 +179,7 @@ impl<D: Disk> State<D> {
         self.stats.records += u64::from(records);
         self.stats.bytes_in += batch.len() as u64;
         let ticket = Ticket(sequence);
+        let early = settings.frame_bytes_early;
         let due = open_is_empty || (bytes_before < early && self.frame.bytes() >= early);
         Ok((Appended { base_offset: place.base_offset, log_start, ticket }, due))
     }

@@ -1,23 +1,25 @@
 //! Recovery: what the journals hold is written to the segments, and a new checkpoint voids them.
 //!
-//! It reads checkpoints, journals and directory listings, never a segment: its cost is bounded by
-//! the journals, whatever the size of the data. Running it twice, or killing it and running it
+//! It reads checkpoints, journals and directory listings, and of segments only the blocks of extents
+//! that no flush mark covers, a frame's worth or two: its cost is bounded by the journals, whatever
+//! the size of the data. An extent that does not verify was never acknowledged, nor anything of its
+//! partition behind it: it ends that partition's log there, and no other's. Running it twice, or killing it and running it
 //! again, ends in the same state: an entry that the checkpoint's state holds already is passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::checkpoint::{self, Checkpoint, CoreState, PartitionState};
 use super::commit::slices_of;
+use super::extent::is_placed;
 use super::replay::{FrameReader, ReadFrame};
 use super::shard::{HostedPartition, Shard, ShardSettings};
-use super::tail::TailBatch;
+use super::tail::{Held, TailBatch};
 use crate::base::{CoreId, Now, PartitionKey};
 use crate::io::{Disk, DiskResult, FileName};
-use crate::journal::{Entry, EntryKind};
+use crate::journal::{BatchPlace, Entry, EntryKind};
 use crate::log::segments::{Applied, Place};
-use crate::record::BatchHeader;
 
 /// Replayed batches are written out when they and the window hold more than this share of the pool:
 /// one byte in four.
@@ -34,6 +36,12 @@ pub struct RecoveryReport {
     pub batches: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Batches among them whose whole blocks were in their segments.
+    pub extents: u64,
+    /// Extents above every flush mark: their blocks were read and checked.
+    pub extents_read: u64,
+    /// Of these, the ones that did not verify: their partition's log ends there.
+    pub extents_torn: u64,
     /// Frames that were durable once and do not verify now.
     pub frames_damaged: u64,
     /// Partitions that could not be continued: fenced, their bytes kept.
@@ -83,6 +91,8 @@ struct Recovery<D: Disk> {
     incarnation_max: u64,
     /// Journal files with damage, which are kept aside.
     damaged: BTreeSet<FileName>,
+    /// Partitions whose log ended at an extent that was not completely written.
+    ended: FxHashSet<PartitionKey>,
     report: RecoveryReport,
 }
 
@@ -146,6 +156,7 @@ impl<D: Disk> Recovery<D> {
             sequence_max,
             incarnation_max,
             damaged: BTreeSet::new(),
+            ended: FxHashSet::default(),
             report: RecoveryReport::default(),
         })
     }
@@ -156,13 +167,15 @@ impl<D: Disk> Recovery<D> {
         let mut reader = FrameReader::open(&self.disk, core, included).await?;
         while let Some(frame) = reader.next().await? {
             match frame {
-                ReadFrame::Frame { sequence, view, chunks, start } => {
+                ReadFrame::Frame { sequence, view, chunks, start, proven } => {
                     if sequence <= included {
                         continue;
                     }
                     self.report.frames += 1;
                     for entry in view.entries() {
-                        self.apply(core, sequence, &entry, chunks, start);
+                        if proven || self.is_whole(core, &entry).await? {
+                            self.apply(core, sequence, &entry, chunks, start);
+                        }
                     }
                 }
                 ReadFrame::Damaged { sequence, file } => {
@@ -194,6 +207,35 @@ impl<D: Disk> Recovery<D> {
         self.shards.iter().map(|s| s.inner.state.borrow().tails.unwritten()).sum()
     }
 
+    /// Whether an entry of a frame that no flush mark covers may be applied: an extent only if its
+    /// blocks are in their segment. Where they are not, the partition's log ends.
+    async fn is_whole(&mut self, core: CoreId, entry: &Entry<'_>) -> DiskResult<bool> {
+        let place = &entry.place;
+        let Some(extent) = entry.extent() else { return Ok(true) };
+        if self.ended.contains(&place.key) || !self.continues(core, place) {
+            return Ok(true);
+        }
+        self.report.extents_read += 1;
+        if is_placed(&self.disk, place, &extent).await? {
+            return Ok(true);
+        }
+        self.report.extents_torn += 1;
+        self.ended.insert(place.key);
+        Ok(false)
+    }
+
+    /// Whether an entry with this place would be the next of its partition.
+    fn continues(&self, core: CoreId, place: &BatchPlace) -> bool {
+        let Some(owner) = self.owner.get(&place.key) else { return false };
+        if self.old_owner.get(&place.key).is_some_and(|old| *old != core) {
+            return false;
+        }
+        let state = self.shards[usize::from(owner.0)].inner.state.borrow();
+        state.by_key(place.key).is_some_and(|p| {
+            p.generation == place.generation && !p.fenced && p.head.end() == place.base_offset
+        })
+    }
+
     fn apply(&mut self, core: CoreId, sequence: u64, entry: &Entry<'_>, chunks: &[D::Chunk], start: usize) {
         let place = &entry.place;
         let Some(owner) = self.owner.get(&place.key) else { return };
@@ -207,7 +249,7 @@ impl<D: Disk> Recovery<D> {
         let Some(slot) = state.slot(place.key) else { return };
         let now = Now { wall: place.appended_at, ..shard.inner.now.get() };
         let Some(partition) = state.partition(slot) else { return };
-        if place.generation != partition.generation || partition.fenced {
+        if place.generation != partition.generation || partition.fenced || self.ended.contains(&place.key) {
             return;
         }
         self.old_owner.entry(place.key).or_insert(core);
@@ -215,7 +257,8 @@ impl<D: Disk> Recovery<D> {
             partition.log_start = partition.log_start.max(place.base_offset);
             return;
         }
-        let Some(header) = BatchHeader::peek(entry.batch) else { return };
+        let Some(header) = entry.header() else { return };
+        let Some(bytes) = header.total_bytes() else { return };
         let at = u32::try_from(place.position).map(|position| Place { segment: place.segment, position });
         let interval = partition.settings.index_interval_bytes;
         let applied = at.ok().map(|at| partition.head.apply(header, at, now, interval));
@@ -235,21 +278,24 @@ impl<D: Disk> Recovery<D> {
         }
         partition.producers.apply(header);
         partition.epochs.assign(place.leader_epoch, place.base_offset);
+        let held = if entry.kind == EntryKind::Extent { Held::Ends } else { Held::Whole };
         partition.show(TailBatch {
             base_offset: place.base_offset,
             last_offset: place.last_offset,
             max_timestamp: header.max_timestamp(),
             segment: place.segment,
             position: place.position as u32,
-            bytes: entry.batch.len() as u32,
+            bytes: bytes as u32,
             sequence,
-            slices: slices_of(chunks, start + entry.at, entry.batch.len()),
+            slices: slices_of(chunks, start + entry.at, entry.payload.len()),
+            held,
         });
-        state.tails.push(sequence, Vec::new(), entry.batch.len());
+        state.tails.push(sequence, Vec::new(), bytes);
         state.mark_dirty(slot);
         state.forced.push_back(slot);
         self.report.batches += 1;
-        self.report.bytes += entry.batch.len() as u64;
+        self.report.extents += u64::from(held == Held::Ends);
+        self.report.bytes += entry.payload.len() as u64;
     }
 
     /// Writes everything replayed so far into segments and lets go of its memory.

@@ -1,4 +1,8 @@
 //! Reads one core's frames back in sequence order.
+//!
+//! A frame with extents says only with a later flush mark that their blocks are in their segments. So
+//! such a frame is handed on when the marks behind it are known: a second reader runs ahead until one
+//! of them covers it, which is a frame or two, or to the end of the log.
 
 use std::collections::VecDeque;
 
@@ -7,10 +11,11 @@ use smallvec::SmallVec;
 use crate::base::CoreId;
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::{
-    FILE_HEADER_BYTES, FileHeader, FrameHeader, FrameView, ScanEnd, Verdict, file_number, judge,
+    EntryKind, FILE_HEADER_BYTES, FileHeader, FrameHeader, FrameView, ScanEnd, Verdict, file_number, judge,
 };
 
 /// A journal file with a valid header.
+#[derive(Clone)]
 struct File<D: Disk> {
     name: FileName,
     handle: D::File,
@@ -29,9 +34,20 @@ struct Window<D: Disk> {
 /// What the reader met.
 pub(super) enum ReadFrame<'a, C> {
     /// A frame that verifies. Its bytes lie in `chunks` from `start` on.
-    Frame { sequence: u64, view: FrameView<'a>, chunks: &'a [C], start: usize },
+    /// `proven` says that a flush mark covers it, blocks of its extents included.
+    Frame { sequence: u64, view: FrameView<'a>, chunks: &'a [C], start: usize, proven: bool },
     /// A frame that was durable once and does not verify now.
     Damaged { sequence: u64, file: FileName },
+}
+
+/// What `advance` came to.
+enum Met {
+    /// This frame, verified, in the scratch buffer.
+    Frame(u64),
+    Damaged {
+        sequence: u64,
+        file: FileName,
+    },
 }
 
 /// What is known when there are no more frames.
@@ -42,6 +58,8 @@ pub(super) struct ReplayEnd {
     pub(super) sequence_max: u64,
     pub(super) incarnation_max: u64,
     pub(super) torn: bool,
+    /// The highest flush mark found; whatever else proves that a frame was flushed included.
+    flush_mark: u64,
 }
 
 /// Walks the files of a core by incarnation, and the frames of each in order.
@@ -62,7 +80,7 @@ impl<D: Disk> FrameReader<D> {
     /// only such are passed over unread.
     pub(super) async fn open(disk: &D, core: CoreId, included: u64) -> DiskResult<FrameReader<D>> {
         let mut files = Vec::new();
-        let mut end = ReplayEnd { sequence_max: included, ..ReplayEnd::default() };
+        let mut end = ReplayEnd { sequence_max: included, flush_mark: included, ..ReplayEnd::default() };
         for entry in disk.list(&FileName::core_dir(core)).await? {
             if file_number(entry.name.base()).is_none() {
                 continue;
@@ -101,25 +119,59 @@ impl<D: Disk> FrameReader<D> {
 
     /// The next frame, or damage; `None` where the log ends.
     pub(super) async fn next(&mut self) -> DiskResult<Option<ReadFrame<'_, D::Chunk>>> {
+        let sequence = match self.advance().await? {
+            None => return Ok(None),
+            Some(Met::Damaged { sequence, file }) => return Ok(Some(ReadFrame::Damaged { sequence, file })),
+            Some(Met::Frame(sequence)) => sequence,
+        };
+        let incarnation = self.files.front().expect("it holds the frame").header.incarnation();
+        let view = FrameView::verify(&self.scratch, incarnation, sequence).expect("just verified");
+        let (bytes, extents) =
+            (view.header.disk_bytes() as u64, view.entries().any(|e| e.kind == EntryKind::Extent));
+        if extents && self.end.flush_mark < sequence {
+            self.end.flush_mark = self.mark_ahead(sequence).await?;
+        }
+        let view = FrameView::verify(&self.scratch, incarnation, sequence).expect("just verified");
+        Ok(Some(ReadFrame::Frame {
+            sequence,
+            view,
+            chunks: &self.window.chunks,
+            start: (self.position - bytes - self.window.start) as usize,
+            proven: sequence <= self.end.flush_mark,
+        }))
+    }
+
+    /// The highest flush mark that is known when one is found at or above `sequence`, or the log ends.
+    async fn mark_ahead(&self, sequence: u64) -> DiskResult<u64> {
+        let mut ahead = FrameReader {
+            disk: self.disk.clone(),
+            files: self.files.clone(),
+            window: Window { chunks: SmallVec::new(), start: 0, bytes: 0 },
+            scratch: Vec::new(),
+            position: self.position,
+            expected: self.expected,
+            end: self.end,
+        };
+        while ahead.end.flush_mark < sequence && ahead.advance().await?.is_some() {}
+        Ok(ahead.end.flush_mark)
+    }
+
+    /// Goes to the next frame, or over damage.
+    async fn advance(&mut self) -> DiskResult<Option<Met>> {
         loop {
             let Some(file) = self.files.front() else { return Ok(None) };
             let (incarnation, expected) = (file.header.incarnation(), self.expected);
             self.load(self.position).await?;
-            if FrameView::verify(&self.scratch, incarnation, expected).is_ok() {
-                let view = FrameView::verify(&self.scratch, incarnation, expected).expect("just verified");
-                let start = (self.position - self.window.start) as usize;
+            if let Ok(view) = FrameView::verify(&self.scratch, incarnation, expected) {
                 self.position += view.header.disk_bytes() as u64;
                 self.expected += 1;
                 self.end.sequence_max = self.end.sequence_max.max(expected);
-                return Ok(Some(ReadFrame::Frame {
-                    sequence: expected,
-                    view,
-                    chunks: &self.window.chunks,
-                    start,
-                }));
+                self.end.flush_mark = self.end.flush_mark.max(view.header.flush_mark());
+                return Ok(Some(Met::Frame(expected)));
             }
             // The frames of this file end here, or are broken here. What comes later tells which.
             let (later, next) = self.look_ahead().await?;
+            self.end.flush_mark = self.end.flush_mark.max(later.flush_mark);
             let torn = ScanEnd { missing: expected, flush_mark: later.flush_mark };
             let file = self.files.front().expect("still the same");
             let name = file.name.clone();
@@ -127,7 +179,7 @@ impl<D: Disk> FrameReader<D> {
                 (Verdict::Damaged, Some((position, sequence))) => {
                     self.position = position;
                     self.expected = sequence;
-                    return Ok(Some(ReadFrame::Damaged { sequence: expected, file: name }));
+                    return Ok(Some(Met::Damaged { sequence: expected, file: name }));
                 }
                 (verdict, _) => {
                     let continues =
@@ -136,7 +188,7 @@ impl<D: Disk> FrameReader<D> {
                         let lost = !continues;
                         self.next_file();
                         if lost {
-                            return Ok(Some(ReadFrame::Damaged { sequence: expected, file: name }));
+                            return Ok(Some(Met::Damaged { sequence: expected, file: name }));
                         }
                         continue;
                     }

@@ -8,7 +8,7 @@ use crate::io::{BLOCK, Disk, FileName, IO_BYTES_MAX, Slice};
 use crate::log::IndexTail;
 use crate::log::names::SegmentFile;
 use crate::log::segments::Place;
-use crate::record::{BatchHeader, HEADER_BYTES};
+use crate::record::BatchHeader;
 
 /// Batches gathered in one go stay below this many bytes, unless one alone is larger.
 const GATHER_BYTES: usize = IO_BYTES_MAX * 4;
@@ -20,9 +20,18 @@ const ALLOCATE_STEP_MIN: u64 = 256 * 1024;
 /// … and at most this.
 const ALLOCATE_STEP_MAX: u64 = 64 * 1024 * 1024;
 
+/// A partition with extents has this many bytes allocated ahead of its log's end, or as much again
+/// as its segment has: extents go only to blocks that are there.
+const EXTENT_AHEAD: u64 = 16 * 1024 * 1024;
+
 /// What a lane holds between looking at a partition and having written it.
 pub(super) struct Lane<C> {
+    /// What is to be written, behind the open block.
     pub(super) slices: Vec<Slice<C>>,
+    /// Bytes behind that which an extent has placed already …
+    pub(super) placed: usize,
+    /// … and what follows them: the new open block.
+    pub(super) last: SmallVec<[Slice<C>; 2]>,
     pub(super) batches: Vec<(BatchHeader, Place)>,
     pub(super) open: Vec<u8>,
     /// The next open block, while it is gathered.
@@ -35,6 +44,8 @@ pub(super) enum Step<D: Disk> {
     Rest,
     /// Its segment file is not open.
     Open(FileName),
+    /// Its segment's names are not durable, and extents wait for them.
+    Name(FileName),
     /// Its next batch belongs to a new segment: close this one.
     Roll,
     /// Write what the lane gathered from `at` on.
@@ -43,7 +54,14 @@ pub(super) enum Step<D: Disk> {
 
 impl<C> Lane<C> {
     pub(super) fn new() -> Lane<C> {
-        Lane { slices: Vec::new(), batches: Vec::new(), open: Vec::new(), rest: Vec::new() }
+        Lane {
+            slices: Vec::new(),
+            placed: 0,
+            last: SmallVec::new(),
+            batches: Vec::new(),
+            open: Vec::new(),
+            rest: Vec::new(),
+        }
     }
 }
 
@@ -57,9 +75,14 @@ pub(super) struct SegmentWriter<D: Disk> {
     pub(super) sealed: bool,
     pub(super) index: IndexTail,
     pub(super) file: Option<D::File>,
+    /// Bytes that the file was asked to have.
     pub(super) allocated: u64,
     /// The list of dirty files (`State::listing`) that its file stands in; 0 is none.
     pub(super) listed: u64,
+    /// Bytes that it has for certain: extents lie below.
+    pub(super) reserved: u64,
+    /// Its directory entries are durable: an extent may name it.
+    pub(super) named: bool,
 }
 
 impl<D: Disk> SegmentWriter<D> {
@@ -74,6 +97,8 @@ impl<D: Disk> SegmentWriter<D> {
             file: None,
             allocated: 0,
             listed: 0,
+            reserved: 0,
+            named: false,
         }
     }
 
@@ -96,6 +121,8 @@ impl<D: Disk> Partition<D> {
     pub(super) fn next_step(&mut self, lane: &mut Lane<D::Chunk>) -> Step<D> {
         lane.slices.clear();
         lane.batches.clear();
+        lane.last.clear();
+        lane.placed = 0;
         let base = self.segment.index.base();
         let Some(first) = self.tail.unwritten().next() else { return Step::Rest };
         if first.segment != base {
@@ -104,6 +131,9 @@ impl<D: Disk> Partition<D> {
         let Some(file) = self.segment.file.clone() else {
             return Step::Open(self.segment_file(SegmentFile::Log));
         };
+        if self.extents && !self.segment.named {
+            return Step::Name(FileName::partition_dir(self.key));
+        }
         assert!(u64::from(first.position) == self.segment.size(), "{}: the log has no gap", self.key);
         let mut bytes = 0;
         for batch in self.tail.unwritten() {
@@ -112,8 +142,15 @@ impl<D: Disk> Partition<D> {
                 break;
             }
             bytes += more;
-            lane.batches.push((header_of(&batch.slices), Place { segment: base, position: batch.position }));
-            lane.slices.extend(batch.slices.iter().cloned());
+            lane.batches.push((batch.header(), Place { segment: base, position: batch.position }));
+            let unplaced = batch.unplaced();
+            lane.slices.extend(unplaced.first);
+            if unplaced.placed > 0 {
+                // What follows is not next to what was gathered.
+                lane.placed = unplaced.placed;
+                lane.last = unplaced.last;
+                break;
+            }
         }
         lane.open.clear();
         lane.open.extend_from_slice(&self.segment.open);
@@ -124,13 +161,24 @@ impl<D: Disk> Partition<D> {
 
     /// The size to allocate before the segment grows to `end`, if it outgrows what it has.
     fn segment_growth(&mut self, end: u64) -> Option<u64> {
-        if end <= self.segment.allocated || end < ALLOCATE_FROM {
+        let goal = if self.extents { self.extents_end(end) } else { end };
+        if goal <= self.segment.allocated || end < ALLOCATE_FROM {
             return None;
         }
         let limit = u64::from(self.settings.segment_bytes).next_multiple_of(BLOCK as u64);
-        let ahead = end + end.clamp(ALLOCATE_STEP_MIN, ALLOCATE_STEP_MAX);
-        self.segment.allocated = ahead.min(limit.max(end)).next_multiple_of(BLOCK as u64);
-        Some(self.segment.allocated)
+        let ahead = goal + goal.clamp(ALLOCATE_STEP_MIN, ALLOCATE_STEP_MAX);
+        let bytes = ahead.min(limit.max(end)).next_multiple_of(BLOCK as u64);
+        let grows = bytes > self.segment.allocated;
+        self.segment.allocated = self.segment.allocated.max(bytes);
+        grows.then_some(bytes)
+    }
+
+    /// How far the segment, written up to `end` next, should have blocks for extents.
+    fn extents_end(&self, end: u64) -> u64 {
+        let head = self.head.end_place();
+        let same = head.segment == self.segment.index.base();
+        let end = if same { end.max(u64::from(head.position)) } else { end };
+        end + end.min(EXTENT_AHEAD)
     }
 
     /// Takes over what the lane wrote. Returns its bytes.
@@ -176,20 +224,4 @@ impl<D: Disk> Partition<D> {
             self.segment.index.times.written_to(end);
         }
     }
-}
-
-/// A batch's header, which may lie across two slices.
-pub(super) fn header_of<C: std::ops::Deref<Target = [u8]>>(slices: &[Slice<C>]) -> BatchHeader {
-    let mut bytes = [0; HEADER_BYTES];
-    let mut at = 0;
-    for slice in slices {
-        let n = slice.len().min(HEADER_BYTES - at);
-        bytes[at..at + n].copy_from_slice(&slice[..n]);
-        at += n;
-        if at == HEADER_BYTES {
-            break;
-        }
-    }
-    assert!(at == HEADER_BYTES, "a batch holds its header");
-    *BatchHeader::peek(&bytes).expect("61 bytes are a header")
 }

@@ -14,7 +14,7 @@ use super::stats::ShardStats;
 use super::tail::Tails;
 use crate::base::{CoreId, LeaderEpoch, Now, PartitionKey, Signal};
 use crate::config::TopicSettings;
-use crate::io::{Disk, DiskError, DiskResult, FileName};
+use crate::io::{Disk, DiskError, DiskResult, FileName, IO_BYTES_MAX};
 use crate::journal::{FrameBuilder, FrameEntry, JournalFile, Ring};
 
 /// What bounds one core's journal and memory.
@@ -28,9 +28,15 @@ pub struct ShardSettings {
     pub journal_files: usize,
     /// While a frame is in flight the open one waits until it holds this many bytes, or is alone.
     pub frame_bytes_early: usize,
+    /// A batch of a durable topic with whole blocks of this many bytes goes straight to its segment.
+    pub extent_bytes_min: usize,
     /// How long an idle producer id is remembered, ms (`producer.id.expiration.ms`).
     pub producer_expiration_ms: u64,
 }
+
+/// Below this a second write and a second flush cost more than writing the bytes twice: see
+/// decision 19.
+const EXTENT_BYTES_MIN: usize = IO_BYTES_MAX;
 
 impl Default for ShardSettings {
     fn default() -> Self {
@@ -39,6 +45,7 @@ impl Default for ShardSettings {
             journal_bytes_first: 8 * 1024 * 1024,
             journal_files: 4,
             frame_bytes_early: 64 * 1024,
+            extent_bytes_min: EXTENT_BYTES_MIN,
             producer_expiration_ms: 86_400_000,
         }
     }

@@ -23,6 +23,8 @@ pub struct ShardStats {
     pub flushes: u64,
     /// Bytes written to the journal.
     pub journal_bytes: u64,
+    /// Batches whose whole blocks went straight to their segments.
+    pub extents: u64,
     /// Bytes written to segments.
     pub segment_bytes: u64,
     /// Checkpoints taken.

@@ -7,6 +7,8 @@ use smallvec::SmallVec;
 
 use crate::base::Offset;
 use crate::io::Slice;
+use crate::journal::Shape;
+use crate::record::{BatchHeader, HEADER_BYTES};
 
 /// One durable batch in memory.
 pub(super) struct TailBatch<C> {
@@ -21,6 +23,80 @@ pub(super) struct TailBatch<C> {
     /// The journal frame it came in.
     pub(super) sequence: u64,
     pub(super) slices: SmallVec<[Slice<C>; 2]>,
+    pub(super) held: Held,
+}
+
+/// What the slices of a batch are, and how much of it is in its segment before the writer comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Held {
+    /// The whole batch; nothing of it is in the segment.
+    Whole,
+    /// The whole batch; its whole blocks are in the segment.
+    Extent,
+    /// Header, head and tail, as the entry of an extent has them: its whole blocks are in the
+    /// segment, and recovery has no use for them.
+    Ends,
+}
+
+/// What the writer puts into the segment for a batch.
+pub(super) struct Unplaced<C> {
+    /// The whole batch, or its bytes up to the blocks that are there.
+    pub(super) first: SmallVec<[Slice<C>; 2]>,
+    /// Bytes of whole blocks that are there; 0 if the batch has none.
+    pub(super) placed: usize,
+    /// The bytes behind them.
+    pub(super) last: SmallVec<[Slice<C>; 2]>,
+}
+
+impl<C: Clone + Deref<Target = [u8]>> TailBatch<C> {
+    pub(super) fn header(&self) -> BatchHeader {
+        let mut bytes = [0; HEADER_BYTES];
+        let mut at = 0;
+        for slice in &part_of(&self.slices, 0, HEADER_BYTES) {
+            bytes[at..at + slice.len()].copy_from_slice(slice);
+            at += slice.len();
+        }
+        *BatchHeader::peek(&bytes).expect("61 bytes are a header")
+    }
+
+    pub(super) fn unplaced(&self) -> Unplaced<C> {
+        let shape = Shape::of(u64::from(self.position), self.bytes as usize);
+        let (head_at, tail_at) = match self.held {
+            Held::Whole => {
+                return Unplaced { first: self.slices.clone(), placed: 0, last: SmallVec::new() };
+            }
+            Held::Extent => (0, shape.head + shape.middle),
+            Held::Ends => (HEADER_BYTES, HEADER_BYTES + shape.head),
+        };
+        Unplaced {
+            first: part_of(&self.slices, head_at, shape.head),
+            placed: shape.middle,
+            last: part_of(&self.slices, tail_at, shape.tail),
+        }
+    }
+}
+
+/// The part `start..start + bytes` of what lies in consecutive slices.
+fn part_of<C>(slices: &[Slice<C>], mut start: usize, mut bytes: usize) -> SmallVec<[Slice<C>; 2]>
+where
+    C: Clone + Deref<Target = [u8]>,
+{
+    let mut part = SmallVec::new();
+    for slice in slices {
+        if bytes == 0 {
+            break;
+        }
+        if start >= slice.len() {
+            start -= slice.len();
+            continue;
+        }
+        let n = bytes.min(slice.len() - start);
+        part.push(slice.slice(start, n));
+        bytes -= n;
+        start = 0;
+    }
+    assert!(bytes == 0, "the slices hold the part");
+    part
 }
 
 /// The newest batches of one partition, in offset order: first those already in the segment (kept

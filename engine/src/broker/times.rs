@@ -138,7 +138,7 @@ impl<D: Disk> Shard<D> {
     fn scan_tail(&self, key: PartitionKey, from: Offset, wanted: Wanted) -> Option<TimedOffset> {
         let state = self.inner.state.borrow();
         state.by_key(key)?.tail.iter().find_map(|batch| {
-            let header = super::segment::header_of(&batch.slices);
+            let header = batch.header();
             if !wanted.may_hold(&header, from) {
                 return None;
             }

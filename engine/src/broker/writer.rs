@@ -132,10 +132,14 @@ impl<D: Disk> Shard<D> {
             match step {
                 Step::Rest => return Ok(()),
                 Step::Open(name) => self.open_segment(slot, &name).await?,
+                Step::Name(dir) => self.name_segment(slot, &dir).await?,
                 Step::Roll => self.roll_segment(slot).await?,
                 Step::Write { file, at, allocate } => {
                     if let Some(bytes) = allocate {
                         self.inner.disk.allocate(&file, bytes).await?;
+                        if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
+                            partition.segment.reserved = bytes;
+                        }
                     }
                     self.write_blocks(&file, at, lane).await?;
                     self.take_written(slot, lane).await?;
@@ -172,6 +176,17 @@ impl<D: Disk> Shard<D> {
         if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
             partition.segment.file = Some(file);
             partition.segment.allocated = bytes;
+            partition.segment.reserved = bytes;
+        }
+        Ok(())
+    }
+
+    /// Makes the names of the open segment durable, so that extents may name it.
+    async fn name_segment(&self, slot: u32, dir: &FileName) -> DiskResult<()> {
+        self.inner.disk.make_dir(dir).await?;
+        self.inner.disk.sync_dir(dir).await?;
+        if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
+            partition.segment.named = true;
         }
         Ok(())
     }
@@ -192,11 +207,12 @@ impl<D: Disk> Shard<D> {
         self.inner.disk.rename(&free, name).await
     }
 
-    /// Writes the open block and the gathered batches in full blocks; what is left becomes the
-    /// lane's open block.
+    /// Writes the open block and the gathered batches in full blocks; what is left, or follows the
+    /// blocks that an extent has placed, becomes the lane's open block.
     async fn write_blocks(&self, file: &D::File, mut at: u64, lane: &mut Lane<D::Chunk>) -> DiskResult<()> {
         let total = lane.open.len() + lane.slices.iter().map(|s| s.len()).sum::<usize>();
         let mut blocks = total / BLOCK * BLOCK;
+        assert!(lane.placed == 0 || blocks == total, "an extent's blocks begin where these end");
         let mut source = Source { open: &lane.open, slices: &lane.slices, index: 0, offset: 0 };
         while blocks > 0 {
             let mut chunks: SmallVec<[D::Chunk; BUFFERS_IN_FLIGHT]> = SmallVec::new();
@@ -221,6 +237,7 @@ impl<D: Disk> Shard<D> {
         lane.rest.clear();
         lane.rest.resize(total % BLOCK, 0);
         source.fill(&mut lane.rest);
+        lane.last.iter().for_each(|slice| lane.rest.extend_from_slice(slice));
         std::mem::swap(&mut lane.open, &mut lane.rest);
         Ok(())
     }
@@ -243,6 +260,7 @@ impl<D: Disk> Shard<D> {
             partition.full_index_blocks()
         };
         lane.slices.clear();
+        lane.last.clear();
         for (name, at, bytes) in blocks {
             self.write_index(&name, at, &bytes).await?;
             if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
@@ -347,7 +365,7 @@ impl<D: Disk> Shard<D> {
             let mut state = self.inner.state.borrow_mut();
             state.dirty_files.remove(&log);
             let Some(partition) = state.partition(slot) else { return Ok(()) };
-            partition.segment.allocated = size;
+            (partition.segment.allocated, partition.segment.reserved) = (size, 0);
             partition.segment.listed = 0;
             partition.index_ends()
         };

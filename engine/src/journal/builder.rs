@@ -5,6 +5,7 @@ use std::ops::DerefMut;
 use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
+use super::extent::{Extent, Shape};
 use super::layout::{BatchPlace, ENTRY_BYTES, EntryHeader, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader};
 use crate::base::Offset;
 use crate::io::{BLOCK, IO_BYTES_MAX};
@@ -29,10 +30,21 @@ pub struct FrameEntry {
     pub segment: Offset,
     /// Position there, in bytes.
     pub position: u64,
-    /// Where the batch starts in the frame.
+    /// Where the batch starts in the frame; of an extent, its head.
     pub start: u32,
-    /// Its length in bytes; 0 for an entry without a batch.
+    /// The batch's length in bytes; 0 for an entry without one.
     pub bytes: u32,
+    /// Where its bytes are.
+    pub stored: Stored,
+}
+
+/// Where the bytes of a batch are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stored {
+    /// All of them in the frame.
+    Frame,
+    /// The whole blocks in this one of [`SealedFrame::extents`], head and tail in the frame.
+    Extent(u32),
 }
 
 /// An open frame over buffers of at most [`IO_BYTES_MAX`] each. A batch may span buffers.
@@ -48,6 +60,9 @@ pub struct FrameBuilder<B> {
     entries: Vec<FrameEntry>,
     entries_crc: u32,
     needs_flush: bool,
+    extents: Vec<Extent<B>>,
+    /// Bytes of all extents.
+    extent_bytes: usize,
     /// Sizes of the last two frames: what both had, the next one probably has too.
     recent: [usize; 2],
 }
@@ -62,6 +77,8 @@ pub struct SealedFrame<B> {
     pub disk_bytes: usize,
     /// Whether any entry must be flushed before it is acknowledged (false: only relaxed topics').
     pub needs_flush: bool,
+    /// What is written to segments with it: the frame is durable only when this is too.
+    pub extents: Vec<Extent<B>>,
 }
 
 impl<B: DerefMut<Target = [u8]>> Default for FrameBuilder<B> {
@@ -81,6 +98,8 @@ impl<B: DerefMut<Target = [u8]>> FrameBuilder<B> {
             entries: Vec::new(),
             entries_crc: 0,
             needs_flush: false,
+            extents: Vec::new(),
+            extent_bytes: 0,
             recent: [0; 2],
         }
     }
@@ -91,10 +110,10 @@ impl<B: DerefMut<Target = [u8]>> FrameBuilder<B> {
         self.entries.is_empty()
     }
 
-    /// Bytes so far.
+    /// Bytes so far, those of extents included.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.extent_bytes
     }
 
     /// Bytes that the frame will take on disk if it is sealed now.
@@ -103,12 +122,12 @@ impl<B: DerefMut<Target = [u8]>> FrameBuilder<B> {
         self.bytes.next_multiple_of(BLOCK)
     }
 
-    /// Whether a batch of this length still fits a frame of at most `limit` bytes. An empty frame
-    /// takes any batch up to the format's own bound.
+    /// Whether a batch of this length still fits a frame of at most `limit` bytes, extents included.
+    /// An empty frame takes any batch up to the format's own bound.
     #[must_use]
     pub fn fits(&self, batch_bytes: usize, limit: usize) -> bool {
         let limit = if self.is_empty() { FRAME_BYTES_MAX } else { limit.min(FRAME_BYTES_MAX) };
-        self.bytes.max(FRAME_HEADER_BYTES) + ENTRY_BYTES + batch_bytes <= limit
+        self.bytes.max(FRAME_HEADER_BYTES) + self.extent_bytes + ENTRY_BYTES + batch_bytes <= limit
     }
 
     /// Copies a batch in, stamping base offset and leader epoch on the way: the one copy between
@@ -131,24 +150,68 @@ impl<B: DerefMut<Target = [u8]>> FrameBuilder<B> {
         self.reserve(ENTRY_BYTES + batch.len(), take)?;
         self.put_entry(&EntryHeader::batch(place, batch.len() as u32));
         let start = self.bytes as u32;
-        let mut head = [0u8; HEADER_BYTES];
-        head.copy_from_slice(&batch[..HEADER_BYTES]);
-        let header = BatchHeader::peek_mut(&mut head).expect("61 bytes are a header");
-        header.stamp(place.base_offset, place.leader_epoch);
-        let max_timestamp = header.max_timestamp();
+        let (head, header) = stamped(place, batch);
         self.put(&head);
         self.put(&batch[HEADER_BYTES..]);
         self.needs_flush |= durable;
-        self.entries.push(FrameEntry {
-            slot,
-            base_offset: place.base_offset,
-            last_offset: place.last_offset,
-            max_timestamp,
-            segment: place.segment,
-            position: place.position,
-            start,
-            bytes: batch.len() as u32,
-        });
+        self.entries.push(FrameEntry::batch(slot, place, &header, start, batch.len(), Stored::Frame));
+        Ok(())
+    }
+
+    /// As [`FrameBuilder::push_batch`] for a batch whose whole blocks go to its segment: they are
+    /// copied into buffers of their own, its header and its ends into the frame. The frame is flushed.
+    ///
+    /// # Errors
+    /// As `push_batch`.
+    ///
+    /// # Panics
+    /// If the batch covers no whole block of its segment.
+    pub fn push_extent(
+        &mut self,
+        slot: u32,
+        place: &BatchPlace,
+        batch: &[u8],
+        mut take: impl FnMut(usize) -> Option<B>,
+    ) -> Result<(), NoMemory> {
+        assert!(self.fits(batch.len(), FRAME_BYTES_MAX), "a batch of {} bytes", batch.len());
+        let shape = Shape::of(place.position, batch.len());
+        assert!(
+            shape.middle > 0,
+            "a batch of {} bytes at {} has no whole block",
+            batch.len(),
+            place.position
+        );
+        let mut buffers: SmallVec<[(B, usize); 4]> = SmallVec::new();
+        let mut left = shape.middle;
+        while left > 0 {
+            let bytes = left.min(IO_BYTES_MAX);
+            buffers.push((take(bytes).ok_or(NoMemory)?, bytes));
+            left -= bytes;
+        }
+        self.reserve(ENTRY_BYTES + shape.payload_bytes(), take)?;
+
+        let (head, header) = stamped(place, batch);
+        let mut at = shape.head;
+        for (buffer, bytes) in &mut buffers {
+            copy_stamped(&head, batch, at, &mut buffer[..*bytes]);
+            at += *bytes;
+        }
+        let mut ends: SmallVec<[u8; 2 * BLOCK]> = SmallVec::new();
+        ends.resize(shape.head + shape.tail, 0);
+        let (first, last) = ends.split_at_mut(shape.head);
+        copy_stamped(&head, batch, 0, first);
+        copy_stamped(&head, batch, at, last);
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&head), &ends);
+        self.put_entry(&EntryHeader::extent(place, shape.payload_bytes() as u32, crc));
+        self.put(&head);
+        let start = self.bytes as u32;
+        self.put(&ends);
+
+        self.needs_flush = true;
+        self.extent_bytes += shape.middle;
+        let stored = Stored::Extent(self.extents.len() as u32);
+        self.entries.push(FrameEntry::batch(slot, place, &header, start, batch.len(), stored));
+        self.extents.push(Extent { slot, at: place.position + shape.head as u64, buffers });
         Ok(())
     }
 
@@ -174,6 +237,7 @@ impl<B: DerefMut<Target = [u8]>> FrameBuilder<B> {
             position: place.position,
             start: self.bytes as u32,
             bytes: 0,
+            stored: Stored::Frame,
         });
         Ok(())
     }
@@ -217,11 +281,13 @@ impl<B: DerefMut<Target = [u8]>> FrameBuilder<B> {
         let entries = std::mem::replace(&mut self.entries, spare);
         self.entries.clear();
         let needs_flush = std::mem::take(&mut self.needs_flush);
+        let extents = std::mem::take(&mut self.extents);
+        self.extent_bytes = 0;
         self.recent = [disk_bytes, self.recent[0]];
         self.bytes = 0;
         self.capacity = 0;
         self.entries_crc = 0;
-        SealedFrame { buffers, entries, disk_bytes, needs_flush }
+        SealedFrame { buffers, entries, disk_bytes, needs_flush, extents }
     }
 
     /// Takes memory for `more` bytes: the first buffer as large as both frames before were, each
@@ -268,5 +334,47 @@ impl<B: DerefMut<Target = [u8]>> FrameBuilder<B> {
             at = 0;
         }
         assert!(bytes.is_empty(), "reserve made room");
+    }
+}
+
+impl FrameEntry {
+    fn batch(
+        slot: u32,
+        place: &BatchPlace,
+        header: &BatchHeader,
+        start: u32,
+        bytes: usize,
+        stored: Stored,
+    ) -> FrameEntry {
+        FrameEntry {
+            slot,
+            base_offset: place.base_offset,
+            last_offset: place.last_offset,
+            max_timestamp: header.max_timestamp(),
+            segment: place.segment,
+            position: place.position,
+            start,
+            bytes: bytes as u32,
+            stored,
+        }
+    }
+}
+
+/// The batch's header with its place stamped into it, as bytes and as what they say.
+fn stamped(place: &BatchPlace, batch: &[u8]) -> ([u8; HEADER_BYTES], BatchHeader) {
+    let mut head = [0u8; HEADER_BYTES];
+    head.copy_from_slice(&batch[..HEADER_BYTES]);
+    let header = BatchHeader::peek_mut(&mut head).expect("61 bytes are a header");
+    header.stamp(place.base_offset, place.leader_epoch);
+    let header = *header;
+    (head, header)
+}
+
+/// Fills `out` with the bytes of a batch from `at` on, as they are with the stamped header `head`.
+fn copy_stamped(head: &[u8; HEADER_BYTES], batch: &[u8], at: usize, out: &mut [u8]) {
+    out.copy_from_slice(&batch[at..at + out.len()]);
+    if at < HEADER_BYTES {
+        let n = out.len().min(HEADER_BYTES - at);
+        out[..n].copy_from_slice(&head[at..at + n]);
     }
 }

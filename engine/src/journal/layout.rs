@@ -32,14 +32,14 @@
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 0 | kind: 1 batch · 2 log start (2 has no payload; 3 tail, 4 extent, 5 truncate are reserved) |
+//! | 0 | kind: 1 batch · 2 log start (no payload) · 4 extent (3 tail, 5 truncate are reserved) |
 //! | 1–3 | zero |
 //! | 4–7 | bytes of payload |
 //! | 8–23 | topic id |
 //! | 24–27 | partition |
 //! | 28–31 | ownership generation |
 //! | 32–35 | leader epoch |
-//! | 36–39 | zero |
+//! | 36–39 | extent: CRC-32C of the payload; else zero |
 //! | 40–47 | base offset (log start: the new log start offset) |
 //! | 48–55 | last offset |
 //! | 56–63 | base offset of the segment |
@@ -47,7 +47,8 @@
 //! | 72–79 | wall clock at append, ms |
 //!
 //! A batch's payload is covered by its own CRC-32C, and the 16 bytes outside that CRC (base offset,
-//! length, epoch) by the entry header, which repeats them.
+//! length, epoch) by the entry header, which repeats them. The payload of an extent is drawn in
+//! `extent.rs`.
 
 use zerocopy::byteorder::little_endian::{I32, I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -226,6 +227,8 @@ pub enum EntryKind {
     Batch,
     /// The log start offset rose; nothing below it may come back.
     LogStart,
+    /// A record batch whose whole blocks are in its segment; the rest of its bytes is here.
+    Extent,
 }
 
 impl EntryKind {
@@ -233,6 +236,7 @@ impl EntryKind {
         match self {
             EntryKind::Batch => 1,
             EntryKind::LogStart => 2,
+            EntryKind::Extent => 4,
         }
     }
 }
@@ -248,7 +252,7 @@ pub struct EntryHeader {
     partition: I32,
     generation: U32,
     leader_epoch: I32,
-    zero_mid: U32,
+    payload_crc: U32,
     base_offset: I64,
     last_offset: I64,
     segment: I64,
@@ -291,7 +295,7 @@ impl EntryHeader {
             partition: place.key.index.into(),
             generation: place.generation.into(),
             leader_epoch: place.leader_epoch.0.into(),
-            zero_mid: 0.into(),
+            payload_crc: 0.into(),
             base_offset: place.base_offset.0.into(),
             last_offset: place.last_offset.0.into(),
             segment: place.segment.0.into(),
@@ -306,6 +310,16 @@ impl EntryHeader {
         EntryHeader { kind: EntryKind::LogStart.code(), ..EntryHeader::batch(place, 0) }
     }
 
+    /// The header of an extent entry over its whole payload's length and CRC-32C.
+    #[must_use]
+    pub fn extent(place: &BatchPlace, payload_bytes: u32, payload_crc: u32) -> EntryHeader {
+        EntryHeader {
+            kind: EntryKind::Extent.code(),
+            payload_crc: payload_crc.into(),
+            ..EntryHeader::batch(place, payload_bytes)
+        }
+    }
+
     /// The header at the start of `bytes`; `None` if fewer than [`ENTRY_BYTES`] are there.
     #[must_use]
     pub fn peek(bytes: &[u8]) -> Option<EntryHeader> {
@@ -318,6 +332,7 @@ impl EntryHeader {
         match self.kind {
             1 => Some(EntryKind::Batch),
             2 => Some(EntryKind::LogStart),
+            4 => Some(EntryKind::Extent),
             _ => None,
         }
     }
@@ -326,6 +341,12 @@ impl EntryHeader {
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
         self.payload_bytes.get() as usize
+    }
+
+    /// CRC-32C of an extent's payload; 0 for other kinds.
+    #[must_use]
+    pub fn payload_crc(&self) -> u32 {
+        self.payload_crc.get()
     }
 
     /// Where and whose.

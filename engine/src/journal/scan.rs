@@ -5,6 +5,7 @@
 //! for several writes may have been in flight. Had 9 carried mark 8, then 8 was durable once and is
 //! damage: its bytes are kept and what it may have held is fenced.
 
+use super::extent::ExtentView;
 use super::layout::{BatchPlace, ENTRY_BYTES, EntryHeader, EntryKind, FRAME_HEADER_BYTES, FrameHeader};
 use crate::record::{BatchHeader, HEADER_BYTES, crc_matches};
 
@@ -31,7 +32,7 @@ pub enum FrameError {
         /// The claimed number.
         sequence: u64,
     },
-    /// A batch in it does not verify.
+    /// A batch in it, or the payload of an extent, does not verify.
     #[error("a batch at {at} of frame {sequence} fails its checksum")]
     Batch {
         /// The frame.
@@ -56,10 +57,25 @@ pub struct Entry<'a> {
     pub kind: EntryKind,
     /// Where and whose.
     pub place: BatchPlace,
-    /// The batch; empty for an entry without one.
-    pub batch: &'a [u8],
-    /// Where the batch starts, in bytes from the frame's start.
+    /// The batch; of an extent its header and both ends; empty for an entry without a batch.
+    pub payload: &'a [u8],
+    /// Where the payload starts, in bytes from the frame's start.
     pub at: usize,
+    payload_crc: u32,
+}
+
+impl<'a> Entry<'a> {
+    /// The header of its batch, if it has one.
+    #[must_use]
+    pub fn header(&self) -> Option<&'a BatchHeader> {
+        BatchHeader::peek(self.payload)
+    }
+
+    /// What an extent entry says; `None` for other kinds.
+    #[must_use]
+    pub fn extent(&self) -> Option<ExtentView<'a>> {
+        if self.kind == EntryKind::Extent { ExtentView::read(&self.place, self.payload) } else { None }
+    }
 }
 
 impl<'a> FrameView<'a> {
@@ -94,7 +110,7 @@ impl<'a> FrameView<'a> {
         }
         let view = FrameView { header, entries };
         for entry in view.entries() {
-            if entry.kind == EntryKind::Batch && !batch_holds(&entry) {
+            if !payload_holds(&entry) {
                 return Err(FrameError::Batch { sequence, at: entry.at });
             }
         }
@@ -120,26 +136,35 @@ impl<'a> Iterator for Entries<'a> {
     fn next(&mut self) -> Option<Entry<'a>> {
         loop {
             let header = EntryHeader::peek(self.rest)?;
-            let (batch, rest) = self.rest[ENTRY_BYTES..].split_at(header.payload_bytes());
+            let (payload, rest) = self.rest[ENTRY_BYTES..].split_at(header.payload_bytes());
             let at = self.at + ENTRY_BYTES;
             self.rest = rest;
-            self.at = at + batch.len();
+            self.at = at + payload.len();
             if let Some(kind) = header.kind() {
-                return Some(Entry { kind, place: header.place(), batch, at });
+                let payload_crc = header.payload_crc();
+                return Some(Entry { kind, place: header.place(), payload, at, payload_crc });
             }
         }
     }
 }
 
-/// The batch is whole and is the one that the entry header names.
+/// The payload is whole and is of the batch that the entry header names.
+fn payload_holds(entry: &Entry<'_>) -> bool {
+    match entry.kind {
+        EntryKind::Batch => batch_holds(entry),
+        EntryKind::Extent => crc32c::crc32c(entry.payload) == entry.payload_crc && entry.extent().is_some(),
+        EntryKind::LogStart => true,
+    }
+}
+
 fn batch_holds(entry: &Entry<'_>) -> bool {
-    let Some(header) = BatchHeader::peek(entry.batch) else { return false };
-    entry.batch.len() >= HEADER_BYTES
-        && header.total_bytes() == Some(entry.batch.len())
+    let Some(header) = entry.header() else { return false };
+    entry.payload.len() >= HEADER_BYTES
+        && header.total_bytes() == Some(entry.payload.len())
         && header.base_offset() == entry.place.base_offset
         && header.last_offset() == entry.place.last_offset
         && header.leader_epoch() == entry.place.leader_epoch
-        && crc_matches(entry.batch)
+        && crc_matches(entry.payload)
 }
 
 /// Where reading a core's frames in order stopped.

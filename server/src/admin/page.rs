@@ -19,6 +19,7 @@ const SHARD: &[ShardMetric] = &[
     ("commits", "counter", "Group commits.", |r| r.shard.commits),
     ("flushes", "counter", "Group commits that were flushed.", |r| r.shard.flushes),
     ("journal_bytes", "counter", "Bytes written to the journal.", |r| r.shard.journal_bytes),
+    ("extents", "counter", "Batches written straight to their segments.", |r| r.shard.extents),
     ("segment_bytes", "counter", "Bytes written to segments.", |r| r.shard.segment_bytes),
     ("checkpoints", "counter", "Checkpoints taken.", |r| r.shard.checkpoints),
     ("duplicates", "counter", "Duplicates of idempotent producers.", |r| r.shard.duplicates),

@@ -93,6 +93,8 @@ fn tell(report: &RecoveryReport) {
             frames = report.frames,
             batches = report.batches,
             bytes = report.bytes,
+            extents = report.extents,
+            extents_torn = report.extents_torn,
             torn = report.torn,
             "recovered"
         );

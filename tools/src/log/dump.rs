@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use engine::base::Offset;
 use engine::broker::Checkpoint;
-use engine::journal::{FILE_HEADER_BYTES, file_number};
+use engine::journal::{EntryKind, FILE_HEADER_BYTES, file_number};
 use engine::log::index::{OffsetEntry, TimeEntry};
 use engine::log::names::{self, SegmentFile};
 use engine::log::{LeaderEpochs, ProducerTable};
-use engine::record::{Records, TimestampType, payload};
+use engine::record::{BatchHeader, Records, TimestampType, payload};
 use serde_json::Value;
 
 use super::DumpArgs;
@@ -275,11 +275,13 @@ fn dump_journal<W: Write>(path: &Path, args: &DumpArgs, out: &mut Lines<W>) -> a
                     ("segment", place.segment.0.into()),
                     ("position", place.position.into()),
                     ("appendTime", place.appended_at.0.into()),
-                    ("size", entry.batch.len().into()),
+                    ("size", entry.header().and_then(BatchHeader::total_bytes).unwrap_or(0).into()),
+                    ("journaled", entry.payload.len().into()),
                 ],
             )?;
-            if (args.records || args.data) && !entry.batch.is_empty() {
-                dump_records(&Stored { position: place.position, bytes: entry.batch.to_vec() }, args, out)?;
+            // The records of an extent are in its segment.
+            if (args.records || args.data) && entry.kind == EntryKind::Batch {
+                dump_records(&Stored { position: place.position, bytes: entry.payload.to_vec() }, args, out)?;
             }
         }
         position += view.header.disk_bytes() as u64;

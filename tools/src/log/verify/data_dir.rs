@@ -13,7 +13,6 @@ use engine::log::names::SegmentFile;
 use engine::log::segments::{Applied, Place};
 use engine::metadata::Image;
 use engine::metadata::storage::{self, Verdict};
-use engine::record::BatchHeader;
 
 use super::Report;
 use super::partition::{Expected, Overlay, verify_segment, verify_small_files};
@@ -200,7 +199,7 @@ fn apply<W: Write>(
     }
     let now = Now { wall: place.appended_at, ..Now::default() };
     let at = u32::try_from(place.position).map(|position| Place { segment: place.segment, position });
-    let header = BatchHeader::peek(entry.batch);
+    let header = entry.header();
     match (header, at) {
         (Some(header), Ok(at)) => match known.head.apply(header, at, now, u32::MAX) {
             Ok(Applied::Already) => {}

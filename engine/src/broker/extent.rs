@@ -1,0 +1,104 @@
+//! Extents: the whole blocks of a large batch, written to its segment with the frame that names it.
+//!
+//! An extent lies above everything that the segment writer has written or will write before the
+//! batch is acknowledged, so no block has two writers. It goes only into a segment that is open, whose
+//! names are durable and whose file has the blocks: until then the batch is journaled whole. A roll
+//! waits for the batches before it, so a segment is never cut or left under an extent.
+
+use futures_util::future::try_join_all;
+use smallvec::SmallVec;
+
+use super::partition::Partition;
+use super::shard::Shard;
+use super::transfer::write_chunks;
+use crate::base::PartitionKey;
+use crate::io::{Disk, DiskFault, DiskResult, FileName, IO_BYTES_MAX, Open};
+use crate::journal::{BatchPlace, Extent, ExtentView, FRAME_BYTES_MAX, Shape};
+use crate::log::names::SegmentFile;
+use crate::log::segments::Place;
+
+/// The blocks of one extent on their way.
+pub(super) struct Blocks<D: Disk> {
+    slot: u32,
+    /// The segment; none if the partition was deleted meanwhile.
+    file: Option<D::File>,
+    at: u64,
+    pub(super) chunks: SmallVec<[D::Chunk; 4]>,
+}
+
+impl<D: Disk> Partition<D> {
+    /// Whether a batch at `place` goes straight to its segment. Asks for segments that can take such
+    /// batches if this one is large enough.
+    pub(super) fn takes_extent(&mut self, place: Place, bytes: usize, bytes_min: usize) -> bool {
+        let position = u64::from(place.position);
+        let shape = Shape::of(position, bytes);
+        if shape.middle == 0 || shape.middle < bytes_min || self.settings.is_relaxed() {
+            return false;
+        }
+        self.extents = true;
+        let segment = &self.segment;
+        let open = segment.index.base() == place.segment && segment.file.is_some();
+        open && segment.named && position + (shape.head + shape.middle) as u64 <= segment.reserved
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// The extents of a sealed frame with the files that they go to.
+    pub(super) fn place_extents(&self, extents: Vec<Extent<D::Buf>>) -> SmallVec<[Blocks<D>; 2]> {
+        let mut state = self.inner.state.borrow_mut();
+        let place = |extent: Extent<D::Buf>| Blocks {
+            slot: extent.slot,
+            file: state.partition(extent.slot).and_then(|p| p.segment.file.clone()),
+            at: extent.at,
+            chunks: extent.buffers.into_iter().map(|(b, bytes)| self.inner.disk.seal(b, bytes)).collect(),
+        };
+        extents.into_iter().map(place).collect()
+    }
+
+    /// Writes them all at once and makes them durable: one flush for each segment.
+    pub(super) async fn write_extents(&self, extents: &[Blocks<D>]) -> DiskResult<()> {
+        if extents.is_empty() {
+            return Ok(());
+        }
+        let disk = &self.inner.disk;
+        let placed = extents.iter().filter_map(|e| Some((e.file.as_ref()?, e)));
+        try_join_all(placed.map(|(file, e)| write_chunks(disk, file, e.at, &e.chunks))).await?;
+        let first = |(i, e): &(usize, &Blocks<D>)| !extents[..*i].iter().any(|before| before.slot == e.slot);
+        let files = extents.iter().enumerate().filter(first).filter_map(|(_, e)| e.file.as_ref());
+        try_join_all(files.map(|file| disk.flush(file))).await.map(drop)
+    }
+}
+
+/// Whether the segment holds the blocks of an extent whose flush nothing proves. Reads just them.
+///
+/// # Errors
+/// The disk's. A segment that is missing or ends earlier holds them not.
+pub(super) async fn is_placed<D: Disk>(
+    disk: &D,
+    place: &BatchPlace,
+    extent: &ExtentView<'_>,
+) -> DiskResult<bool> {
+    if extent.middle > FRAME_BYTES_MAX {
+        return Ok(false);
+    }
+    let name = segment_name(place.key, place);
+    let file = match disk.open(&name, Open::Existing).await {
+        Ok(file) => file,
+        Err(error) if error.fault == DiskFault::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut middle = Vec::with_capacity(extent.middle);
+    while middle.len() < extent.middle {
+        let bytes = (extent.middle - middle.len()).min(IO_BYTES_MAX);
+        let chunk = disk.read(&file, extent.at + middle.len() as u64, bytes).await?;
+        if chunk.is_empty() {
+            return Ok(false);
+        }
+        middle.extend_from_slice(&chunk);
+    }
+    Ok(extent.holds(&middle))
+}
+
+fn segment_name(key: PartitionKey, place: &BatchPlace) -> FileName {
+    FileName::partition_dir(key).join(SegmentFile::Log.name(place.segment))
+}
