@@ -3,8 +3,9 @@
 use engine::base::{LeaderEpoch, Offset, PartitionKey, TopicId, WallMs};
 use engine::io::BLOCK;
 use engine::journal::{
-    BatchPlace, EntryKind, FILE_HEADER_BYTES, FRAME_BYTES_MAX, FileHeader, FrameBuilder, FrameError,
-    FrameView, JournalFile, NoMemory, Ring, ScanEnd, Verdict, file_name, file_number, judge,
+    BatchPlace, EntryKind, ExtentView, FILE_HEADER_BYTES, FRAME_BYTES_MAX, FileHeader, FrameBuilder,
+    FrameError, FrameView, JournalFile, NoMemory, Ring, ScanEnd, Shape, Stored, Verdict, file_name,
+    file_number, judge,
 };
 use engine::record::{BatchBuilder, BatchHeader, Codec};
 use proptest::prelude::*;
@@ -180,4 +181,84 @@ fn a_file_is_used_again_only_when_a_checkpoint_covers_its_last_frame() {
     assert_eq!(ring.advance(4, BLOCK), None, "frame 2 is not covered");
     ring.trim(2);
     assert_eq!(ring.advance(4, BLOCK).map(|f| f.number), Some(0));
+}
+
+/// A frame with one extent at `position`; the batch as it must lie in the segment; its middle.
+fn extent_frame(position: u64, value_bytes: usize) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let place = BatchPlace { position, ..place(3) };
+    let mut whole = batch(value_bytes);
+    BatchHeader::peek_mut(&mut whole).expect("a header").stamp(place.base_offset, place.leader_epoch);
+    let mut builder = FrameBuilder::new();
+    builder.push_extent(1, &place, &batch(value_bytes), memory).expect("memory");
+    let sealed = builder.seal(9, 17, 16, Vec::new());
+    assert!(sealed.needs_flush);
+    assert_eq!(sealed.entries[0].stored, Stored::Extent(0));
+    let [extent] = &sealed.extents[..] else { panic!("one extent") };
+    assert_eq!(extent.at, position.next_multiple_of(BLOCK as u64));
+    let middle = extent.buffers.iter().flat_map(|(b, n)| b[..*n].to_vec()).collect();
+    (sealed.buffers.iter().flat_map(|(b, n)| b[..*n].to_vec()).collect(), whole, middle)
+}
+
+#[test]
+fn the_shape_of_the_worked_example() {
+    let shape = Shape::of(10_000, 300_000);
+    assert_eq!((shape.head, shape.middle, shape.tail), (2_288, 294_912, 2_800));
+    assert_eq!(shape.payload_bytes(), 5_149);
+    assert_eq!(Shape::of(1, 8_190), Shape { head: 8_190, middle: 0, tail: 0 }, "no whole block");
+    assert_eq!(Shape::of(8_192, 4_096), Shape { head: 0, middle: 4_096, tail: 0 });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn an_extent_and_its_entry_are_the_batch(position in 0u64..20_000, value in 8_200usize..600_000) {
+        let (frame, whole, middle) = extent_frame(position, value);
+        let view = FrameView::verify(&frame, 9, 17).expect("verifies");
+        let entry = view.entries().next().expect("an entry");
+        prop_assert_eq!(entry.kind, EntryKind::Extent);
+        let extent = entry.extent().expect("an extent");
+        prop_assert_eq!(extent.middle, middle.len());
+        prop_assert_eq!([extent.head, &middle[..], extent.tail].concat(), whole);
+        prop_assert!(extent.holds(&middle));
+        prop_assert!(frame.len() <= 4 * BLOCK, "the middle is not in the frame");
+    }
+
+    #[test]
+    fn no_changed_bit_of_an_extent_passes(at in 0usize..100_000, bit in 0u8..8) {
+        let (frame, _, middle) = extent_frame(100, 50_000);
+        let view = FrameView::verify(&frame, 9, 17).expect("verifies");
+        let used = 64 + view.header.payload_bytes();
+        let mut bad = frame.clone();
+        bad[at % used] ^= 1 << bit;
+        prop_assert!(FrameView::verify(&bad, 9, 17).is_err());
+        let entry = view.entries().next().expect("an entry");
+        let mut torn = middle.clone();
+        torn[at % middle.len()] ^= 1 << bit;
+        prop_assert!(!entry.extent().expect("an extent").holds(&torn));
+    }
+
+    #[test]
+    fn no_payload_makes_the_extent_reader_panic(
+        payload in prop::collection::vec(any::<u8>(), 0..9_000),
+        position in any::<u64>(),
+    ) {
+        let place = BatchPlace { position, ..place(0) };
+        prop_assert!(ExtentView::read(&place, &payload).is_none());
+    }
+}
+
+#[test]
+fn an_extent_without_memory_changes_nothing() {
+    let mut builder: FrameBuilder<Vec<u8>> = FrameBuilder::new();
+    builder.push_batch(0, &place(0), &batch(100), true, memory).expect("memory");
+    let before = builder.bytes();
+    let mut left = 1;
+    let mut take = |bytes| {
+        left -= 1;
+        if left >= 0 { memory(bytes) } else { None }
+    };
+    assert_eq!(builder.push_extent(0, &place(1), &batch(600_000), &mut take), Err(NoMemory));
+    assert_eq!(builder.bytes(), before);
+    assert!(builder.seal(1, 1, 0, Vec::new()).extents.is_empty());
 }

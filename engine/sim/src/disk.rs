@@ -255,7 +255,7 @@ impl SimDisk {
         let result = self.operate(DiskOp::Flush, &name).await;
         for (file, mark) in files.iter().zip(marks) {
             match &result {
-                Ok(()) if self.world().inner.faults.borrow().broken_flush => {}
+                Ok(()) if self.world().inner.faults.borrow().breaks_flush_of(&file.name) => {}
                 Ok(()) => file.inode.borrow_mut().flushed(mark),
                 Err(_) => self.world().random(|r| file.inode.borrow_mut().flush_failed(mark, r)),
             }
@@ -401,7 +401,11 @@ impl Disk for SimDisk {
         let start = (at as usize).min(inode.seen.len());
         let end = (at as usize + len).min(inode.seen.len());
         let bytes = inode.seen[start..end].to_vec();
-        self.storage(|s| s.counters.bytes_read += bytes.len() as u64);
+        let of_segment = if file.name.as_str().ends_with(".log") { bytes.len() as u64 } else { 0 };
+        self.storage(|s| {
+            s.counters.bytes_read += bytes.len() as u64;
+            s.counters.segment_bytes_read += of_segment;
+        });
         Ok(Chunk { bytes: Rc::new(bytes), _credit: Rc::new(credit) })
     }
 

@@ -25,6 +25,8 @@ pub struct Counters {
     pub reads: u64,
     /// Bytes that they returned.
     pub bytes_read: u64,
+    /// Of these, bytes of segments (`.log`).
+    pub segment_bytes_read: u64,
     /// Writes.
     pub writes: u64,
     /// Their bytes.

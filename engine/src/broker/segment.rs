@@ -162,7 +162,7 @@ impl<D: Disk> Partition<D> {
     /// The size to allocate before the segment grows to `end`, if it outgrows what it has.
     fn segment_growth(&mut self, end: u64) -> Option<u64> {
         let goal = if self.extents { self.extents_end(end) } else { end };
-        if goal <= self.segment.allocated || end < ALLOCATE_FROM {
+        if goal <= self.segment.allocated || (end < ALLOCATE_FROM && !self.extents) {
             return None;
         }
         let limit = u64::from(self.settings.segment_bytes).next_multiple_of(BLOCK as u64);

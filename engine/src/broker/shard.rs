@@ -34,9 +34,9 @@ pub struct ShardSettings {
     pub producer_expiration_ms: u64,
 }
 
-/// Below this a second write and a second flush cost more than writing the bytes twice: see
-/// decision 19.
-const EXTENT_BYTES_MIN: usize = IO_BYTES_MAX;
+/// Below this a second write and a second flush cost more than writing the bytes twice: batches of
+/// 256 KiB gained, of 128 KiB did not (`engine/docs/decisions.md`).
+const EXTENT_BYTES_MIN: usize = IO_BYTES_MAX / 4 * 3;
 
 impl Default for ShardSettings {
     fn default() -> Self {

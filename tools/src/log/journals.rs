@@ -78,8 +78,9 @@ pub(super) fn journals(core_dir: &Path) -> anyhow::Result<Vec<Journal>> {
 
 /// What reading a core's frames in order meets.
 pub(super) enum Met<'a> {
-    /// A frame that verifies.
-    Frame(FrameView<'a>),
+    /// A frame that verifies, and whether a flush mark covers it: then its extents are in their
+    /// segments.
+    Frame(FrameView<'a>, bool),
     /// A frame that was durable once and does not verify: in which file, where.
     Damaged(&'a Path, u64),
 }
@@ -93,6 +94,9 @@ pub(super) fn replay<'a>(
 ) -> anyhow::Result<bool> {
     let skip = journals.iter().rposition(|j| j.header.first_sequence() <= included + 1).unwrap_or(0);
     let journals = &journals[skip..];
+    let begun = journals.iter().map(|j| j.header.first_sequence().saturating_sub(1)).max().unwrap_or(0);
+    let marks = journals.iter().map(|j| j.flush_mark(FILE_HEADER_BYTES));
+    let mark = marks.max().unwrap_or(0).max(begun).max(included);
     for (i, journal) in journals.iter().enumerate() {
         let later = &journals[i + 1..];
         let (mut position, mut expected) = (FILE_HEADER_BYTES, journal.header.first_sequence());
@@ -100,7 +104,7 @@ pub(super) fn replay<'a>(
             if let Some(view) = journal.frame(position).filter(|v| v.header.sequence() == expected) {
                 position += view.header.disk_bytes() as u64;
                 if expected > included {
-                    each(Met::Frame(view))?;
+                    each(Met::Frame(view, expected <= mark))?;
                 }
                 expected += 1;
                 continue;

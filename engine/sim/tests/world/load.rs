@@ -18,6 +18,9 @@ const IN_FLIGHT: usize = 5;
 /// Values are shorter than this, bytes, now and then …
 const VALUE_BYTES_MAX: u64 = 2500;
 
+/// … or than this where batches are to become extents …
+const VALUE_BYTES_EXTENT: u64 = 30_000;
+
 /// … and usually than this.
 const VALUE_BYTES_USUAL: u64 = 300;
 
@@ -40,6 +43,7 @@ pub(crate) struct Topic {
     /// A batch of this size comes now and then, larger than any buffer; such a topic has only one
     /// batch in flight, so that a frame fits the small journals of these worlds.
     big_bytes: Option<usize>,
+    value_bytes_max: u64,
     pub(crate) duplicates: Cell<u64>,
 }
 
@@ -51,6 +55,7 @@ impl Topic {
         hosted: HostedPartition,
         producer: Option<ProducerId>,
         big_bytes: Option<usize>,
+        extents: bool,
     ) -> Topic {
         let ledger = RefCell::new(Ledger::new(hosted.settings.retention_bytes));
         Topic {
@@ -60,6 +65,7 @@ impl Topic {
             next_sequence: Cell::new(0),
             unanswered: RefCell::default(),
             big_bytes,
+            value_bytes_max: if extents { VALUE_BYTES_EXTENT } else { VALUE_BYTES_MAX },
             duplicates: Cell::new(0),
         }
     }
@@ -94,7 +100,7 @@ impl Topic {
         for n in 0..records {
             let len = match self.big_bytes {
                 Some(big) if n == 0 && random.within(0..8) == 0 => big,
-                _ if random.within(0..8) == 0 => random.within(0..VALUE_BYTES_MAX) as usize,
+                _ if random.within(0..8) == 0 => random.within(0..self.value_bytes_max) as usize,
                 _ => random.within(0..VALUE_BYTES_USUAL) as usize,
             };
             let value = vec![random.bits() as u8; len];

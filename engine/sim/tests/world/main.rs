@@ -20,7 +20,7 @@ use std::sync::Mutex;
 use engine::base::{CoreId, LeaderEpoch, PartitionKey, ProducerId, TopicId};
 use engine::broker::{HostedPartition, Recovered, Shard, ShardSettings, recover};
 use engine::config::TopicSettings;
-use engine::io::IO_BYTES_MAX;
+use engine::io::{BLOCK, IO_BYTES_MAX};
 use load::{Topic, Verdict};
 use sim::{Faults, Random, SimDisk, World};
 use uuid::Uuid;
@@ -36,6 +36,9 @@ const BIG_BYTES: u32 = IO_BYTES_MAX as u32 + 20_000;
 
 /// Failures printed by seed and cause.
 const FAILURES_SHOWN: usize = 20;
+
+/// Room for a batch of values that become an extent.
+const VALUES_BYTES_EXTENT: u32 = 128 * 1024;
 
 const POOL_BYTES: usize = 16 * IO_BYTES_MAX;
 
@@ -54,6 +57,9 @@ struct Story {
     retained: u64,
     closes: u64,
     overlapped: u64,
+    extents: u64,
+    extents_read: u64,
+    extents_torn: u64,
 }
 
 impl Story {
@@ -70,6 +76,9 @@ impl Story {
         self.retained += other.retained;
         self.closes += other.closes;
         self.overlapped += other.overlapped;
+        self.extents += other.extents;
+        self.extents_read += other.extents_read;
+        self.extents_torn += other.extents_torn;
     }
 }
 
@@ -95,6 +104,7 @@ impl Scene {
             journal_bytes_first,
             journal_files: random.within(2..5) as usize,
             frame_bytes_early: [0, 1024, 64 * 1024][random.index(3)],
+            extent_bytes_min: [BLOCK, 4 * BLOCK, IO_BYTES_MAX][random.index(3)],
             ..ShardSettings::default()
         };
         Scene { world, topics, cores, settings, random }
@@ -120,7 +130,8 @@ impl Scene {
         };
         let producer = (!relaxed && random.coin()).then_some(ProducerId(100 + n as i64));
         let big = n == 0 && segment_bytes > BIG_BYTES && random.coin();
-        Topic::new(hosted, producer, big.then_some(BIG_BYTES as usize))
+        let extents = segment_bytes > 2 * VALUES_BYTES_EXTENT && random.coin();
+        Topic::new(hosted, producer, big.then_some(BIG_BYTES as usize), extents)
     }
 
     fn hosted(&self) -> Vec<HostedPartition> {
@@ -128,10 +139,10 @@ impl Scene {
     }
 
     /// Recovers and opens every shard, as the server's start does.
-    fn boot(&self) -> Result<Vec<Shard<SimDisk>>, String> {
+    fn boot(&self, story: &mut Story) -> Result<Vec<Shard<SimDisk>>, String> {
         let (world, hosted, cores, settings) =
             (self.world.clone(), self.hosted(), self.cores, self.settings.clone());
-        self.world.run_until(async move {
+        let (report, shards) = self.world.run_until(async move {
             let disk = world.disk(POOL_BYTES);
             let Recovered { cores, report } =
                 recover(&disk, &hosted, cores, world.now()).await.map_err(|e| format!("recovery: {e}"))?;
@@ -144,8 +155,11 @@ impl Scene {
                 let shard = Shard::open(disk, core, settings.clone(), world.now()).await;
                 shards.push(shard.map_err(|e| format!("open: {e}"))?);
             }
-            Ok(shards)
-        })
+            Ok((report, shards))
+        })?;
+        story.extents_read += report.extents_read;
+        story.extents_torn += report.extents_torn;
+        Ok(shards)
     }
 
     /// Cuts recoveries short, as often as chance wants.
@@ -173,7 +187,7 @@ impl Scene {
     /// One life: boot, check, load, end in one of three ways.
     fn live(&mut self, story: &mut Story) -> Result<(), String> {
         self.stumble(story);
-        let shards = self.boot()?;
+        let shards = self.boot(story)?;
         self.check(&shards)?;
         let verdict: Verdict = Rc::new(RefCell::new(None));
         load::start(&self.world, &shards, &self.topics, &verdict);
@@ -182,6 +196,7 @@ impl Scene {
             return Err(error);
         }
         story.overlapped += shards.iter().map(|s| s.stats().commits_overlapped).sum::<u64>();
+        story.extents += shards.iter().map(|shard| shard.stats().extents).sum::<u64>();
         let ending = self.random.within(0..10);
         if ending == 0 {
             for shard in shards {
@@ -210,7 +225,7 @@ fn run(seed: u64, faults: &Faults) -> Result<Story, String> {
     for _ in 0..scene.random.within(2..5) {
         scene.live(&mut story)?;
     }
-    let shards = scene.boot()?;
+    let shards = scene.boot(&mut story)?;
     scene.check(&shards)?;
     scene.world.kill();
     let counters = scene.world.counters();
@@ -288,6 +303,9 @@ fn nothing_acknowledged_is_lost_whatever_the_seed() {
             story.overlapped,
             story.acknowledged,
             story.read,
+            story.extents,
+            story.extents_read,
+            story.extents_torn,
         ];
         assert!(proof.iter().chain(&more).all(|n| *n > 0), "a world in which nothing happened: {story:?}");
     }

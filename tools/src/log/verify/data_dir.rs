@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use engine::base::{LeaderEpoch, Now, Offset, PartitionKey};
@@ -28,6 +28,8 @@ struct Known {
     log_start: Offset,
     head: engine::log::Segments,
     broken: bool,
+    /// Its log ends at an extent that was not completely written.
+    ended: bool,
 }
 
 /// Checks a data directory: metadata, checkpoints, journals, then every segment.
@@ -69,7 +71,7 @@ pub(super) fn verify_data_dir<W: Write>(
     }
     for (core, dir) in &cores {
         let included = included.get(core).copied().unwrap_or(0);
-        overlay(*core, dir, included, &mut known, report, out)?;
+        overlay(root, *core, dir, included, &mut known, report, out)?;
     }
     for known in known.values() {
         verify_partition(root, known, report, out)?;
@@ -79,7 +81,14 @@ pub(super) fn verify_data_dir<W: Write>(
 
 impl Known {
     fn new(core: u16, state: PartitionState) -> Known {
-        Known { core, log_start: state.log_start, head: state.segments.clone(), state, broken: false }
+        Known {
+            core,
+            log_start: state.log_start,
+            head: state.segments.clone(),
+            state,
+            broken: false,
+            ended: false,
+        }
     }
 }
 
@@ -150,6 +159,7 @@ fn core_dirs(root: &Path) -> anyhow::Result<Vec<(u16, PathBuf)>> {
 
 /// Reads a core's journal and continues its partitions with it, in memory.
 fn overlay<W: Write>(
+    root: &Path,
     core: u16,
     dir: &Path,
     included: u64,
@@ -160,10 +170,12 @@ fn overlay<W: Write>(
     let journals = journals(dir)?;
     let torn = replay(&journals, included, |met| {
         match met {
-            Met::Frame(view) => {
+            Met::Frame(view, proven) => {
                 report.frames += 1;
                 for entry in view.entries() {
-                    apply(core, &entry, known, report, out)?;
+                    if holds(root, core, &entry, proven, known, report, out)? {
+                        apply(core, &entry, known, report, out)?;
+                    }
                 }
             }
             Met::Damaged(path, position) => {
@@ -180,6 +192,61 @@ fn overlay<W: Write>(
     Ok(())
 }
 
+/// Whether an entry may be applied: an extent only if its blocks are in its segment. Where no flush
+/// mark covers them and they are not, the partition's log ends, as recovery has it; else it is damage.
+fn holds<W: Write>(
+    root: &Path,
+    core: u16,
+    entry: &Entry<'_>,
+    proven: bool,
+    known: &mut BTreeMap<PartitionKey, Known>,
+    report: &mut Report,
+    out: &mut Lines<W>,
+) -> anyhow::Result<bool> {
+    let place = &entry.place;
+    let (Some(extent), Some(known)) = (entry.extent(), known.get_mut(&place.key)) else { return Ok(true) };
+    let next = (known.core == core || known.core == u16::MAX)
+        && place.generation == known.state.generation
+        && known.head.end() == place.base_offset;
+    if known.ended || !next {
+        return Ok(true);
+    }
+    let dir = root.join(FileName::partition_dir(place.key).as_str());
+    let path = dir.join(SegmentFile::Log.name(place.segment));
+    if read_part(&path, extent.at, extent.middle)?.is_some_and(|middle| extent.holds(&middle)) {
+        return Ok(true);
+    }
+    let file = path.display().to_string();
+    if proven {
+        report.damage(out, &file, Some(extent.at), "the blocks of an extent do not verify")?;
+        return Ok(true);
+    }
+    known.ended = true;
+    let what = "an extent that was never flushed: the partition ends before it";
+    out.line(
+        "torn",
+        "Segment",
+        &[("file", file.into()), ("position", extent.at.into()), ("what", what.into())],
+    )?;
+    Ok(false)
+}
+
+/// These bytes of a file; `None` if it has fewer.
+fn read_part(path: &Path, at: u64, bytes: usize) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if file.metadata()?.len() < at.saturating_add(bytes as u64) {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(at))?;
+    let mut part = vec![0; bytes];
+    file.read_exact(&mut part)?;
+    Ok(Some(part))
+}
+
 fn apply<W: Write>(
     core: u16,
     entry: &Entry<'_>,
@@ -190,7 +257,12 @@ fn apply<W: Write>(
     let place = &entry.place;
     let Some(known) = known.get_mut(&place.key) else { return Ok(()) };
     let elsewhere = known.core != core && known.core != u16::MAX;
-    if elsewhere || known.broken || known.state.fenced || place.generation != known.state.generation {
+    if elsewhere
+        || known.broken
+        || known.ended
+        || known.state.fenced
+        || place.generation != known.state.generation
+    {
         return Ok(());
     }
     if entry.kind == EntryKind::LogStart {
