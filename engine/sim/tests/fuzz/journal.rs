@@ -70,7 +70,7 @@ fn journal_frames() {
         let bytes = input.bytes(&sound, mend);
         let Ok(view) = FrameView::verify(&bytes, INCARNATION, SEQUENCE) else { return };
         for entry in view.entries() {
-            assert_eq!(&bytes[entry.at..entry.at + entry.batch.len()], entry.batch);
+            assert_eq!(&bytes[entry.at..entry.at + entry.payload.len()], entry.payload);
             assert!(entry.kind != EntryKind::Batch || entry.place.base_offset <= entry.place.last_offset);
         }
     });
