@@ -35,8 +35,8 @@ pub struct ShardSettings {
 }
 
 /// Below this a second write and a second flush cost more than writing the bytes twice: batches of
-/// 256 KiB gained, of 128 KiB did not (`engine/docs/decisions.md`).
-const EXTENT_BYTES_MIN: usize = IO_BYTES_MAX / 4 * 3;
+/// 512 KiB gained, of 256 KiB did not (`engine/docs/decisions.md`).
+const EXTENT_BYTES_MIN: usize = IO_BYTES_MAX / 2 * 3;
 
 impl Default for ShardSettings {
     fn default() -> Self {
