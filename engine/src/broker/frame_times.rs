@@ -17,7 +17,7 @@ pub struct FrameTimes {
     pub ticket: u64,
     /// It took no more batches.
     pub sealed: Instant,
-    /// All its bytes were written.
+    /// All its bytes were written; the blocks of its extents may still be under way.
     pub written: Instant,
     /// It and all before it may be acknowledged.
     pub durable: Instant,
