@@ -44,7 +44,7 @@ impl Default for ShardSettings {
             journal_bytes: 64 * 1024 * 1024,
             journal_bytes_first: 8 * 1024 * 1024,
             journal_files: 4,
-            frame_bytes_early: 64 * 1024,
+            frame_bytes_early: 512 * 1024,
             extent_bytes_min: EXTENT_BYTES_MIN,
             producer_expiration_ms: 86_400_000,
         }
