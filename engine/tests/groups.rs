@@ -396,6 +396,24 @@ fn a_full_group_takes_nobody_more() {
 }
 
 #[test]
+fn ids_that_are_given_away_and_never_used_are_bounded() {
+    let mut coordinator = Coordinator::new(settings());
+    let now = at(Duration::from_secs(1));
+    let mut given = 0;
+    for n in 0..300_000 {
+        let mut out = Vec::new();
+        let ask = JoinAsk { known_id_required: true, ..join("", None, "a", n) };
+        coordinator.ask(now, Token(n), Ask::Join(ask), &mut out);
+        match &out[..] {
+            [Effect::Answer(_, Answer::Join(Err((GroupError::MemberIdRequired, _))))] => given += 1,
+            [Effect::Answer(_, Answer::Join(Err((GroupError::GroupMaxSizeReached, _))))] => break,
+            other => panic!("neither an id nor a refusal: {other:?}"),
+        }
+    }
+    assert_eq!(given, 200_000);
+}
+
+#[test]
 fn a_static_member_comes_back_without_a_rebalance_and_its_old_self_is_fenced() {
     let mut world = World::new(settings());
     let id = world.join("", Some("till-1"), "a");

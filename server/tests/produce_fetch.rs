@@ -3,7 +3,7 @@
 mod harness;
 
 use harness::{Broker, Client, Want, batch, batch_at, fetched, produced, values};
-use wire::{ApiKey, ErrorCode};
+use wire::{ApiKey, ErrorCode, Message, Reader, find_coordinator, metadata};
 
 /// Reads a partition to its end.
 fn read_all(client: &mut Client, topic: &str, partition: i32) -> Vec<(i64, Vec<u8>)> {
@@ -223,4 +223,21 @@ fn an_answer_leaves_although_the_next_request_waits() {
     broker.client().produce("t", 0, -1, &batch(&[b"y"]));
     let body = client.receive(ApiKey::Fetch, 12, first + 1);
     assert_eq!(values(&fetched(&body).2), [(1, b"y".to_vec())]);
+}
+
+#[test]
+fn the_offsets_topic_is_internal_and_clients_do_not_write_it() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.client();
+    let request = find_coordinator::Request { coordinator_keys: vec!["group"], ..Default::default() };
+    let body = client.call(4, &request);
+    let found = find_coordinator::Response::decode(4, &mut Reader::new(&body)).expect("an answer");
+    assert_eq!(found.coordinators[0].error_code, ErrorCode::None);
+    assert_eq!(
+        client.produce("__consumer_offsets", 0, -1, &batch(&[b"x"])).0,
+        ErrorCode::InvalidTopicException
+    );
+    let body = client.call(12, &metadata::Request { topics: None, ..Default::default() });
+    let answer = metadata::Response::decode(12, &mut Reader::new(&body)).expect("an answer");
+    assert!(answer.topics[0].is_internal);
 }

@@ -40,7 +40,10 @@ impl Group {
             return Ok(());
         }
         let is_full = self.members.len() + self.pending.len() >= desk.settings.members_max;
-        if (is_full && !self.pending.contains(id)) || *desk.member_bytes > MEMBER_BYTES_MAX {
+        if (is_full && !self.pending.contains(id))
+            || *desk.member_bytes > MEMBER_BYTES_MAX
+            || desk.timers.is_full()
+        {
             return Err(GroupError::GroupMaxSizeReached);
         }
         if !id.is_empty() {

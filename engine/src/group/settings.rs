@@ -14,6 +14,10 @@ pub(super) const GROUP_ID_BYTES_MAX: usize = 32_767;
 /// Groups that one coordinator keeps at most; further ones are answered COORDINATOR_NOT_AVAILABLE.
 pub(super) const GROUPS_MAX: usize = 100_000;
 
+/// Timers of one coordinator from which on nobody new may join: they bound ids that are given away and
+/// never used. The join is answered GROUP_MAX_SIZE_REACHED.
+pub(super) const TIMERS_MAX: usize = 200_000;
+
 /// Offsets that one group keeps at most; further partitions are answered COORDINATOR_NOT_AVAILABLE.
 pub(super) const OFFSETS_PER_GROUP_MAX: usize = 200_000;
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::settings::PAUSE;
+use super::settings::{PAUSE, TIMERS_MAX};
 use crate::base::Instant;
 
 /// Whose time may be over.
@@ -39,6 +39,11 @@ impl Timers {
         }
         self.seen = self.seen.max(now);
         Instant(self.seen.0.saturating_sub(self.lost))
+    }
+
+    /// Whether no member may be added: each has a timer.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= TIMERS_MAX
     }
 
     pub(super) fn set(&mut self, at: Instant, timer: Timer) {

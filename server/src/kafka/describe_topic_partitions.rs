@@ -50,6 +50,7 @@ pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
         response.topics.push(Topic {
             name: Some(Cow::Owned(name.to_owned())),
             topic_id: entry.topic.id.0,
+            is_internal: entry.internal,
             partitions,
             ..Topic::default()
         });

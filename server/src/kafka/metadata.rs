@@ -12,7 +12,7 @@ use super::create_topics::create;
 use super::errors;
 use super::served::{Call, Refused};
 use crate::limits::{ITEMS_PER_REQUEST_MAX, TOPICS_PER_REQUEST_MAX};
-use crate::shard::{Catalog, Core, TopicEntry};
+use crate::shard::{Catalog, Core, OFFSETS_TOPIC, TopicEntry};
 
 /// The first version in which topics may be asked for by id.
 const VERSION_WITH_IDS: i16 = 12;
@@ -72,7 +72,8 @@ async fn create_missing(core: &Rc<Core>, request: &Request<'_>, named: &[Request
     }
     let mut missing: Vec<CreateTopic> = Vec::new();
     for name in named.iter().filter_map(|t| t.name) {
-        let wanted = catalog.topic(name).is_none()
+        let wanted = name != OFFSETS_TOPIC
+            && catalog.topic(name).is_none()
             && check_topic_name(name).is_ok()
             && missing.len() < TOPICS_PER_REQUEST_MAX
             && !missing.iter().any(|m| m.name == name);
@@ -130,6 +131,7 @@ fn found(entry: &TopicEntry) -> Topic<'static> {
     Topic {
         name: Some(Cow::Owned(entry.topic.name.clone())),
         topic_id: entry.topic.id.0,
+        is_internal: entry.internal,
         partitions: partitions.collect(),
         ..Topic::default()
     }

@@ -122,6 +122,10 @@ impl Shared<'_> {
             if self.version >= 13 { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
         let Some(entry) = entry else { return Outcome::refused(unknown) };
         debug_assert!(self.version < 13 || entry.topic.id.0 == id, "the catalog gave another topic");
+        if entry.internal {
+            // What a coordinator replays is written by coordinators alone.
+            return Outcome::refused(ErrorCode::InvalidTopicException);
+        }
         let partition = usize::try_from(data.index).ok().and_then(|i| entry.topic.partitions.get(i));
         let Some(partition) = partition else {
             return Outcome::refused(ErrorCode::UnknownTopicOrPartition);

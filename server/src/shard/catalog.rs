@@ -11,6 +11,7 @@ use engine::metadata::{ConfigResource, Image, Topic};
 use rustc_hash::FxHashMap;
 
 use super::core::{Node, hosted};
+use super::groups::OFFSETS_TOPIC;
 
 /// A topic and what its settings come to.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct TopicEntry {
     pub topic: Arc<Topic>,
     /// Its settings: overrides over the broker's over Kafka's.
     pub settings: TopicSettings,
+    /// The broker's own: clients read it, but do not write it.
+    pub internal: bool,
 }
 
 /// One image of the cluster, indexed. Immutable; a newer one takes over what did not change.
@@ -105,5 +108,5 @@ fn resolve(topic: &Arc<Topic>, broker: &BrokerSettings) -> TopicEntry {
         tracing::error!(topic = topic.name, %error, "its settings are not valid any more: defaults apply");
         broker.topic_defaults()
     });
-    TopicEntry { topic: topic.clone(), settings }
+    TopicEntry { topic: topic.clone(), settings, internal: topic.name == OFFSETS_TOPIC }
 }

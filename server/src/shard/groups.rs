@@ -388,7 +388,10 @@ fn replay(coordinator: &mut Coordinator, partition: PartitionKey, batch: &[u8]) 
             Ok(Replayed::Unknown(version)) => {
                 tracing::warn!(%partition, offset = record.offset.0, version, "a group record of a newer broker");
             }
-            Err(error) => return Err(format!("offset {}: {error}", record.offset.0)),
+            // One record that cannot be read must not cost every group of the partition.
+            Err(error) => {
+                tracing::error!(%partition, offset = record.offset.0, %error, "not a group record: skipped")
+            }
         }
     }
     Ok(())
