@@ -38,6 +38,7 @@ use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::FILE_HEADER_BYTES;
 use crate::log::{IndexTail, LeaderEpochs, ProducerTable, Segments};
 
+use super::partition::Partition;
 use super::shard::{HostedPartition, Shard, State};
 
 /// No checkpoint is longer, in bytes: a bound for reading one back.
@@ -461,26 +462,25 @@ impl<D: Disk> Shard<D> {
             let state = &mut *guard;
             // Never lowered: whoever waits for a later frame would wait for ever.
             state.force_below = state.force_below.max(included);
-            for (slot, partition) in state.partitions.iter().enumerate() {
-                let behind = partition.as_deref().is_some_and(|p| p.is_behind(included));
-                if behind {
-                    state.forced.push_back(slot as u32);
-                }
-            }
+            let behind: Vec<u32> = state.waited_for(0, included).map(|(slot, _)| slot as u32).collect();
+            state.forced.extend(behind);
         }
         self.inner.written.notify();
+        // A partition once written up to a frame stays so: none is looked at again.
+        let mut next = 0;
         loop {
             let wait = self.inner.files.wait();
-            let (mut behind, mut waits) = (false, false);
-            for partition in self.inner.state.borrow().partitions.iter().flatten() {
-                behind |= partition.is_behind(included);
-                waits |= partition.is_behind(included) && !partition.offline;
-            }
-            if self.inner.failed.get() || (behind && !waits && self.inner.draining.get()) {
-                return false;
-            }
-            if !behind {
-                return true;
+            {
+                let state = self.inner.state.borrow();
+                let mut waited_for = state.waited_for(next, included);
+                let Some((slot, _)) = waited_for.next() else { return !self.inner.failed.get() };
+                next = slot;
+                // When the shard stops, what is offline stays unwritten.
+                let stops =
+                    || self.inner.draining.get() && state.waited_for(next, included).all(|(_, p)| p.offline);
+                if self.inner.failed.get() || stops() {
+                    return false;
+                }
             }
             wait.await;
         }
@@ -488,6 +488,12 @@ impl<D: Disk> Shard<D> {
 }
 
 impl<D: Disk> State<D> {
+    /// The partitions from a slot on with something in a frame up to `included` that is in no segment.
+    fn waited_for(&self, slot: usize, included: u64) -> impl Iterator<Item = (usize, &Partition<D>)> {
+        let rest = self.partitions.iter().enumerate().skip(slot);
+        rest.filter_map(move |(slot, p)| Some((slot, p.as_deref().filter(|p| p.is_behind(included))?)))
+    }
+
     /// True when all are captured.
     fn capture_some(&self, slot: &mut usize, count: &mut u32, out: &mut Vec<u8>) -> bool {
         for _ in 0..CAPTURE_STEP {

@@ -41,7 +41,7 @@ impl<D: Disk> State<D> {
     }
 
     /// Acknowledged bytes may lag behind their segments by half of the pool.
-    fn above_write_behind(&self, disk: &D) -> bool {
+    pub(super) fn above_write_behind(&self, disk: &D) -> bool {
         self.tails.unwritten() > disk.pool_size() / 2
     }
 

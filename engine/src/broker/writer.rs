@@ -20,6 +20,10 @@ use crate::log::segments::Place;
 /// 8 the tail of the acknowledgements doubles, with fewer than 3 small segments fall behind.
 const LANES: usize = 3;
 
+/// Partitions written at the same time while the segments lag behind: the memory of a load that is
+/// spread over many partitions comes back in small writes, and three of those do not fill the device.
+const LANES_BEHIND: usize = 8;
+
 /// Buffers in flight for one partition.
 const BUFFERS_IN_FLIGHT: usize = 4;
 
@@ -29,16 +33,21 @@ const REMOVE_STEP: u64 = 64 * 1024 * 1024;
 impl<D: Disk> Shard<D> {
     /// Writes segments and takes checkpoints until [`Shard::close`]. Spawn it once.
     pub async fn run_writer(&self) {
-        let lanes = join_all((0..LANES).map(|_| self.run_lane()));
+        let lanes = join_all((0..LANES_BEHIND).map(|number| self.run_lane(number >= LANES)));
         let checkpoints = join(self.run_checkpoints(), self.run_preparer());
         join3(lanes, checkpoints, self.run_read_ahead()).await;
     }
 
-    async fn run_lane(&self) {
+    /// One lane; a `helper` works only while the segments lag behind.
+    async fn run_lane(&self, helper: bool) {
         let mut lane = Lane::new();
         loop {
             let wait = self.inner.written.wait();
-            let slot = self.inner.state.borrow_mut().next_write(&self.inner.disk);
+            let slot = {
+                let mut state = self.inner.state.borrow_mut();
+                let rests = helper && !state.above_write_behind(&self.inner.disk);
+                if rests { None } else { state.next_write(&self.inner.disk) }
+            };
             let Some(slot) = slot else {
                 if self.inner.closing.get() || self.inner.failed.get() {
                     return;
@@ -56,7 +65,7 @@ impl<D: Disk> Shard<D> {
     /// The first partition's that could not be written: the journal must stay.
     pub(super) async fn write_everything(&self) -> DiskResult<()> {
         self.inner.state.borrow_mut().force_below = u64::MAX;
-        join_all((0..LANES).map(|_| async {
+        join_all((0..LANES_BEHIND).map(|_| async {
             let mut lane = Lane::new();
             loop {
                 let slot = self.inner.state.borrow_mut().next_write(&self.inner.disk);
