@@ -16,6 +16,9 @@ pub const ITEMS_PER_REQUEST_MAX: usize = 20_000;
 /// Resources whose settings one request may ask for: each answer is some thousand bytes.
 pub const DESCRIBED_PER_REQUEST_MAX: usize = 1000;
 
+/// Producers that one answer describes; the partition that passes it is the last.
+pub const PRODUCERS_PER_ANSWER_MAX: usize = 20_000;
+
 /// Partitions of a fetch whose memory is kept for the connection's next one.
 pub const FETCH_KEPT_MAX: usize = 1024;
 

@@ -22,6 +22,7 @@ mod close;
 mod commit;
 mod extent;
 mod frame_times;
+mod history;
 mod journals;
 mod pages;
 mod partition;
@@ -41,6 +42,7 @@ mod writer;
 
 pub use checkpoint::{Checkpoint, CoreState, PartitionState};
 pub use frame_times::{FRAMES_KEPT, FrameTimes};
+pub use history::ProducerView;
 pub use produce::{AppendError, Appended};
 pub use read::{Bounds, FetchError, Fetched, Hot};
 pub use recovery::{Recovered, RecoveryReport, recover};

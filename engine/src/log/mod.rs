@@ -23,7 +23,7 @@ pub mod segments;
 pub mod times;
 
 pub use cursor::Malformed;
-pub use epochs::LeaderEpochs;
+pub use epochs::{EpochEnd, LeaderEpochs};
 pub use index::{IndexSearch, IndexTail};
 pub use producers::ProducerTable;
 pub use segments::{Segment, Segments};

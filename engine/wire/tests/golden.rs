@@ -98,7 +98,7 @@ fn again(golden: &Golden) -> Vec<u8> {
 }
 
 /// Keys whose newest version no recorded client sent: the oracle crate alone vouches for them.
-const ORACLE_ALONE: [ApiKey; 17] = [
+const ORACLE_ALONE: [ApiKey; 18] = [
     ApiKey::Heartbeat,
     ApiKey::ListGroups,
     ApiKey::DeleteRecords,
@@ -113,6 +113,7 @@ const ORACLE_ALONE: [ApiKey; 17] = [
     ApiKey::ListPartitionReassignments,
     ApiKey::OffsetDelete,
     ApiKey::DescribeQuorum,
+    ApiKey::DescribeCluster,
     ApiKey::DescribeProducers,
     ApiKey::UnregisterBroker,
     ApiKey::ListConfigResources,

@@ -3,9 +3,13 @@
 use std::borrow::Cow;
 
 use wire::ErrorCode;
-use wire::describe_cluster::{Broker, ENDPOINT_BROKER, Request, Response};
+use wire::describe_cluster::{Broker, ENDPOINT_BROKER, ENDPOINT_CONTROLLER, Request, Response};
 
 use super::served::{Call, Refused};
+
+/// Kafka's operations on a cluster, a bit for each: create, alter, describe, cluster action, describe and
+/// alter configs, idempotent write. While there is no authorizer all of them are allowed.
+const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 
 pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request = call.decode()?;
@@ -25,11 +29,19 @@ pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
                 host: b.host.into(),
                 port: b.port.into(),
                 rack: b.rack.map(Cow::Owned),
+                // A broker that serves is not fenced, and there is no other.
+                is_fenced: false,
             })
             .collect();
+        if request.include_cluster_authorized_operations {
+            response.cluster_authorized_operations = CLUSTER_OPERATIONS;
+        }
+    } else if request.endpoint_type == ENDPOINT_CONTROLLER {
+        response.error_code = ErrorCode::MismatchedEndpointType;
+        response.error_message = Some("a broker was asked for the controllers".into());
     } else {
         response.error_code = ErrorCode::UnsupportedEndpointType;
-        response.error_message = Some("only brokers can be described".into());
+        response.error_message = Some(format!("no endpoint is of type {}", request.endpoint_type).into());
     }
     call.answer(&response);
     Ok(())

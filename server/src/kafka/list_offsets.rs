@@ -96,7 +96,10 @@ async fn look_up(
     match time {
         LATEST if committed => at(bounds.last_stable),
         LATEST => at(bounds.high_watermark),
-        EARLIEST | EARLIEST_LOCAL => at(bounds.log_start),
+        EARLIEST | EARLIEST_LOCAL => {
+            let leader_epoch = core.shard.epoch_at(key, bounds.log_start).unwrap_or(bounds.leader_epoch);
+            Ok(Some(TimedOffset { offset: bounds.log_start, timestamp: -1, leader_epoch }))
+        }
         // Nothing is tiered.
         LATEST_TIERED => Ok(None),
         MAX_TIMESTAMP => core.shard.max_timestamp(key).await,

@@ -7,12 +7,15 @@
 //! | `produce`, `produce_remote` | the hot path in; the part of it that other cores do |
 //! | `fetch`, `fetch_plan` | the hot path out |
 //! | `group` | what the group APIs share |
+//! | `named` | the partition that a request names |
 //! | the rest | one file per API |
 //!
 //! Invariants: Produce appends in arrival order before the next request is looked at; an answer to acks
 //! 1 or all leaves after its tickets are durable; acks 0 is never answered, and closes on an error; a
 //! Produce is never answered with UNKNOWN_SERVER_ERROR, which clients take for the loss of a sequence.
 
+mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod api_versions;
 mod create_topics;
 mod delete_groups;
@@ -20,7 +23,10 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
+mod elect_leaders;
 mod errors;
 mod fetch;
 mod fetch_plan;
@@ -33,13 +39,17 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
+mod named;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
 mod produce;
 mod produce_remote;
 mod served;
 mod sync_group;
+mod unregister_broker;
 
 pub use served::Handler;

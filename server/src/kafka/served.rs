@@ -10,10 +10,12 @@ use wire::{ApiKey, DecodeError, Message, Reader, RequestHeader, ResponseHeader};
 
 use super::fetch_plan::FetchScratch;
 use super::{
-    api_versions, create_topics, delete_groups, delete_topics, describe_cluster, describe_configs,
-    describe_groups, describe_topic_partitions, fetch, find_coordinator, heartbeat,
-    incremental_alter_configs, init_producer_id, join_group, leave_group, list_groups, list_offsets,
-    metadata, offset_commit, offset_delete, offset_fetch, produce, sync_group,
+    alter_partition_reassignments, alter_replica_log_dirs, api_versions, create_topics, delete_groups,
+    delete_topics, describe_cluster, describe_configs, describe_groups, describe_producers, describe_quorum,
+    describe_topic_partitions, elect_leaders, fetch, find_coordinator, heartbeat, incremental_alter_configs,
+    init_producer_id, join_group, leave_group, list_groups, list_offsets, list_partition_reassignments,
+    metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group,
+    unregister_broker,
 };
 use crate::limits::SMALL_REQUEST_BYTES_MAX;
 use crate::runtime::{Outbox, Reason, Reply, Service, hint};
@@ -40,9 +42,17 @@ pub(super) const SERVED: &[ApiKey] = &[
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
     ApiKey::InitProducerId,
+    ApiKey::OffsetForLeaderEpoch,
     ApiKey::DescribeConfigs,
+    ApiKey::AlterReplicaLogDirs,
+    ApiKey::ElectLeaders,
     ApiKey::IncrementalAlterConfigs,
+    ApiKey::AlterPartitionReassignments,
+    ApiKey::ListPartitionReassignments,
+    ApiKey::DescribeQuorum,
     ApiKey::DescribeCluster,
+    ApiKey::DescribeProducers,
+    ApiKey::UnregisterBroker,
     ApiKey::DescribeTopicPartitions,
 ];
 
@@ -180,9 +190,17 @@ impl Handler {
                 ApiKey::CreateTopics => create_topics::serve(call).await,
                 ApiKey::DeleteTopics => delete_topics::serve(call).await,
                 ApiKey::InitProducerId => init_producer_id::serve(call).await,
+                ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::serve(call).await,
                 ApiKey::DescribeConfigs => describe_configs::serve(call),
+                ApiKey::AlterReplicaLogDirs => alter_replica_log_dirs::serve(call),
+                ApiKey::ElectLeaders => elect_leaders::serve(call),
                 ApiKey::IncrementalAlterConfigs => incremental_alter_configs::serve(call).await,
+                ApiKey::AlterPartitionReassignments => alter_partition_reassignments::serve(call),
+                ApiKey::ListPartitionReassignments => list_partition_reassignments::serve(call),
+                ApiKey::DescribeQuorum => describe_quorum::serve(call),
                 ApiKey::DescribeCluster => describe_cluster::serve(call),
+                ApiKey::DescribeProducers => describe_producers::serve(call).await,
+                ApiKey::UnregisterBroker => unregister_broker::serve(call),
                 ApiKey::DescribeTopicPartitions => describe_topic_partitions::serve(call),
                 other => Err(DecodeError::ApiKey(other.code()).into()),
             }

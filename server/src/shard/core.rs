@@ -29,6 +29,10 @@ pub struct Node {
     pub cluster: Uuid,
     /// This broker's id.
     pub id: NodeId,
+    /// Where its data lies: an absolute path.
+    pub data_dir: String,
+    /// The id of that directory.
+    pub directory: Uuid,
     /// What clients of each listener are told, in the order of the listeners.
     pub advertised: Vec<Listener>,
     /// The settings it was started with.

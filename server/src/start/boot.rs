@@ -20,6 +20,8 @@ const RECORDS_PER_APPEND: usize = 8192;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
     pub(super) cluster: Uuid,
+    /// The data directory's own id.
+    pub(super) directory: Uuid,
     /// Whether the last broker here did not stop cleanly.
     pub(super) unclean: bool,
 }
@@ -57,6 +59,8 @@ pub(super) async fn boot(shared: &Shared, origin: Origin, disk: &Disk) -> Result
     let node = Arc::new(Node {
         cluster: image.cluster().expect("the first start creates the cluster"),
         id: shared.config.broker.node_id,
+        data_dir: shared.data.to_string_lossy().into_owned(),
+        directory: origin.directory,
         advertised: shared.advertised.clone(),
         settings: shared.config.broker.clone(),
         cores: shared.cores,

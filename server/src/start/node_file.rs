@@ -75,7 +75,7 @@ pub(super) fn open(data: &Path, node: NodeId) -> Result<Origin, StartError> {
     if clean {
         sync_dir(data).map_err(failed)?;
     }
-    Ok(Origin { cluster: file.cluster_id, unclean: !clean && !first })
+    Ok(Origin { cluster: file.cluster_id, directory: file.directory_id, unclean: !clean && !first })
 }
 
 /// Says that the broker stopped cleanly.
@@ -110,6 +110,7 @@ mod tests {
         let second = open(dir.path(), NodeId(1)).unwrap();
         assert!(second.unclean, "nobody marked a clean stop");
         assert_eq!(first.cluster, second.cluster);
+        assert_eq!(first.directory, second.directory);
         mark_clean(dir.path()).unwrap();
         assert!(!open(dir.path(), NodeId(1)).unwrap().unclean);
         let error = open(dir.path(), NodeId(2)).err().unwrap();

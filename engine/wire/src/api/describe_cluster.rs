@@ -17,6 +17,8 @@ message! {
         0.. => include_cluster_authorized_operations: bool;
         /// One of the `ENDPOINT_` constants.
         1.. => endpoint_type: i8 = ENDPOINT_BROKER;
+        /// Whether brokers that are fenced are wanted too (KIP-1073).
+        2.. => include_fenced_brokers: bool;
     }
 }
 
@@ -61,5 +63,7 @@ message! {
         0.. => port: i32;
         /// Rack, if it has one.
         0.. => rack: Option<Cow<'a, str>>;
+        /// Whether it may not serve (KIP-1073).
+        2.. => is_fenced: bool;
     }
 }

@@ -97,7 +97,7 @@ served! {
     ListPartitionReassignments = 46, 0..=0, flexible 0;
     OffsetDelete = 47, 0..=0, flexible 1;
     DescribeQuorum = 55, 0..=2, flexible 0;
-    DescribeCluster = 60, 0..=1, flexible 0;
+    DescribeCluster = 60, 0..=2, flexible 0;
     DescribeProducers = 61, 0..=0, flexible 0;
     UnregisterBroker = 64, 0..=0, flexible 0;
     ConsumerGroupHeartbeat = 68, 0..=1, flexible 0;
