@@ -1,0 +1,207 @@
+"""The matrix: every client of clients.toml does every scenario against one live two-core broker.
+
+    matrix.py BINARY SCRATCH BUILT [--client NAME]... [--scenario NAME]... [--write]
+    matrix.py --brokers HOST:PORT BUILT [...]         the same against any broker that runs already
+
+A cell is what the client said of one scenario: `ok`, `n/a` with what the client itself lacks, or `FAILED` with why.
+`results.json` keeps the cells of the last kept run. A cell that was not ok then is known: printed as red, and no failure
+here. A cell that was ok and no longer is, is a failure. `--write` keeps this run's cells.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+
+import batches  # noqa: E402
+from broker import Broker  # noqa: E402
+
+RESULTS = os.path.join(HERE, "results.json")
+# A program is silent no longer than its longest scenario takes.
+SILENCE_SECONDS = 180
+# Groups settle fast, a topic that is only named has two partitions.
+SETTINGS = ["group.initial.rebalance.delay.ms=200", "num.partitions=2"]
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("places", nargs="+", help="BINARY SCRATCH BUILT, or BUILT with --brokers")
+    parser.add_argument("--brokers")
+    parser.add_argument("--client", action="append", default=[])
+    parser.add_argument("--scenario", action="append", default=[])
+    parser.add_argument("--write", action="store_true")
+    return parser.parse_args()
+
+
+def filled(words, built):
+    return [word.replace("{built}", built) for word in words]
+
+
+def fingerprint(patterns):
+    """What the pinning files of a build say together."""
+    digest = hashlib.sha256()
+    for name in patterns:
+        with open(os.path.join(HERE, name), "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def build(name, plan, built):
+    """Builds what a client needs; skipped while its pinned files are the same."""
+    stamp = os.path.join(built, f"matrix-{name}.stamp")
+    wanted = fingerprint(plan["pinned"])
+    if os.path.exists(stamp) and open(stamp).read() == wanted:
+        return
+    began = time.monotonic()
+    for command in plan["build"]:
+        environment = {**os.environ, **{k: v.replace("{built}", built) for k, v in plan.get("environment", {}).items()}}
+        done = subprocess.run(
+            filled(command, built), cwd=os.path.join(HERE, plan["at"]), env=environment, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {(done.stdout + done.stderr)[-1500:]}")
+    with open(stamp, "w") as file:
+        file.write(wanted)
+    print(f"     {name} built in {time.monotonic() - began:.0f} s", flush=True)
+
+
+class Program:
+    """One client's program while it runs: its lines are its cells, and it may ask for a restart."""
+
+    def __init__(self, command, broker, errors):
+        self.broker = broker
+        self.version, self.cells, self.seconds = None, {}, {}
+        self.process = subprocess.Popen(
+            command, cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace"
+        )
+        self.heard = time.monotonic()
+
+    def run(self):
+        threading.Thread(target=self._watch, daemon=True).start()
+        began = time.monotonic()
+        for line in self.process.stdout:
+            self.heard = time.monotonic()
+            word, _, rest = line.rstrip("\n").partition(" ")
+            if word == "version":
+                self.version = rest.split(" ", 1)[1]
+            elif word == "restart":
+                self._restart()
+            elif word in ("ok", "n/a", "FAILED"):
+                name, _, why = rest.partition(" ")
+                self.cells[name] = {"is": word} | ({"why": why} if why else {})
+                self.seconds[name] = round(time.monotonic() - began, 1)
+                began = time.monotonic()
+        return self.process.wait()
+
+    def _restart(self):
+        """A kill, not a stop: what was acknowledged must be there all the same."""
+        if self.broker is not None:
+            self.broker.kill()
+            self.broker.start()
+        try:
+            self.process.stdin.write("restarted\n" if self.broker is not None else "no broker of ours\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def _watch(self):
+        while self.process.poll() is None:
+            if time.monotonic() - self.heard > SILENCE_SECONDS:
+                self.process.kill()
+            time.sleep(1)
+
+
+def judged(name, client, scenarios, address, broker, built, scratch):
+    """The client's version and cells."""
+    prefix = f"m{os.getpid()}-{name}"
+    command = filled(client["run"], built) + [address, prefix, *scenarios]
+    with open(os.path.join(scratch, f"matrix-{name}.err"), "w") as errors:
+        program = Program(command, broker, errors)
+        code = program.run()
+    tail = " ".join(open(errors.name, errors="replace").read()[-300:].split())
+    for scenario in scenarios:
+        if scenario not in program.cells:
+            program.cells[scenario] = {"is": "FAILED", "why": f"the program ended with {code}: {tail}"}
+    if program.cells.get("codecs", {}).get("is") == "ok":
+        lacking = program.cells["codecs"].get("why", "")
+        if wrong := batches.wrong_codecs(address, f"{prefix}-codecs", lacking):
+            program.cells["codecs"] = {"is": "FAILED", "why": wrong}
+    return program
+
+
+def verdict(name, scenario, cell, known):
+    """One line of output; whether it is a failure."""
+    why = f": {cell['why']}" if "why" in cell else ""
+    before = known.get(name, {}).get("cells", {}).get(scenario)
+    if cell["is"] == "ok":
+        print(f"PASS {name} {scenario}{why}", flush=True)
+    elif cell["is"] == "n/a" or (before and before["is"] == cell["is"]):
+        print(f"{'N/A' if cell['is'] == 'n/a' else 'RED'}  {name} {scenario}{why}", flush=True)
+        return False
+    else:
+        print(f"FAIL {name} {scenario}{why}", flush=True)
+        return True
+    return False
+
+
+def main():
+    asked = arguments()
+    with open(os.path.join(HERE, "clients.toml"), "rb") as file:
+        plan = tomllib.load(file)
+    scenarios = asked.scenario or plan["scenarios"]
+    clients = {n: c for n, c in plan["client"].items() if not asked.client or n in asked.client}
+    if unknown := set(asked.client) - set(clients) | set(scenarios) - set(plan["scenarios"]):
+        return f"not in clients.toml: {', '.join(sorted(unknown))}"
+    kept = json.load(open(RESULTS)) if os.path.exists(RESULTS) else {"clients": {}}
+    built = os.path.abspath(asked.places[-1])
+    scratch = built if asked.brokers else os.path.abspath(asked.places[1])
+    os.makedirs(built, exist_ok=True)
+    os.makedirs(scratch, exist_ok=True)
+
+    for name in dict.fromkeys(client["build"] for client in clients.values()):
+        build(name, plan["build"][name], built)
+
+    broker = None
+    if not asked.brokers:
+        data = os.path.join(scratch, "matrix")
+        shutil.rmtree(data, ignore_errors=True)
+        broker = Broker(asked.places[0], data, settings=SETTINGS)
+        broker.start()
+    failed = False
+    try:
+        for name, client in clients.items():
+            began = time.monotonic()
+            told = judged(name, client, scenarios, asked.brokers or broker.address, broker, built, scratch)
+            print(f"     {name} {told.version}, {time.monotonic() - began:.0f} s", flush=True)
+            for scenario in scenarios:
+                failed |= verdict(name, scenario, told.cells[scenario], kept["clients"])
+            if asked.write:
+                entry = kept["clients"].setdefault(name, {"cells": {}})
+                entry |= {"version": told.version, "language": client["language"]}
+                entry |= {"date": datetime.date.today().isoformat()}
+                entry["cells"] |= told.cells
+    finally:
+        if broker is not None:
+            broker.stop()
+            shutil.rmtree(os.path.join(scratch, "matrix"), ignore_errors=True)
+    if asked.write:
+        kept["scenarios"] = [[name, plan["heading"][name]] for name in plan["scenarios"]]
+        kept["clients"] = {name: kept["clients"][name] for name in plan["client"] if name in kept["clients"]}
+        with open(RESULTS, "w") as file:
+            json.dump(kept, file, indent=1, ensure_ascii=False)
+            file.write("\n")
+    return 1 if failed and not asked.write else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
