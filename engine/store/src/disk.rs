@@ -25,8 +25,10 @@ use crate::chunk::{Buf, Chunk, Kind};
 use crate::faults::{FaultPoints, Skip};
 use crate::names::{self, Small};
 use crate::pool::{Credit, Pool, PoolStats};
+use crate::watch::within;
 
-/// How long an operation may take before its caller gets [`DiskFault::Timeout`].
+/// How long an operation may take before its caller gets [`DiskFault::Timeout`]. The watch looks
+/// once a second, so it may be up to two seconds more.
 pub const OP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// From this many files up, `flush_all` syncs the file system once instead of each file. Measured
@@ -253,17 +255,14 @@ impl Drop for UnderWay {
     }
 }
 
-/// The value of `work` if it comes in time.
-async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    let mut timer = pin!(Timer::new(limit));
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(value) = work.as_mut().poll(cx) {
-            return Poll::Ready(Some(value));
-        }
-        timer.as_mut().poll(cx).map(|_| None)
+/// Waits for a change, for a little while.
+async fn briefly(limit: Duration, change: impl Future<Output = ()>) {
+    let (mut change, mut timer) = (pin!(change), pin!(Timer::new(limit)));
+    std::future::poll_fn(|cx| match change.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => timer.as_mut().poll(cx).map(drop),
     })
-    .await
+    .await;
 }
 
 fn plain(error: glommio::GlommioError<()>) -> io::Error {
@@ -307,7 +306,7 @@ async fn writable(pool: &Rc<Pool>, chunk: Chunk) -> Chunk {
 /// turn of the executor.
 async fn foresee(pool: &Pool, credit: &Credit) {
     if !pool.holds(glommio::allocate_dma_buffer(credit.bytes).as_ptr()) {
-        within(MISS_WAIT, pool.until_freed()).await;
+        briefly(MISS_WAIT, pool.until_freed()).await;
     }
 }
 

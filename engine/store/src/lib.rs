@@ -9,6 +9,7 @@
 //! | `chunk` | a buffer being filled, and its sealed, shared form |
 //! | `disk` | [`GlommioDisk`]: `engine::io::Disk` over the above |
 //! | [`clock`] | the monotonic clock of the process |
+//! | `watch` | finds operations that do not end |
 //! | `names` | what blocks (rename, list, fsync of a directory …), for the blocking threads |
 //! | [`data_dir`] | the lock on a data directory and the probe for direct I/O |
 //!
@@ -31,6 +32,7 @@ mod faults;
 mod names;
 mod pool;
 pub mod pulse;
+mod watch;
 
 pub use chunk::{Buf, Chunk};
 pub use disk::{DiskSettings, File, GlommioDisk, OP_DEADLINE, SYNCFS_ABOVE, ops_in_flight, prime};

@@ -24,6 +24,7 @@ use glommio::{
 
 use crate::pool::{POOL_BYTES_MIN, Pool, region_bytes};
 use crate::pulse::with_pulse;
+use crate::watch::with_watch;
 
 /// Fewer entries a ring and a burst of completions would raise glommio's preempt flag.
 pub const RING_DEPTH_MIN: usize = 1024;
@@ -187,7 +188,7 @@ where
             let value = executor.run(async move {
                 Pool::adopt(pool_bytes);
                 let _ = report.send(Ok(Started { pool_bytes, registered }));
-                with_pulse(main()).await
+                with_pulse(with_watch(main())).await
             });
             Pool::abandon();
             Some(value)
