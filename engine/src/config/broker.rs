@@ -261,6 +261,7 @@ impl BrokerSettings {
                 offsets_retention: Duration::from_secs(u64::from(int("offsets.retention.minutes")) * 60),
                 metadata_bytes_max: int("offset.metadata.max.bytes") as usize,
                 offsets_partitions: int("offsets.topic.num.partitions") as i32,
+                offsets_replication: long("offsets.topic.replication.factor") as i16,
                 offsets_segment_bytes: int("offsets.topic.segment.bytes") as i32,
                 retention_check_interval: ms("offsets.retention.check.interval.ms"),
             },

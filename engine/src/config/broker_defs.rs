@@ -1,11 +1,20 @@
 //! The table of broker settings.
 
 use super::BATCH_BYTES_MAX;
-use super::def::{Def, Kind, list_items};
+use super::def::{Def, Kind, Support, list_items};
 
 const LONG_MAX: &str = "9223372036854775807";
 const LONG: Kind = Kind::Long(0, i64::MAX);
 const HOURS: Kind = Kind::Int(-1, i32::MAX);
+
+const NO_COMPACTION: Support = Support::NoEffect("log compaction does not exist yet");
+const NO_REPLICATION: Support = Support::NoEffect("replication does not exist yet");
+const NO_SHARE_GROUPS: Support = Support::NoEffect("share groups do not exist yet");
+const NO_TIERING: Support = Support::NoEffect("tiered storage does not exist yet");
+const NO_TRANSACTIONS: Support = Support::NoEffect("transactions do not exist yet");
+const PASS_THROUGH: Support = Support::NoEffect("batches are stored as the producer compressed them");
+const KERNEL_BUFFERS: Support = Support::NoEffect("the kernel sizes them by the connection's speed");
+const OWN_THREADS: Support = Support::NoEffect("there is one thread per core; server.cores says which");
 
 /// Node ids leave room for one virtual node per core within 31 bits.
 const NODE_ID_MAX: i32 = 1_000_000;
@@ -19,6 +28,10 @@ fn refuse_recompression(value: &str) -> Option<&'static str> {
     (value != "producer").then_some(
         "the broker does not recompress; only producer is supported (set the codec in the producer)",
     )
+}
+
+fn refuse_connection_rate(value: &str) -> Option<&'static str> {
+    (value != "2147483647").then_some("the rate of new connections cannot be limited yet")
 }
 
 fn refuse_two_directories(value: &str) -> Option<&'static str> {
@@ -46,7 +59,15 @@ pub const DEFS: &[Def] = &[
         "Creates a topic when a client asks for one that does not exist.",
     )
     .fixed(),
+    Def::new("auto.leader.rebalance.enable", Kind::Bool, Some("true"), "Gives leadership back to preferred replicas.")
+        .unused(NO_REPLICATION),
+    Def::new("background.threads", Kind::Int(1, i32::MAX), Some("10"), "Threads for background work.")
+        .unused(OWN_THREADS),
     Def::new("broker.rack", Kind::Text, None, "The rack this broker stands in, told to clients.").fixed(),
+    Def::new("compression.gzip.level", Kind::Int(-1, 9), Some("-1"), "Default of the topic setting of the same name.")
+        .unused(PASS_THROUGH),
+    Def::new("compression.lz4.level", Kind::Int(1, 17), Some("9"), "Default of the topic setting of the same name.")
+        .unused(PASS_THROUGH),
     Def::new(
         "compression.type",
         Kind::Choice(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
@@ -54,6 +75,10 @@ pub const DEFS: &[Def] = &[
         "The codec of stored batches. producer keeps what the producer chose.",
     )
     .refuse(refuse_recompression),
+    Def::new("compression.zstd.level", Kind::Int(-131_072, 22), Some("3"), "Default of the topic setting of the same name.")
+        .unused(PASS_THROUGH),
+    Def::new("connection.failed.authentication.delay.ms", Kind::Int(0, i32::MAX), Some("100"), "How long a failed authentication is answered late.")
+        .unused(Support::NoEffect("nobody authenticates yet")),
     Def::new(
         "connections.max.idle.ms",
         Kind::Long(-1, i64::MAX),
@@ -110,6 +135,14 @@ pub const DEFS: &[Def] = &[
         "The shortest session time-out that a member may ask for, ms.",
     )
     .fixed(),
+    Def::new("group.share.delivery.count.limit", Kind::Int(2, 10), Some("5"), "Times that a share group is given a record.")
+        .unused(NO_SHARE_GROUPS),
+    Def::new("group.share.partition.max.record.locks", Kind::Int(100, 10_000), Some("2000"), "Records of a partition that a share group holds at a time.")
+        .unused(NO_SHARE_GROUPS),
+    Def::new("group.share.record.lock.duration.ms", Kind::Int(1000, 3_600_000), Some("30000"), "How long a share group holds a record.")
+        .unused(NO_SHARE_GROUPS),
+    Def::new("leader.imbalance.check.interval.seconds", Kind::Long(1, i64::MAX), Some("300"), "How often leadership is balanced.")
+        .unused(NO_REPLICATION),
     Def::new(
         "listener.security.protocol.map",
         Kind::Text,
@@ -125,6 +158,14 @@ pub const DEFS: &[Def] = &[
          takes a free one. Kafka listens on all interfaces by default; here that must be asked for.",
     )
     .fixed(),
+    Def::new("log.cleaner.delete.retention.ms", LONG, Some("86400000"), "Default of delete.retention.ms.")
+        .unused(NO_COMPACTION),
+    Def::new("log.cleaner.max.compaction.lag.ms", Kind::Long(1, i64::MAX), Some("9223372036854775807"), "Default of max.compaction.lag.ms.")
+        .unused(NO_COMPACTION),
+    Def::new("log.cleaner.min.cleanable.ratio", Kind::Double(0.0, 1.0), Some("0.5"), "Default of min.cleanable.dirty.ratio.")
+        .unused(NO_COMPACTION),
+    Def::new("log.cleaner.min.compaction.lag.ms", LONG, Some("0"), "Default of min.compaction.lag.ms.")
+        .unused(NO_COMPACTION),
     Def::new("log.cleanup.policy", Kind::List(&["delete", "compact"]), Some("delete"), "Default of cleanup.policy.")
         .refuse(refuse_compaction),
     Def::new("log.dirs", Kind::Text, Some("data"), "The data directory.").fixed().refuse(refuse_two_directories),
@@ -137,6 +178,10 @@ pub const DEFS: &[Def] = &[
     Def::new("log.flush.interval.ms", LONG, None, "Default of flush.ms."),
     Def::new("log.index.interval.bytes", Kind::Int(0, i32::MAX), Some("4096"), "Default of index.interval.bytes."),
     Def::new("log.index.size.max.bytes", Kind::Int(4, i32::MAX), Some("10485760"), "Default of segment.index.bytes."),
+    Def::new("log.local.retention.bytes", Kind::Long(-2, i64::MAX), Some("-2"), "Default of local.retention.bytes.")
+        .unused(NO_TIERING),
+    Def::new("log.local.retention.ms", Kind::Long(-2, i64::MAX), Some("-2"), "Default of local.retention.ms.")
+        .unused(NO_TIERING),
     Def::new(
         "log.message.timestamp.after.max.ms",
         LONG,
@@ -155,6 +200,8 @@ pub const DEFS: &[Def] = &[
         Some("CreateTime"),
         "Default of message.timestamp.type.",
     ),
+    Def::new("log.preallocate", Kind::Bool, Some("false"), "Default of preallocate.")
+        .unused(Support::NoEffect("segments are allocated in steps as they grow")),
     Def::new("log.retention.bytes", Kind::Long(-1, i64::MAX), Some("-1"), "Default of retention.bytes."),
     Def::new(
         "log.retention.check.interval.ms",
@@ -175,6 +222,14 @@ pub const DEFS: &[Def] = &[
     Def::new("log.roll.ms", Kind::Long(1, i64::MAX), None, "Default of segment.ms."),
     Def::new("log.segment.bytes", Kind::Int(1024 * 1024, i32::MAX), Some("1073741824"), "Default of segment.bytes."),
     Def::new("log.segment.delete.delay.ms", LONG, Some("60000"), "Default of file.delete.delay.ms."),
+    Def::new(
+        "max.connection.creation.rate",
+        Kind::Int(0, i32::MAX),
+        Some("2147483647"),
+        "The most new connections per second.",
+    )
+    .fixed()
+    .refuse(refuse_connection_rate),
     Def::new("max.connections", Kind::Int(0, i32::MAX), Some("2147483647"), "The most connections at one time."),
     Def::new(
         "max.connections.per.ip",
@@ -195,8 +250,16 @@ pub const DEFS: &[Def] = &[
         "Default of the topic setting of the same name.",
     ),
     Def::new("node.id", Kind::Int(0, NODE_ID_MAX), Some("1"), "This broker's id in its cluster.").fixed(),
+    Def::new("num.io.threads", Kind::Int(1, i32::MAX), Some("8"), "Threads that serve requests.")
+        .unused(OWN_THREADS),
+    Def::new("num.network.threads", Kind::Int(1, i32::MAX), Some("3"), "Threads that receive and send.")
+        .unused(OWN_THREADS),
     Def::new("num.partitions", Kind::Int(1, i32::MAX), Some("1"), "Partitions of a topic created without a count.")
         .fixed(),
+    Def::new("num.recovery.threads.per.data.dir", Kind::Int(1, i32::MAX), Some("2"), "Threads that recover logs after a crash.")
+        .unused(Support::NoEffect("recovery reads journals on one core")),
+    Def::new("num.replica.fetchers", Kind::Int(1, i32::MAX), Some("1"), "Connections that replicate from each broker.")
+        .unused(NO_REPLICATION),
     Def::new(
         "offset.metadata.max.bytes",
         Kind::Int(0, i32::MAX),
@@ -226,6 +289,14 @@ pub const DEFS: &[Def] = &[
     )
     .fixed(),
     Def::new(
+        "offsets.topic.replication.factor",
+        Kind::Short(1, i16::MAX),
+        Some("3"),
+        "Replicas of __consumer_offsets; as many as there are live brokers if those are fewer. Counts only when \
+         the topic is created.",
+    )
+    .fixed(),
+    Def::new(
         "offsets.topic.segment.bytes",
         Kind::Int(1 << 20, i32::MAX),
         Some("104857600"),
@@ -238,6 +309,14 @@ pub const DEFS: &[Def] = &[
         Some("86400000"),
         "How long an idle idempotent producer's sequence numbers are remembered.",
     ),
+    Def::new("replica.fetch.max.bytes", Kind::Int(0, i32::MAX), Some("1048576"), "Bytes of a partition that replication reads at a time.")
+        .unused(NO_REPLICATION),
+    Def::new("replica.lag.time.max.ms", Kind::Long(0, i64::MAX), Some("30000"), "How long a replica may lag before it leaves the in-sync set.")
+        .unused(NO_REPLICATION),
+    Def::new("replica.selector.class", Kind::Text, None, "Chooses the replica that consumers read from.")
+        .unused(NO_REPLICATION),
+    Def::new("socket.receive.buffer.bytes", Kind::Int(-1, i32::MAX), Some("102400"), "The kernel's receive buffer of a connection. -1: its default.")
+        .unused(KERNEL_BUFFERS),
     Def::new(
         "socket.request.max.bytes",
         Kind::Int(1, i32::MAX),
@@ -245,11 +324,23 @@ pub const DEFS: &[Def] = &[
         "The largest request accepted; a larger one closes its connection.",
     )
     .fixed(),
+    Def::new("socket.send.buffer.bytes", Kind::Int(-1, i32::MAX), Some("102400"), "The kernel's send buffer of a connection. -1: its default.")
+        .unused(KERNEL_BUFFERS),
+    Def::new("transaction.max.timeout.ms", Kind::Int(1, i32::MAX), Some("900000"), "The longest time-out that a transaction may ask for.")
+        .unused(NO_TRANSACTIONS),
+    Def::new("transaction.state.log.min.isr", Kind::Int(1, i32::MAX), Some("2"), "min.insync.replicas of __transaction_state.")
+        .unused(NO_TRANSACTIONS),
+    Def::new("transaction.state.log.num.partitions", Kind::Int(1, i32::MAX), Some("50"), "Partitions of __transaction_state.")
+        .unused(NO_TRANSACTIONS),
+    Def::new("transaction.state.log.replication.factor", Kind::Short(1, i16::MAX), Some("3"), "Replicas of __transaction_state.")
+        .unused(NO_TRANSACTIONS),
+    Def::new("transactional.id.expiration.ms", Kind::Int(1, i32::MAX), Some("604800000"), "How long an unused transactional id is remembered.")
+        .unused(NO_TRANSACTIONS),
     Def::new(
         "unclean.leader.election.enable",
         Kind::Bool,
         Some("false"),
         "Default of the topic setting of the same name.",
     )
-    .support(super::Support::NoEffect("replication does not exist yet")),
+    .unused(NO_REPLICATION),
 ];

@@ -188,6 +188,11 @@ impl Def {
         self
     }
 
+    /// Kept and reported without effect, and so never altered while the broker runs.
+    pub(super) const fn unused(self, why: Support) -> Def {
+        self.support(why).fixed()
+    }
+
     pub(super) const fn synonyms(mut self, synonyms: &'static [Synonym]) -> Def {
         self.synonyms = synonyms;
         self

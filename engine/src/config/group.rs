@@ -19,6 +19,8 @@ pub struct GroupSettings {
     pub metadata_bytes_max: usize,
     /// `offsets.topic.num.partitions`.
     pub offsets_partitions: i32,
+    /// `offsets.topic.replication.factor`, at least 1: before it is capped by the live brokers.
+    pub offsets_replication: i16,
     /// `offsets.topic.segment.bytes`.
     pub offsets_segment_bytes: i32,
     /// `offsets.retention.check.interval.ms`, at least 1.
@@ -35,6 +37,7 @@ impl Default for GroupSettings {
             offsets_retention: Duration::from_secs(7 * 24 * 3600),
             metadata_bytes_max: 4096,
             offsets_partitions: 50,
+            offsets_replication: 3,
             offsets_segment_bytes: 100 << 20,
             retention_check_interval: Duration::from_secs(600),
         }

@@ -34,6 +34,18 @@ fn tables_are_sorted_and_their_defaults_pass_their_own_checks() {
 }
 
 #[test]
+fn what_has_no_effect_on_a_broker_says_so_and_is_never_altered_while_it_runs() {
+    for def in broker::DEFS {
+        let described = described(&BrokerSettings::default().describe(), def.name);
+        if def.support == Support::Works {
+            continue;
+        }
+        assert!(!def.dynamic && described.read_only, "{}", def.name);
+        assert!(described.documentation.contains("without effect"), "{}", def.name);
+    }
+}
+
+#[test]
 fn a_topic_default_equals_the_default_of_its_weakest_broker_name() {
     let none = BrokerSettings::default();
     for def in topic::DEFS {
@@ -104,12 +116,44 @@ fn refused_topic_settings_say_why() {
         ("min.cleanable.dirty.ratio", "NaN", "from 0 to 1"),
         ("preallocate", "yes", "true or false"),
         ("ringlog.durability", "relaxed", "read-only"),
+        ("max.compaction.lag.ms", "0", "at least 1"),
     ];
     for (name, value, reason) in cases {
         let error = topic(&[(name, value)]).expect_err(name);
         assert_eq!((error.name.as_str(), error.value.as_str()), (*name, *value));
         assert!(error.reason.contains(reason), "{error}");
     }
+}
+
+#[test]
+fn a_compaction_lag_whose_lowest_is_above_its_highest_is_refused() {
+    let error = topic(&[("min.compaction.lag.ms", "9"), ("max.compaction.lag.ms", "8")]).unwrap_err();
+    assert_eq!(error.name, "min.compaction.lag.ms");
+    topic(&[("min.compaction.lag.ms", "8"), ("max.compaction.lag.ms", "8")]).unwrap();
+}
+
+#[test]
+fn what_cannot_be_honoured_is_refused_at_the_start() {
+    let cases: &[(&str, &str)] = &[
+        ("max.connection.creation.rate", "10"),
+        ("log.cleanup.policy", "compact"),
+        ("compression.type", "zstd"),
+        ("log.dirs", "/a,/b"),
+        ("ssl.keystore.location", "/key"),
+    ];
+    for (name, value) in cases {
+        assert_eq!(broker(&[(name, value)]).expect_err(name).name, *name);
+    }
+    let as_kafkas_own_file = [
+        ("num.network.threads", "3"),
+        ("num.io.threads", "8"),
+        ("socket.send.buffer.bytes", "102400"),
+        ("offsets.topic.replication.factor", "1"),
+        ("transaction.state.log.replication.factor", "1"),
+        ("transaction.state.log.min.isr", "1"),
+        ("num.recovery.threads.per.data.dir", "2"),
+    ];
+    broker(&as_kafkas_own_file).unwrap();
 }
 
 #[test]

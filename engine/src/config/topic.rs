@@ -127,7 +127,19 @@ pub fn parse(
         Some(value) => value.trim().to_owned(),
         None => inherited(def(name), broker).0,
     };
+    check_lags(&raw)?;
     Ok(resolve(&raw))
+}
+
+/// Refuses a log that must be compacted before it may be.
+fn check_lags(raw: &dyn Fn(&str) -> String) -> Result<(), ConfigError> {
+    let ms = |name: &str| raw(name).parse::<i64>().expect("checked by its definition");
+    let (lowest, highest) = (ms("min.compaction.lag.ms"), ms("max.compaction.lag.ms"));
+    if lowest <= highest {
+        return Ok(());
+    }
+    let reason = format!("it is above max.compaction.lag.ms, which is {highest}");
+    Err(ConfigError::new("min.compaction.lag.ms", &lowest.to_string(), reason))
 }
 
 /// Every setting of a topic with its value and where that comes from, by name.

@@ -48,9 +48,11 @@ pub const DEFS: &[Def] = &[
         Some("-1"),
         "Level for recompression with gzip.",
     )
+    .synonyms(&[named("compression.gzip.level")])
     .support(PASS_THROUGH),
     Def::new("compression.lz4.level", Kind::Int(1, 17), Some("9"), "Level for recompression with lz4.")
-        .support(PASS_THROUGH),
+        .synonyms(&[named("compression.lz4.level")])
+    .support(PASS_THROUGH),
     Def::new(
         "compression.type",
         Kind::Choice(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
@@ -65,6 +67,7 @@ pub const DEFS: &[Def] = &[
         Some("3"),
         "Level for recompression with zstd.",
     )
+    .synonyms(&[named("compression.zstd.level")])
     .support(PASS_THROUGH),
     Def::new(
         "delete.retention.ms",
@@ -72,6 +75,7 @@ pub const DEFS: &[Def] = &[
         Some("86400000"),
         "How long tombstones stay in a compacted topic.",
     )
+    .synonyms(&[named("log.cleaner.delete.retention.ms")])
     .support(NO_COMPACTION),
     Def::new(
         "errors.deadletterqueue.group.enable",
@@ -131,6 +135,7 @@ pub const DEFS: &[Def] = &[
         Some("-2"),
         "Local part of a tiered topic, in bytes.",
     )
+    .synonyms(&[named("log.local.retention.bytes")])
     .support(NO_TIERING),
     Def::new(
         "local.retention.ms",
@@ -138,6 +143,7 @@ pub const DEFS: &[Def] = &[
         Some("-2"),
         "Local part of a tiered topic, in milliseconds.",
     )
+    .synonyms(&[named("log.local.retention.ms")])
     .support(NO_TIERING),
     Def::new(
         "max.compaction.lag.ms",
@@ -145,6 +151,7 @@ pub const DEFS: &[Def] = &[
         Some(LONG_MAX),
         "How long a record may stay uncompacted.",
     )
+    .synonyms(&[named("log.cleaner.max.compaction.lag.ms")])
     .support(NO_COMPACTION),
     Def::new(
         "max.message.bytes",
@@ -184,9 +191,11 @@ pub const DEFS: &[Def] = &[
         Some("0.5"),
         "Share of uncompacted bytes that starts a compaction.",
     )
+    .synonyms(&[named("log.cleaner.min.cleanable.ratio")])
     .support(NO_COMPACTION),
     Def::new("min.compaction.lag.ms", LONG, Some("0"), "How long a record stays uncompacted at least.")
-        .support(NO_COMPACTION),
+        .synonyms(&[named("log.cleaner.min.compaction.lag.ms")])
+    .support(NO_COMPACTION),
     Def::new(
         "min.insync.replicas",
         Kind::Int(1, i16::MAX as i32),
@@ -195,7 +204,22 @@ pub const DEFS: &[Def] = &[
     )
     .synonyms(&[named("min.insync.replicas")]),
     Def::new("preallocate", Kind::Bool, Some("false"), "Allocate a segment's file at its creation.")
-        .support(Support::NoEffect("segments are allocated in steps as they grow")),
+        .synonyms(&[named("log.preallocate")])
+    .support(Support::NoEffect("segments are allocated in steps as they grow")),
+    Def::new(
+        "remote.copy.lag.bytes",
+        Kind::Long(-1, i64::MAX),
+        Some("0"),
+        "How much of a tiered topic stays uncopied, in bytes.",
+    )
+    .support(NO_TIERING),
+    Def::new(
+        "remote.copy.lag.ms",
+        Kind::Long(-1, i64::MAX),
+        Some("0"),
+        "How long a segment of a tiered topic stays uncopied.",
+    )
+    .support(NO_TIERING),
     Def::new(
         "remote.log.copy.disable",
         Kind::Bool,
