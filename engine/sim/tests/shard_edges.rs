@@ -414,6 +414,28 @@ fn a_reader_overtaken_by_retention_never_sees_another_partitions_records() {
 }
 
 #[test]
+fn records_that_get_old_before_they_reach_a_segment_expire_too() {
+    let world = World::new(10);
+    let settings = TopicSettings { retention_ms: Some(1_000), ..TopicSettings::default() };
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open(&inner, &hosted(1, &settings)).await;
+        // Part of the log is in its segment, part only in the journal, and nothing else asks for a write.
+        for records in [1, 2] {
+            for _ in 0..records {
+                produce(&inner, &shard, key(0), &batch(0, 100)).await;
+            }
+            for _ in 0..4 {
+                inner.sleep(Duration::from_secs(1)).await;
+                shard.housekeep(inner.now()).await;
+            }
+        }
+        let bounds = shard.bounds(key(0)).expect("hosted");
+        assert_eq!((bounds.log_start, bounds.high_watermark), (Offset(3), Offset(3)));
+    });
+}
+
+#[test]
 fn files_left_below_the_first_segment_are_swept_once() {
     let world = World::new(8);
     let settings = TopicSettings { retention_bytes: Some(1), retention_ms: None, ..small_segments() };

@@ -8,7 +8,7 @@
 //! Invariants:
 //! - nothing is visible or acknowledged before the frame that holds it is durable (on a relaxed
 //!   topic: written);
-//! - `log start <= written end <= high watermark <= log end` for every partition;
+//! - `log start <= high watermark`, `written end <= high watermark <= log end` for every partition;
 //! - a frame is durable when it and the blocks that its extents put into segments are; an extent
 //!   lies in blocks that the file has, under names that are durable;
 //! - a segment holds full blocks only; the open block of each partition stands in memory and in the
@@ -20,6 +20,7 @@
 mod checkpoint;
 mod close;
 mod commit;
+mod delete_records;
 mod extent;
 mod frame_times;
 mod history;
@@ -41,6 +42,7 @@ mod transfer;
 mod writer;
 
 pub use checkpoint::{Checkpoint, CoreState, PartitionState};
+pub use delete_records::{DeleteRecords, DeleteRecordsError};
 pub use frame_times::{FRAMES_KEPT, FrameTimes};
 pub use history::ProducerView;
 pub use produce::{AppendError, Appended};

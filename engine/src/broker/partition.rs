@@ -101,7 +101,9 @@ impl<D: Disk> Partition<D> {
         PartitionState {
             key: self.key,
             generation: self.generation,
-            log_start: self.log_start,
+            // One that clients raised above the written end is in a frame behind those of the records that
+            // it hides, and no checkpoint covers it before them.
+            log_start: self.log_start.min(end),
             segments: self.written.clone(),
             open: self.segment.open.clone(),
             sealed: self.segment.sealed,

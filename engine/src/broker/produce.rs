@@ -9,7 +9,7 @@ use crate::record::BatchHeader;
 
 /// The open frame is closed to further batches above this many bytes: a longer write would delay
 /// the acknowledgement of everything in it. A single larger batch still gets a frame of its own.
-const FRAME_BYTES_TARGET: usize = 2 * 1024 * 1024;
+pub(super) const FRAME_BYTES_TARGET: usize = 2 * 1024 * 1024;
 
 /// Appends leave this part of the pool to the writer and to reads: one in eight bytes.
 const RESERVE_SHARE: usize = 8;

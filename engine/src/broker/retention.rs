@@ -1,5 +1,6 @@
 //! Retention and the end of segments: what is old leaves the names at once and the disk slowly.
 
+use super::produce::FRAME_BYTES_TARGET;
 use super::segment::SegmentWriter;
 use super::shard::{Shard, State};
 use crate::base::{Now, Offset, PartitionKey, WallMs};
@@ -33,25 +34,27 @@ impl<D: Disk> Shard<D> {
 
     async fn retain(&self, key: PartitionKey, now: Now) -> DiskResult<()> {
         self.sweep(key).await?;
-        let plan = {
+        let (slot, plan) = {
             let mut state = self.inner.state.borrow_mut();
             let Some(slot) = state.slot(key) else { return Ok(()) };
             let Some(partition) = state.partition(slot) else { return Ok(()) };
-            partition.producers.expire(now.wall, self.inner.settings.producer_expiration_ms);
+            partition.producers.expire(now.wall, self.inner.producer_expiration_ms.get());
             let limits = RetentionLimits {
                 ms: partition.settings.retention_ms,
                 bytes: partition.settings.retention_bytes,
             };
-            let plan = retention::plan(
-                &partition.written,
-                partition.log_start,
-                partition.high_watermark,
-                now.wall,
-                limits,
-            );
-            plan.map(|plan| (slot, plan))
+            let (start, visible) = (partition.log_start, partition.high_watermark);
+            let of = |segments| retention::plan(segments, start, visible, now.wall, limits);
+            match of(&partition.written) {
+                Some(plan) => (slot, plan),
+                None => {
+                    if of(&partition.head).is_some() {
+                        self.write_soon(&mut state, slot);
+                    }
+                    return Ok(());
+                }
+            }
         };
-        let Some((slot, plan)) = plan else { return Ok(()) };
         if plan.roll && !self.leave_active(slot, now).await? {
             return Ok(());
         }
@@ -88,6 +91,7 @@ impl<D: Disk> Shard<D> {
             let mut state = self.inner.state.borrow_mut();
             let Some(partition) = state.partition(slot) else { return Ok(false) };
             if partition.writing || partition.log_end() != partition.written.end() {
+                self.write_soon(&mut state, slot);
                 return Ok(false);
             }
             partition.head.roll(now);
@@ -102,6 +106,15 @@ impl<D: Disk> Shard<D> {
         }
         self.let_go(slot);
         finished.map(|()| true)
+    }
+
+    /// What is old but only in the journal is brought to its segment: the next round finds it there. Without
+    /// this a partition that is too quiet to be written would keep its records for ever.
+    fn write_soon(&self, state: &mut State<D>, slot: u32) {
+        if state.partition(slot).is_some_and(|p| p.tail.unwritten_bytes() > 0) {
+            state.mark_ripe(slot);
+            self.inner.written.notify();
+        }
     }
 
     /// Makes a higher log start durable. False if the shard failed first.
@@ -173,9 +186,9 @@ impl<D: Disk> Shard<D> {
 }
 
 impl<D: Disk> State<D> {
-    /// Puts the new log start into the open frame. `None` if the partition is gone or has it
-    /// already, `Err` if there is no room now.
-    fn push_log_start(
+    /// Puts the new log start into the open frame. `None` if the partition is gone, `Err` if there is no
+    /// room now.
+    pub(super) fn push_log_start(
         &mut self,
         slot: u32,
         log_start: Offset,
@@ -183,6 +196,9 @@ impl<D: Disk> State<D> {
         disk: &D,
     ) -> Option<Result<super::shard::Ticket, ()>> {
         let partition = self.partitions.get(slot as usize)?.as_deref()?;
+        if !self.frame.fits(0, FRAME_BYTES_TARGET) {
+            return Some(Err(()));
+        }
         let end = partition.head.end_place();
         let place = BatchPlace {
             key: partition.key,

@@ -30,7 +30,8 @@ pub struct ShardSettings {
     pub frame_bytes_early: usize,
     /// A batch of a durable topic with whole blocks of this many bytes goes straight to its segment.
     pub extent_bytes_min: usize,
-    /// How long an idle producer id is remembered, ms (`producer.id.expiration.ms`).
+    /// How long an idle producer id is remembered, ms (`producer.id.expiration.ms`), until
+    /// [`Shard::set_producer_expiration`] says otherwise.
     pub producer_expiration_ms: u64,
 }
 
@@ -104,6 +105,7 @@ pub(super) struct Inner<D: Disk> {
     /// A checkpoint is being taken.
     pub(super) checkpointing: Cell<bool>,
     pub(super) now: Cell<Now>,
+    pub(super) producer_expiration_ms: Cell<u64>,
     /// A group commit ended, or the shard failed.
     pub(super) committed: Signal,
     /// The open frame got its first entry or is large enough, no frame is in flight any more, or the
@@ -258,6 +260,7 @@ impl<D: Disk> Shard<D> {
             inner: Rc::new(Inner {
                 disk,
                 core: core.core,
+                producer_expiration_ms: Cell::new(settings.producer_expiration_ms),
                 settings,
                 durable: Cell::new(core.next_sequence - 1),
                 state: RefCell::new(state),
@@ -320,6 +323,18 @@ impl<D: Disk> Shard<D> {
         {
             partition.settings = settings;
         }
+    }
+
+    /// `producer.id.expiration.ms` from now on.
+    pub fn set_producer_expiration(&self, ms: u64) {
+        self.inner.producer_expiration_ms.set(ms);
+    }
+
+    /// Bytes of a partition's log, those that are not in its segments yet included. `None` if the shard
+    /// does not host it.
+    #[must_use]
+    pub fn log_bytes(&self, key: PartitionKey) -> Option<u64> {
+        self.inner.state.borrow().by_key(key).map(|p| p.head.bytes())
     }
 
     /// Forgets a partition and gives its space back. Waiters on it wake and find it gone.

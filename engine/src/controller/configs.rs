@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Context, Decision, Refused, Why};
 use crate::base::NodeId;
-use crate::config::{AlterOp, topic};
+use crate::config::{AlterOp, ConfigError, broker, topic};
 use crate::metadata::{ConfigResource, MetadataRecord};
 
 /// Whose settings a client alters.
@@ -18,13 +18,43 @@ pub enum AlterTarget {
     AllBrokers,
 }
 
+/// What to do with a resource's settings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Alteration {
+    /// These, in order, each name once; others stay (IncrementalAlterConfigs).
+    Some(Vec<(String, AlterOp)>),
+    /// These and no others are set from then on, each name once (AlterConfigs).
+    All(Vec<(String, String)>),
+}
+
+impl Alteration {
+    fn names(&self) -> Vec<&str> {
+        match self {
+            Alteration::Some(ops) => ops.iter().map(|(name, _)| name.as_str()).collect(),
+            Alteration::All(values) => values.iter().map(|(name, _)| name.as_str()).collect(),
+        }
+    }
+
+    /// The same as operations on what is set now.
+    fn ops(&self, old: &BTreeMap<String, String>) -> Vec<(String, AlterOp)> {
+        match self {
+            Alteration::Some(ops) => ops.clone(),
+            Alteration::All(values) => {
+                let kept = |name: &String| values.iter().any(|(n, _)| n == name);
+                let gone = old.keys().filter(|name| !kept(name)).map(|name| (name.clone(), AlterOp::Delete));
+                gone.chain(values.iter().map(|(n, v)| (n.clone(), AlterOp::Set(v.clone())))).collect()
+            }
+        }
+    }
+}
+
 /// Alterations of one resource, all or none.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AlterConfigs {
     /// Whose.
     pub target: AlterTarget,
-    /// What, in order; each name once.
-    pub ops: Vec<(String, AlterOp)>,
+    /// What.
+    pub alteration: Alteration,
 }
 
 /// Decides on alterations, each resource by itself.
@@ -52,8 +82,9 @@ pub fn alter_configs(cx: Context<'_>, requests: &[AlterConfigs], validate_only: 
 }
 
 fn alter_one(cx: Context<'_>, request: &AlterConfigs) -> Result<Vec<MetadataRecord>, Refused> {
-    let mut names = BTreeSet::new();
-    if let Some((name, _)) = request.ops.iter().find(|(name, _)| !names.insert(name.as_str())) {
+    let mut seen = BTreeSet::new();
+    let names = request.alteration.names();
+    if let Some(name) = names.iter().find(|name| !seen.insert(**name)) {
         let message = format!("{name:.249} is named twice for this resource");
         return Err(Refused::new(Why::InvalidRequest, message));
     }
@@ -73,11 +104,34 @@ fn alter_one(cx: Context<'_>, request: &AlterConfigs) -> Result<Vec<MetadataReco
         AlterTarget::AllBrokers => ConfigResource::AllBrokers,
     };
     let old = cx.image.configs(resource).expect("the resource was found");
+    let ops = request.alteration.ops(old);
     let new = match resource {
-        ConfigResource::Topic(_) => topic::alter(old, &request.ops, cx.settings)?,
-        ConfigResource::Broker(_) | ConfigResource::AllBrokers => cx.settings.alter(old, &request.ops)?,
+        ConfigResource::Topic(_) => topic::alter(old, &ops, cx.settings)?,
+        ConfigResource::Broker(_) | ConfigResource::AllBrokers => {
+            check_dynamic(&names)?;
+            cx.settings.alter(old, &ops).map_err(of_broker)?
+        }
     };
     Ok(difference(resource, old, &new))
+}
+
+/// Refuses settings that a running broker does not take, as Kafka does: not with the code of a bad value.
+fn check_dynamic(names: &[&str]) -> Result<(), Refused> {
+    let is_fixed = |name: &&&str| broker::DEFS.iter().any(|def| def.name == **name && !def.dynamic);
+    let fixed: Vec<&str> = names.iter().filter(is_fixed).copied().collect();
+    if fixed.is_empty() {
+        return Ok(());
+    }
+    let message = format!("Cannot update these configs dynamically: {}", fixed.join(", "));
+    Err(Refused::new(Why::InvalidRequest, message))
+}
+
+/// A broker's bad value is INVALID_REQUEST in Kafka, where a topic's is INVALID_CONFIG. A name that
+/// nobody knows Kafka would keep for a plug-in; here are none, so it is refused.
+fn of_broker(error: ConfigError) -> Refused {
+    let known = broker::DEFS.iter().any(|def| def.name == error.name);
+    let why = if known { Why::InvalidRequest } else { Why::InvalidConfig };
+    Refused::new(why, error.to_string())
 }
 
 /// The records that turn one level's overrides into others.

@@ -5,14 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::names::{check_topic_name, folded};
-use super::placement::Placement;
-use super::{
-    Context, Decision, PARTITIONS_PER_CORE_MAX, PARTITIONS_PER_REQUEST_MAX, PARTITIONS_PER_TOPIC_MAX,
-    Refused, Why,
-};
-use crate::base::{CoreId, LeaderEpoch, NodeId, PartitionKey, TopicId};
+use super::room::Room;
+use super::{Context, Decision, Refused, Why};
+use crate::base::{NodeId, PartitionKey, TopicId};
 use crate::config::topic;
-use crate::metadata::{ConfigResource, MetadataRecord, PartitionState};
+use crate::metadata::{ConfigResource, MetadataRecord};
 
 /// A topic that a client asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -67,8 +64,7 @@ pub fn create_topics(
     let mut batch = Batch {
         cx,
         taken: cx.image.topics().map(|t| (folded(&t.name), t.name.clone())).collect(),
-        placement: Placement::of(cx.image, cx.cores),
-        new_partitions: 0,
+        room: Room::of(cx),
         records: Vec::new(),
     };
     let replies = requests
@@ -97,8 +93,7 @@ struct Batch<'a> {
     cx: Context<'a>,
     /// Names that exist or will, by their folded form.
     taken: BTreeMap<String, String>,
-    placement: Placement,
-    new_partitions: usize,
+    room: Room,
     records: Vec<MetadataRecord>,
 }
 
@@ -121,7 +116,7 @@ impl Batch<'_> {
         } else {
             self.check_assignments(request)?
         };
-        self.check_room(partitions)?;
+        self.room.check(0, partitions)?;
         let mut configs = BTreeMap::new();
         for (key, value) in &request.configs {
             let Some(value) = value else {
@@ -150,8 +145,9 @@ impl Batch<'_> {
             let message = format!("{replicas} replicas; it must be at least 1 (or -1 for the default)");
             return Err(Refused::new(Why::InvalidReplicationFactor, message));
         }
-        if replicas > 1 {
-            let message = format!("{replicas} replicas, but only 1 broker is there");
+        let brokers = self.cx.live_brokers();
+        if replicas > brokers {
+            let message = format!("{replicas} replicas, but only {brokers} broker is there");
             return Err(Refused::new(Why::InvalidReplicationFactor, message));
         }
         Ok(partitions)
@@ -168,32 +164,10 @@ impl Batch<'_> {
         if !consecutive {
             return refuse("partitions must be numbered from 0 without a gap, each once".into());
         }
-        let node = self.cx.node();
-        match request.assignments.iter().find(|(_, nodes)| *nodes != [node]) {
-            None => Ok(request.assignments.len()),
-            Some((index, nodes)) => {
-                let nodes: Vec<i32> = nodes.iter().map(|n| n.0).collect();
-                refuse(format!("partition {index} is assigned to {nodes:?}; the only broker is {}", node.0))
-            }
+        for (index, nodes) in &request.assignments {
+            self.room.check_replicas(*index as usize, nodes)?;
         }
-    }
-
-    fn check_room(&self, partitions: usize) -> Result<(), Refused> {
-        if partitions > PARTITIONS_PER_TOPIC_MAX {
-            let message = format!("{partitions} partitions; at most {PARTITIONS_PER_TOPIC_MAX} are allowed");
-            return Err(Refused::new(Why::InvalidPartitions, message));
-        }
-        if self.new_partitions + partitions > PARTITIONS_PER_REQUEST_MAX {
-            let message = format!("more than {PARTITIONS_PER_REQUEST_MAX} partitions in one request");
-            return Err(Refused::new(Why::PolicyViolation, message));
-        }
-        let room = usize::from(self.cx.cores) * PARTITIONS_PER_CORE_MAX;
-        let total = self.placement.total() + partitions;
-        if total > room {
-            let message = format!("{total} partitions in all; {} cores take {room}", self.cx.cores);
-            return Err(Refused::new(Why::PolicyViolation, message));
-        }
-        Ok(())
+        Ok(request.assignments.len())
     }
 
     fn add(
@@ -203,12 +177,10 @@ impl Batch<'_> {
         partitions: usize,
         configs: &BTreeMap<String, String>,
     ) {
-        let node = self.cx.node();
         self.taken.insert(folded(&request.name), request.name.clone());
-        self.new_partitions += partitions;
         self.records.push(MetadataRecord::TopicCreated { id, name: request.name.clone() });
         for index in 0..partitions as i32 {
-            let state = new_partition(node, self.placement.place());
+            let state = self.room.place();
             let key = PartitionKey { topic: id, index };
             self.records.push(MetadataRecord::PartitionCreated { key, state });
         }
@@ -219,16 +191,5 @@ impl Batch<'_> {
                 value: value.clone(),
             });
         }
-    }
-}
-
-fn new_partition(node: NodeId, core: CoreId) -> PartitionState {
-    PartitionState {
-        replicas: vec![node],
-        isr: vec![node],
-        leader: Some(node),
-        leader_epoch: LeaderEpoch(0),
-        partition_epoch: 0,
-        core,
     }
 }

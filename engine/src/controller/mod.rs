@@ -11,15 +11,18 @@
 mod configs;
 mod create;
 mod delete;
+mod grow;
 mod names;
 mod placement;
+mod room;
 mod start;
 #[cfg(test)]
 mod tests;
 
-pub use configs::{AlterConfigs, AlterTarget, alter_configs};
+pub use configs::{AlterConfigs, AlterTarget, Alteration, alter_configs};
 pub use create::{CreateTopic, CreatedTopic, create_topics};
 pub use delete::{DeleteTopic, DeletedTopic, delete_topics};
+pub use grow::{GrowTopic, grow_topics};
 pub use names::{TOPIC_NAME_BYTES_MAX, check_topic_name};
 pub use start::{Start, start_records};
 
@@ -54,6 +57,18 @@ pub struct Context<'a> {
 impl Context<'_> {
     fn node(&self) -> NodeId {
         self.settings.node_id
+    }
+
+    /// Brokers that can hold a replica: this one, while there is no replication.
+    fn live_brokers(&self) -> i16 {
+        1
+    }
+
+    /// How many replicas an internal topic gets: as many as were asked for and can be. So Kafka's
+    /// default of three works on one node.
+    #[must_use]
+    pub fn internal_replication(&self, wanted: i16) -> i16 {
+        wanted.min(self.live_brokers())
     }
 }
 

@@ -1,14 +1,18 @@
 //! DescribeConfigs (32): every setting with its value, where that comes from, and what it does.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use engine::config::{Described, topic};
+use engine::controller::check_topic_name;
 use engine::metadata::ConfigResource;
 use wire::ErrorCode;
 use wire::describe_configs::{
-    Config, RESOURCE_BROKER, RESOURCE_TOPIC, Request, Resource, ResourceResult, Response, Synonym,
+    Config, RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_TOPIC, Request, Resource, ResourceResult,
+    Response, Synonym,
 };
 
+use super::config_resource::{Fault, check_broker, unsupported};
 use super::served::{Call, Refused};
 use crate::limits::DESCRIBED_PER_REQUEST_MAX;
 use crate::shard::{Catalog, Core};
@@ -37,7 +41,8 @@ fn describe(
         Ok(described) => {
             let wanted = |d: &Described| match &asked.configuration_keys {
                 None => true,
-                Some(keys) => keys.contains(&d.name),
+                // Some clients send an empty list for all.
+                Some(keys) => keys.is_empty() || keys.contains(&d.name),
             };
             result.configs = described.into_iter().filter(wanted).map(|d| config(d, request)).collect();
         }
@@ -49,30 +54,30 @@ fn describe(
     result
 }
 
-fn settings(
-    core: &Core,
-    catalog: &Catalog,
-    asked: &Resource<'_>,
-) -> Result<Vec<Described>, (ErrorCode, String)> {
+fn settings(core: &Core, catalog: &Catalog, asked: &Resource<'_>) -> Result<Vec<Described>, Fault> {
     let name = asked.resource_name;
     match asked.resource_type {
-        RESOURCE_TOPIC => match catalog.topic(name) {
-            Some(entry) => Ok(topic::describe(&entry.topic.configs, catalog.broker())),
-            None => Err((ErrorCode::UnknownTopicOrPartition, format!("no topic {name:.249}"))),
-        },
-        RESOURCE_BROKER if name.is_empty() => {
-            // What was set for all brokers while they ran, and nothing else.
-            let set = catalog.image().configs(ConfigResource::AllBrokers);
-            let is_set = |d: &Described| set.is_some_and(|s| s.contains_key(d.name));
-            Ok(catalog.broker().describe().into_iter().filter(is_set).collect())
+        RESOURCE_TOPIC => {
+            check_topic_name(name).map_err(|e| (ErrorCode::InvalidTopicException, e.message))?;
+            match catalog.topic(name) {
+                Some(entry) => Ok(topic::describe(&entry.topic.configs, catalog.broker())),
+                None => Err((ErrorCode::UnknownTopicOrPartition, format!("no topic {name:.249}"))),
+            }
         }
-        RESOURCE_BROKER if name.parse() == Ok(core.node.id.0) => Ok(catalog.broker().describe()),
-        RESOURCE_BROKER => {
-            let message = format!("broker {} was asked about broker {name:.32}", core.node.id.0);
-            Err((ErrorCode::InvalidRequest, message))
-        }
-        other => Err((ErrorCode::InvalidRequest, format!("resources of type {other} have no settings here"))),
+        RESOURCE_BROKER if name.is_empty() => Ok(of_all_brokers(core, catalog)),
+        RESOURCE_BROKER => check_broker(name, core.node.id).map(|_| catalog.broker().describe()),
+        // What this broker logs is decided at its start.
+        RESOURCE_BROKER_LOGGER => check_broker(name, core.node.id).map(|_| Vec::new()),
+        other => Err(unsupported(other)),
     }
+}
+
+/// What was set for all brokers while they ran, and nothing else.
+fn of_all_brokers(core: &Core, catalog: &Catalog) -> Vec<Described> {
+    let nothing = BTreeMap::new();
+    let set = catalog.image().configs(ConfigResource::AllBrokers).unwrap_or(&nothing);
+    let Ok(settings) = core.node.settings.with_dynamic(set, &nothing) else { return Vec::new() };
+    settings.describe().into_iter().filter(|d| set.contains_key(d.name)).collect()
 }
 
 fn config(described: Described, request: &Request<'_>) -> Config<'static> {

@@ -1,6 +1,6 @@
 //! The engine's refusals as Kafka's error codes.
 
-use engine::broker::{AppendError, FetchError};
+use engine::broker::{AppendError, DeleteRecordsError, FetchError};
 use engine::controller::{Refused, Why};
 use engine::log::producers::ProducerError;
 use engine::record::{BatchError, Blame};
@@ -46,6 +46,15 @@ pub(super) fn of_fetch(error: &FetchError) -> ErrorCode {
         FetchError::OutOfRange(_) => ErrorCode::OffsetOutOfRange,
         FetchError::Offline | FetchError::Disk(_) => ErrorCode::KafkaStorageError,
         FetchError::Damaged(_) => ErrorCode::CorruptMessage,
+    }
+}
+
+/// What a client is told about records that were not deleted.
+pub(super) fn of_delete_records(error: &DeleteRecordsError) -> ErrorCode {
+    match error {
+        DeleteRecordsError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+        DeleteRecordsError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        DeleteRecordsError::Offline => ErrorCode::KafkaStorageError,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use engine::base::CoreId;
-use engine::controller::CreateTopic;
+use engine::controller::{Context, CreateTopic};
 use engine::group::{Answer, Ask, GroupError, partition_of};
 use wire::ErrorCode;
 
@@ -41,10 +41,12 @@ pub(super) async fn create_offsets_topic(core: &Rc<Core>) -> Result<(), ErrorCod
     if core.catalog().topic(OFFSETS_TOPIC).is_some() {
         return Ok(());
     }
-    let (partitions, segment_bytes) = {
+    let (partitions, segment_bytes, replication_factor) = {
         let catalog = core.catalog();
         let groups = &catalog.broker().groups;
-        (groups.offsets_partitions, groups.offsets_segment_bytes)
+        let context = Context { image: catalog.image(), settings: catalog.broker(), cores: core.node.cores };
+        let replicas = context.internal_replication(groups.offsets_replication);
+        (groups.offsets_partitions, groups.offsets_segment_bytes, replicas)
     };
     let config = |name: &str, value: String| (name.to_owned(), Some(value));
     let configs = vec![
@@ -52,7 +54,8 @@ pub(super) async fn create_offsets_topic(core: &Rc<Core>) -> Result<(), ErrorCod
         config("retention.bytes", "-1".to_owned()),
         config("segment.bytes", segment_bytes.to_string()),
     ];
-    let topic = CreateTopic { partitions, configs, ..CreateTopic::with_defaults(OFFSETS_TOPIC) };
+    let topic =
+        CreateTopic { partitions, replication_factor, configs, ..CreateTopic::with_defaults(OFFSETS_TOPIC) };
     match create(core, vec![topic], false).await {
         Ok(replies) => {
             for refused in replies.into_iter().filter_map(Result::err) {

@@ -8,21 +8,27 @@
 //! | `fetch`, `fetch_plan` | the hot path out |
 //! | `group` | what the group APIs share |
 //! | `named` | the partition that a request names |
+//! | `config_resource` | what the config APIs share |
 //! | the rest | one file per API |
 //!
 //! Invariants: Produce appends in arrival order before the next request is looked at; an answer to acks
 //! 1 or all leaves after its tickets are durable; acks 0 is never answered, and closes on an error; a
 //! Produce is never answered with UNKNOWN_SERVER_ERROR, which clients take for the loss of a sequence.
 
+mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
 mod api_versions;
+mod config_resource;
+mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
@@ -37,6 +43,7 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;

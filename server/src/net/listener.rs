@@ -24,13 +24,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Who may come in: counted over all cores, touched only when a connection begins or ends.
 pub struct Admission {
-    max: usize,
-    per_ip_max: usize,
     counts: Mutex<Counts>,
 }
 
-#[derive(Default)]
 struct Counts {
+    max: usize,
+    per_ip_max: usize,
     total: usize,
     per_ip: FxHashMap<IpAddr, usize>,
 }
@@ -39,19 +38,22 @@ impl Admission {
     /// At most `max` connections, `per_ip_max` from one address.
     #[must_use]
     pub fn new(max: usize, per_ip_max: usize) -> Admission {
-        Admission { max, per_ip_max, counts: Mutex::default() }
+        Admission { counts: Mutex::new(Counts { max, per_ip_max, total: 0, per_ip: FxHashMap::default() }) }
+    }
+
+    /// Other limits from now on. Connections above them stay.
+    pub fn limit(&self, max: usize, per_ip_max: usize) {
+        let mut counts = self.counts.lock().expect("no holder panics");
+        (counts.max, counts.per_ip_max) = (max, per_ip_max);
     }
 
     fn enter(&self, ip: IpAddr) -> bool {
         let mut counts = self.counts.lock().expect("no holder panics");
-        if counts.total >= self.max {
+        let of_ip = counts.per_ip.get(&ip).copied().unwrap_or(0);
+        if counts.total >= counts.max || of_ip >= counts.per_ip_max {
             return false;
         }
-        let of_ip = counts.per_ip.entry(ip).or_default();
-        if *of_ip >= self.per_ip_max {
-            return false;
-        }
-        *of_ip += 1;
+        counts.per_ip.insert(ip, of_ip + 1);
         counts.total += 1;
         true
     }

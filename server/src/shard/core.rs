@@ -130,8 +130,12 @@ pub struct Core {
     /// Changes of the cluster: on core 0 alone.
     pub control: Option<Control>,
     catalog: RefCell<Rc<Catalog>>,
+    apply: Apply,
     stopping: Cell<bool>,
 }
+
+/// Puts settings of this broker that were altered while it runs into effect, beyond those of topics.
+pub type Apply = Box<dyn Fn(&BrokerSettings)>;
 
 /// The parts of a core that its start provides.
 pub struct Parts {
@@ -153,6 +157,8 @@ pub struct Parts {
     pub control: Option<Control>,
     /// The cluster as recovery left it. The shard hosts its partitions already.
     pub image: Image,
+    /// What a change of this broker's settings does; called for those of the image first.
+    pub apply: Apply,
 }
 
 impl Core {
@@ -160,6 +166,7 @@ impl Core {
     #[must_use]
     pub fn new(parts: Parts) -> Rc<Core> {
         let catalog = Catalog::new(parts.image, &parts.node);
+        (parts.apply)(catalog.broker());
         Rc::new(Core {
             id: parts.id,
             post: Post::new(parts.id, parts.node.cores),
@@ -175,6 +182,7 @@ impl Core {
             groups: Groups::default(),
             control: parts.control,
             catalog: RefCell::new(Rc::new(catalog)),
+            apply: parts.apply,
             stopping: Cell::new(false),
         })
     }
@@ -206,6 +214,9 @@ impl Core {
             return;
         }
         let new = Rc::new(old.follow(image, &self.node));
+        if new.broker() != old.broker() {
+            (self.apply)(new.broker());
+        }
         for entry in old.topics().filter(|t| new.topic_by_id(t.topic.id).is_none()) {
             self.forget_topic(&entry.topic.name);
             for key in self.own_partitions(entry) {

@@ -27,7 +27,7 @@ mod watch;
 pub use acks::{AppendSink, Then};
 pub use catalog::{Catalog, TopicEntry};
 pub use control::{Control, ControlError};
-pub use core::{BrokerAddress, Core, Disk, Node, Parts};
+pub use core::{Apply, BrokerAddress, Core, Disk, Node, Parts};
 pub use groups::{Groups, OFFSETS_TOPIC, Unready};
 pub use post::{Append, Mail, Post, PostOffice};
 pub use reads::{Peeked, Read, ReadWant};

@@ -135,7 +135,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let advertised = config.broker.advertise(&ports);
     let origin = node_file::open(&data, config.broker.node_id)?;
 
-    let connections = (config.broker.connections_max as usize).min(connections_possible());
+    let connections_possible = connections_possible();
+    let connections = (config.broker.connections_max as usize).min(connections_possible);
     let admission = Admission::new(connections, config.broker.connections_per_ip_max as usize);
     let stages = Arc::new(Stages::default());
     let board = Arc::new(Board::new(cores));
@@ -145,6 +146,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         advertised: advertised.clone(),
         data: data.clone(),
         admission: Arc::new(admission),
+        connections_possible,
         stages: stages.clone(),
         board: board.clone(),
     });

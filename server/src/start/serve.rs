@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::kafka::Handler;
 use crate::net::{Admission, Door, Net, NetSettings};
 use crate::runtime::{Buffers, Counters, LeaseBudget, StageClocks, clock};
-use crate::shard::{Control, Core, Node, Parts, PostOffice};
+use crate::shard::{Apply, Control, Core, Node, Parts, PostOffice};
 
 /// How often the metrics page is brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) advertised: Vec<Listener>,
     pub(super) data: PathBuf,
     pub(super) admission: Arc<Admission>,
+    /// Connections that this process has descriptors for.
+    pub(super) connections_possible: usize,
     pub(super) stages: Arc<Stages>,
     pub(super) board: Arc<Board>,
 }
@@ -138,8 +140,19 @@ async fn up(
         clocks.clone(),
         shared.admission.clone(),
     );
-    let core =
-        Core::new(Parts { id: parts.id, node, shard, counters, clocks, buffers, leases, control, image });
+    let apply = applier(&shared, shard.clone());
+    let core = Core::new(Parts {
+        id: parts.id,
+        node,
+        shard,
+        counters,
+        clocks,
+        buffers,
+        leases,
+        control,
+        image,
+        apply,
+    });
     parts.office.open(&core);
     core.seat_groups();
     let jobs = start_jobs(&core, &net, &shared);
@@ -151,6 +164,17 @@ async fn up(
         doors.push(task);
     }
     Ok(Serving { core, net, shared, doors, jobs })
+}
+
+/// Every broker setting that can be altered while the broker runs, except for the defaults of topics:
+/// those follow with their topics.
+fn applier(shared: &Arc<Shared>, shard: Shard<GlommioDisk>) -> Apply {
+    let (admission, possible) = (shared.admission.clone(), shared.connections_possible);
+    Box::new(move |settings| {
+        let connections = (settings.connections_max as usize).min(possible);
+        admission.limit(connections, settings.connections_per_ip_max as usize);
+        shard.set_producer_expiration(settings.producer_id_expiration_ms);
+    })
 }
 
 fn start_jobs(core: &Rc<Core>, net: &Rc<Net>, shared: &Arc<Shared>) -> Vec<Task<()>> {

@@ -1,6 +1,6 @@
 //! What was promised: the truth that every recovery is compared with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::base::Offset;
 use engine::io::Disk;
@@ -20,6 +20,10 @@ pub(crate) struct Ledger {
     given: BTreeMap<i64, Given>,
     log_start: i64,
     retention_bytes: Option<u64>,
+    /// Log starts that a client asked for, answered or not.
+    starts_asked: BTreeSet<i64>,
+    /// The highest that was answered: it may never go back.
+    start_promised: i64,
     /// Batches whose fate a crash left open and that turned out lost.
     pub(crate) lost: u64,
     pub(crate) acknowledged: u64,
@@ -87,21 +91,43 @@ impl Ledger {
         next.ok_or_else(|| format!("a read at {from} below {high_watermark} returned nothing"))
     }
 
-    /// The engine says where the log starts. Retention may have moved it, never past what it keeps.
+    /// A client asks for a higher log start.
+    pub(crate) fn ask_start(&mut self, start: Offset) {
+        self.starts_asked.insert(start.0);
+    }
+
+    /// A client was told where the log starts.
+    pub(crate) fn promise_start(&mut self, asked: Offset, start: Offset) -> Result<(), String> {
+        if start < asked {
+            return Err(format!("the log starts at {start} where {asked} was asked for"));
+        }
+        self.start_promised = self.start_promised.max(start.0);
+        Ok(())
+    }
+
+    /// The engine says where the log starts. A client may have moved it, or retention, which never goes past what it
+    /// keeps.
     pub(crate) fn starts_at(&mut self, log_start: Offset) -> Result<(), String> {
         let start = log_start.0;
+        if start < self.start_promised {
+            return Err(format!("the log starts at {start}: {} was promised", self.start_promised));
+        }
         if start > self.end() {
             return Err(format!("the log starts at {start} and was given up to {}", self.end()));
         }
         if start > self.log_start {
             let kept: u64 = self.given.range(start..).map(|(_, g)| g.bytes.len() as u64).sum();
             match self.retention_bytes {
+                _ if self.starts_asked.contains(&start) => {}
                 Some(bytes) if kept >= bytes => {}
                 limit => {
                     return Err(format!("the log starts at {start}: {kept} bytes left, retention {limit:?}"));
                 }
             }
-            self.given = self.given.split_off(&start);
+            // A batch that the start divides is still read whole.
+            let divided = self.given.range(..start).next_back().filter(|(_, g)| g.end > start);
+            let first = divided.map_or(start, |(&base, _)| base);
+            self.given = self.given.split_off(&first);
             self.log_start = start;
         }
         Ok(())
@@ -120,7 +146,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether retention ever moved the log's start.
+    /// Whether a client was ever told of a higher log start.
+    pub(crate) fn deleted(&self) -> bool {
+        self.start_promised > 0
+    }
+
+    /// Whether the log's start ever moved.
     pub(crate) fn moved(&self) -> bool {
         self.log_start > 0
     }

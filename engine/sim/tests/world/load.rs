@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine::base::{LeaderEpoch, Offset, PartitionKey, ProducerEpoch, ProducerId};
-use engine::broker::{AppendError, HostedPartition, Shard};
+use engine::broker::{AppendError, DeleteRecords, DeleteRecordsError, HostedPartition, Shard};
 use engine::record::{BatchBuilder, BatchHeader, Codec};
 use sim::{Random, SimDisk, World};
 
@@ -23,6 +23,9 @@ const VALUE_BYTES_EXTENT: u64 = 30_000;
 
 /// … and usually than this.
 const VALUE_BYTES_USUAL: u64 = 300;
+
+/// Records are deleted this often at most, µs.
+const DELETE_EVERY_US: u64 = 60_000;
 
 /// A batch that a producer sent and has no answer to.
 #[derive(Clone)]
@@ -44,6 +47,8 @@ pub(crate) struct Topic {
     /// batch in flight, so that a frame fits the small journals of these worlds.
     big_bytes: Option<usize>,
     value_bytes_max: u64,
+    /// A client deletes records now and then.
+    deletes: bool,
     pub(crate) duplicates: Cell<u64>,
 }
 
@@ -56,6 +61,7 @@ impl Topic {
         producer: Option<ProducerId>,
         big_bytes: Option<usize>,
         extents: bool,
+        deletes: bool,
     ) -> Topic {
         let ledger = RefCell::new(Ledger::new(hosted.settings.retention_bytes));
         Topic {
@@ -66,6 +72,7 @@ impl Topic {
             unanswered: RefCell::default(),
             big_bytes,
             value_bytes_max: if extents { VALUE_BYTES_EXTENT } else { VALUE_BYTES_MAX },
+            deletes,
             duplicates: Cell::new(0),
         }
     }
@@ -221,6 +228,35 @@ async fn consume(
     }
 }
 
+/// Raises the log start now and then, to anywhere in the log or to all that is visible.
+async fn delete(
+    world: World,
+    shard: Shard<SimDisk>,
+    topic: Rc<Topic>,
+    mut random: Random,
+) -> Result<(), String> {
+    loop {
+        world.sleep(Duration::from_micros(random.within(1..DELETE_EVERY_US))).await;
+        let key = topic.key();
+        let Ok(bounds) = shard.bounds(key) else { return Ok(()) };
+        let (start, end) = (bounds.log_start.0 as u64, bounds.high_watermark.0 as u64);
+        let asked = Offset(random.within(start..end + 1) as i64);
+        let before = (asked < bounds.high_watermark).then_some(asked);
+        topic.ledger.borrow_mut().ask_start(asked);
+        let answer = shard.delete_records(&[DeleteRecords { key, before }]).await.pop();
+        match answer.expect("an answer for the one that was asked") {
+            Ok(start) => {
+                let mut ledger = topic.ledger.borrow_mut();
+                ledger.promise_start(asked, start).map_err(|e| format!("{key}: {e}"))?;
+            }
+            Err(DeleteRecordsError::Offline) => return Ok(()),
+            Err(error) => {
+                return Err(format!("{key}: deleting below {asked} of {start}..{end} failed: {error}"));
+            }
+        }
+    }
+}
+
 /// Starts a life: the jobs of every shard, and the clients of every topic.
 pub(crate) fn start(world: &World, shards: &[Shard<SimDisk>], topics: &[Rc<Topic>], verdict: &Verdict) {
     for shard in shards {
@@ -242,6 +278,9 @@ pub(crate) fn start(world: &World, shards: &[Shard<SimDisk>], topics: &[Rc<Topic
         let chance = || world.random(Random::split);
         guard(world, verdict, produce(world.clone(), shard.clone(), topic.clone(), chance()));
         guard(world, verdict, consume(world.clone(), shard.clone(), topic.clone(), chance()));
+        if topic.deletes {
+            guard(world, verdict, delete(world.clone(), shard.clone(), topic.clone(), chance()));
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! One seed decides partitions, settings, load, the order of every task, every delay, every crash
 //! and what it takes. After each recovery every acknowledged batch stands at its acknowledged
 //! offset, byte for byte and in order; nothing that a consumer saw is gone; no offset was given
-//! twice; what an idempotent producer sends again is not stored twice.
+//! twice; what an idempotent producer sends again is not stored twice; a log start that a client was
+//! told never goes back.
 //!
 //! A seed that fails is printed: `SIM_SEED=n cargo test -p sim --test world nothing` runs it alone.
 //! `SIM_SEEDS=n` runs that many.
@@ -55,6 +56,7 @@ struct Story {
     writes_torn: u64,
     names_lost: u64,
     retained: u64,
+    deleted: u64,
     closes: u64,
     overlapped: u64,
     extents: u64,
@@ -74,6 +76,7 @@ impl Story {
         self.writes_torn += other.writes_torn;
         self.names_lost += other.names_lost;
         self.retained += other.retained;
+        self.deleted += other.deleted;
         self.closes += other.closes;
         self.overlapped += other.overlapped;
         self.extents += other.extents;
@@ -131,7 +134,8 @@ impl Scene {
         let producer = (!relaxed && random.coin()).then_some(ProducerId(100 + n as i64));
         let big = n == 0 && segment_bytes > BIG_BYTES && random.coin();
         let extents = segment_bytes > 2 * VALUES_BYTES_EXTENT && random.coin();
-        Topic::new(hosted, producer, big.then_some(BIG_BYTES as usize), extents)
+        let deletes = n % 3 == 1;
+        Topic::new(hosted, producer, big.then_some(BIG_BYTES as usize), extents, deletes)
     }
 
     fn hosted(&self) -> Vec<HostedPartition> {
@@ -237,7 +241,8 @@ fn run(seed: u64, faults: &Faults) -> Result<Story, String> {
         story.acknowledged += ledger.acknowledged;
         story.read += ledger.read;
         story.batches_lost += ledger.lost;
-        story.retained += u64::from(ledger.moved());
+        story.retained += u64::from(ledger.moved() && !ledger.deleted());
+        story.deleted += u64::from(ledger.deleted());
         story.duplicates += topic.duplicates.get();
     }
     Ok(story)
@@ -299,6 +304,7 @@ fn nothing_acknowledged_is_lost_whatever_the_seed() {
             story.writes_torn,
             story.names_lost,
             story.retained,
+            story.deleted,
             story.closes,
             story.overlapped,
             story.acknowledged,

@@ -7,7 +7,12 @@ fn set(name: &str, value: &str) -> (String, AlterOp) {
 }
 
 fn of(target: AlterTarget, ops: &[(String, AlterOp)]) -> AlterConfigs {
-    AlterConfigs { target, ops: ops.to_vec() }
+    AlterConfigs { target, alteration: Alteration::Some(ops.to_vec()) }
+}
+
+fn all(target: AlterTarget, values: &[(&str, &str)]) -> AlterConfigs {
+    let values = values.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    AlterConfigs { target, alteration: Alteration::All(values) }
 }
 
 fn alter(cluster: &mut Cluster, requests: &[AlterConfigs]) -> Vec<Result<(), Refused>> {
@@ -89,8 +94,42 @@ fn broker_settings_are_altered_for_one_or_for_all() {
         .unwrap();
     let defaults = now.topic_defaults();
     assert_eq!((defaults.retention_ms, defaults.max_message_bytes), (Some(7), 2000));
-    let fixed = of(AlterTarget::Broker(NodeId(1)), &[set("listeners", "PLAINTEXT://h:1")]);
-    assert_eq!(why(alter(&mut cluster, &[fixed]).pop().unwrap()), Why::InvalidConfig);
+}
+
+#[test]
+fn what_a_running_broker_does_not_take_is_an_invalid_request_that_names_all_of_it() {
+    let mut cluster = Cluster::new(&[]);
+    let target = AlterTarget::Broker(NodeId(1));
+    let fixed = [set("listeners", "PLAINTEXT://h:1"), set("log.retention.ms", "5"), set("node.id", "2")];
+    let refused = alter(&mut cluster, &[of(target.clone(), &fixed)]).pop().unwrap().unwrap_err();
+    assert_eq!(refused.why, Why::InvalidRequest);
+    assert_eq!(refused.message, "Cannot update these configs dynamically: listeners, node.id");
+    let cases = [("log.retention.ms", "soon", Why::InvalidRequest), ("no.such", "1", Why::InvalidConfig)];
+    for (name, value, expected) in cases {
+        let reply = alter(&mut cluster, &[of(target.clone(), &[set(name, value)])]).pop().unwrap();
+        assert_eq!(why(reply), expected, "{name}");
+    }
+    assert!(cluster.image.configs(ConfigResource::Broker(NodeId(1))).unwrap().is_empty());
+}
+
+#[test]
+fn replacing_all_settings_forgets_those_that_are_not_named() {
+    let mut cluster = Cluster::new(&[]);
+    let id = cluster.create_named("t", 1);
+    let target = AlterTarget::Topic("t".into());
+    let level = |cluster: &Cluster| cluster.image.configs(ConfigResource::Topic(id)).unwrap().clone();
+    let first = all(target.clone(), &[("retention.ms", "5"), ("segment.ms", "6")]);
+    assert_eq!(alter(&mut cluster, &[first]), [Ok(())]);
+    let second = all(target.clone(), &[("segment.ms", "7"), ("flush.ms", "8")]);
+    assert_eq!(alter(&mut cluster, &[second]), [Ok(())]);
+    let set: Vec<_> = level(&cluster).into_iter().collect();
+    assert_eq!(set, [("flush.ms".into(), "8".into()), ("segment.ms".into(), "7".into())]);
+    for bad in [&[("segment.ms", "0")][..], &[("no.such", "1")], &[("flush.ms", "1"), ("flush.ms", "2")]] {
+        assert!(alter(&mut cluster, &[all(target.clone(), bad)]).pop().unwrap().is_err(), "{bad:?}");
+    }
+    assert_eq!(level(&cluster).len(), 2);
+    assert_eq!(alter(&mut cluster, &[all(target, &[])]), [Ok(())]);
+    assert!(level(&cluster).is_empty());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Decisions on requests that a client may send, each applied to the image that it was made on.
 
 mod alter;
+mod grow;
 mod start;
 mod topics;
 

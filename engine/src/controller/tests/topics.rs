@@ -31,6 +31,13 @@ fn counts_of_minus_one_are_the_brokers_defaults() {
 }
 
 #[test]
+fn internal_topics_get_as_many_replicas_as_there_are_brokers_for() {
+    let cluster = Cluster::new(&[]);
+    assert_eq!(cluster.settings.groups.offsets_replication, 3);
+    assert_eq!([3, 1].map(|wanted| cluster.cx().internal_replication(wanted)), [1, 1]);
+}
+
+#[test]
 fn names_follow_kafkas_rule() {
     let mut cluster = Cluster::new(&[]);
     let long = "x".repeat(250);

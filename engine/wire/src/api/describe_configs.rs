@@ -8,6 +8,12 @@ use crate::{ApiKey, ErrorCode, Message};
 pub const RESOURCE_TOPIC: i8 = 2;
 /// Resource type of a broker; the name is its node id, empty for the cluster-wide default.
 pub const RESOURCE_BROKER: i8 = 4;
+/// Resource type of a broker's loggers; the name is its node id.
+pub const RESOURCE_BROKER_LOGGER: i8 = 8;
+/// Resource type of a subscription to clients' metrics (KIP-714).
+pub const RESOURCE_CLIENT_METRICS: i8 = 16;
+/// Resource type of a group (KIP-848).
+pub const RESOURCE_GROUP: i8 = 32;
 
 /// Config source: set on the topic.
 pub const SOURCE_TOPIC: i8 = 1;

@@ -1,4 +1,4 @@
-//! DescribeLogDirs (35): what lies in the data directories (KIP-113, 827).
+//! DescribeLogDirs (35): what lies in the data directories (KIP-113, 827, 1066).
 
 use std::borrow::Cow;
 
@@ -55,6 +55,8 @@ message! {
         4.. => total_bytes: i64 = -1;
         /// Free bytes of its volume, -1 unknown.
         4.. => usable_bytes: i64 = -1;
+        /// No new partitions are put there (KIP-1066).
+        5.. => is_cordoned: bool;
     }
 }
 

@@ -88,7 +88,7 @@ served! {
     DescribeConfigs = 32, 1..=4, flexible 4;
     AlterConfigs = 33, 0..=2, flexible 2;
     AlterReplicaLogDirs = 34, 1..=2, flexible 2;
-    DescribeLogDirs = 35, 1..=4, flexible 2;
+    DescribeLogDirs = 35, 1..=5, flexible 2;
     CreatePartitions = 37, 0..=3, flexible 2;
     DeleteGroups = 42, 0..=2, flexible 2;
     ElectLeaders = 43, 0..=2, flexible 2;

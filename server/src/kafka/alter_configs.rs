@@ -1,0 +1,54 @@
+//! AlterConfigs (33): replaces all settings of a resource. Those that are not named go back to what they
+//! inherit.
+
+use std::borrow::Cow;
+
+use engine::base::NodeId;
+use engine::controller::{AlterTarget, Alteration};
+use wire::ErrorCode;
+use wire::alter_configs::{Config, Request, Resource, ResourceResult, Response};
+
+use super::config_resource::{Fault, alter, target};
+use super::served::{Call, Refused};
+use crate::limits::ITEMS_PER_REQUEST_MAX;
+
+pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
+    let request: Request<'_> = call.decode()?;
+    Refused::above(ITEMS_PER_REQUEST_MAX, request.resources.len())?;
+    let this = call.core.node.id;
+    let asked = request.resources.iter().map(|r| wanted(r, this)).collect();
+    let outcomes = alter(call.core, asked, request.validate_only).await;
+    let responses =
+        request.resources.iter().zip(outcomes).map(|(resource, outcome)| result(resource, outcome)).collect();
+    call.answer(&Response { responses, ..Response::default() });
+    Ok(())
+}
+
+fn wanted(resource: &Resource<'_>, this: NodeId) -> Result<(AlterTarget, Alteration), Fault> {
+    let target = target(resource.resource_type, resource.resource_name, this)?;
+    let values = resource.configs.iter().map(value).collect::<Result<_, _>>()?;
+    Ok((target, Alteration::All(values)))
+}
+
+fn value(config: &Config<'_>) -> Result<(String, String), Fault> {
+    match config.value {
+        Some(value) => Ok((config.name.to_owned(), value.to_owned())),
+        None => {
+            let message = format!("Null value not supported for : {:.249}", config.name);
+            Err((ErrorCode::InvalidRequest, message))
+        }
+    }
+}
+
+fn result<'a>(resource: &Resource<'a>, outcome: Result<(), Fault>) -> ResourceResult<'a> {
+    let (error_code, error_message) = match outcome {
+        Ok(()) => (ErrorCode::None, None),
+        Err((code, message)) => (code, Some(Cow::Owned(message))),
+    };
+    ResourceResult {
+        error_code,
+        error_message,
+        resource_type: resource.resource_type,
+        resource_name: Cow::Borrowed(resource.resource_name),
+    }
+}
