@@ -1,6 +1,7 @@
 //! What is printed, and the table that the README shows.
 
 use super::document::{Document, RowDocument, Side};
+use crate::compare::stats::Comparison;
 
 /// Rows as a Markdown table with the command that measures each again.
 pub(super) fn markdown(document: &Document) -> String {
@@ -31,16 +32,7 @@ pub(super) fn markdown(document: &Document) -> String {
                 result.unit,
                 with_mode(number(result.ours), row, Side::Ours, first),
                 with_mode(number(result.theirs), row, Side::Theirs, first),
-                if seen.pairs == 0 {
-                    "-".to_string()
-                } else {
-                    format!(
-                        "**{}** ({} to {})",
-                        number(Some(seen.median_ratio)),
-                        number(Some(seen.low)),
-                        number(Some(seen.high))
-                    )
-                },
+                times(seen, "**"),
                 if first { goal.as_str() } else { "" },
                 if first { format!("`{command}`") } else { String::new() },
             ));
@@ -56,6 +48,15 @@ fn with_mode(value: String, row: &RowDocument, side: Side, show: bool) -> String
         Some(side) if show => format!("{value} ({})", side.mode),
         _ => value,
     }
+}
+
+/// How many times better, and between what; `-` where no pair has both figures.
+fn times(seen: &Comparison, mark: &str) -> String {
+    if seen.pairs == 0 {
+        return "-".to_string();
+    }
+    let [median, low, high] = [seen.median_ratio, seen.low, seen.high].map(|v| number(Some(v)));
+    format!("{mark}{median}{mark} ({low} to {high})")
 }
 
 /// Three digits that matter.
@@ -77,14 +78,12 @@ pub(super) fn print(row: &RowDocument) {
     for result in &row.results {
         let seen = &result.times_better;
         println!(
-            "        {:<28} ours {:>10} · beside {:>10} {} · {} × better ({} to {}, {} pairs)",
+            "        {:<28} ours {:>10} · beside {:>10} {} · × better: {}, {} pairs",
             result.label,
             number(result.ours),
             number(result.theirs),
             result.unit,
-            number(Some(seen.median_ratio)),
-            number(Some(seen.low)),
-            number(Some(seen.high)),
+            times(seen, ""),
             seen.pairs
         );
     }
