@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | 0, 1 | group, topic, partition | [`OffsetValue`]: a committed offset; no value: deleted |
 //! | 2 | group | [`GroupValue`]: members and assignments of a classic group; no value: gone |
+//! | 3–8, 16 | see [`consumer_group`](super::consumer_group) | groups of the new protocol |
 //!
 //! Keys and the values that are written (version 3) have classic lengths; values of version 4 are
 //! flexible and are read as well.
@@ -14,6 +15,20 @@ use crate::codec::{DecodeError, Field, Reader, Shape, Writer};
 pub const OFFSET_KEY: i16 = 1;
 /// Key version of a classic group.
 pub const GROUP_KEY: i16 = 2;
+/// Key version of a consumer group's epoch.
+pub const EPOCH_KEY: i16 = 3;
+/// Key version of the partitions that Kafka up to 4.0 remembered of a group's topics.
+pub const PARTITIONS_KEY: i16 = 4;
+/// Key version of a consumer group's member.
+pub const MEMBER_KEY: i16 = 5;
+/// Key version of the epoch of a target assignment.
+pub const TARGET_EPOCH_KEY: i16 = 6;
+/// Key version of a member's target assignment.
+pub const TARGET_KEY: i16 = 7;
+/// Key version of what a member has.
+pub const CURRENT_KEY: i16 = 8;
+/// Key version of the topics of a pattern.
+pub const REGEX_KEY: i16 = 16;
 /// Value version that is written: what Kafka 2.3 and everything since reads.
 const VALUE: i16 = 3;
 /// The newest value version that is read.
@@ -52,6 +67,26 @@ message! {
     pub struct GroupKey<'a> {
         /// The group.
         0.. => group: &'a str;
+    }
+}
+
+message! {
+    /// Which member of which group.
+    pub struct MemberKey<'a> {
+        /// The group.
+        0.. => group: &'a str;
+        /// The member.
+        0.. => member: &'a str;
+    }
+}
+
+message! {
+    /// Which pattern of which group.
+    pub struct RegexKey<'a> {
+        /// The group.
+        0.. => group: &'a str;
+        /// The pattern.
+        0.. => pattern: &'a str;
     }
 }
 
@@ -102,6 +137,20 @@ pub enum Key<'a> {
     Offset(OffsetKey<'a>),
     /// A classic group.
     Group(GroupKey<'a>),
+    /// The epoch of a consumer group.
+    Epoch(GroupKey<'a>),
+    /// What Kafka up to 4.0 remembered of a group's topics.
+    Partitions(GroupKey<'a>),
+    /// A member of a consumer group.
+    Member(MemberKey<'a>),
+    /// The epoch of a consumer group's target assignment.
+    TargetEpoch(GroupKey<'a>),
+    /// What a member shall have.
+    Target(MemberKey<'a>),
+    /// What a member has.
+    Current(MemberKey<'a>),
+    /// The topics of a pattern.
+    Regex(RegexKey<'a>),
     /// Of a version that this build does not know; a newer broker wrote it.
     Unknown(i16),
 }
@@ -118,6 +167,13 @@ impl<'a> Key<'a> {
         Ok(match version {
             0 | OFFSET_KEY => Key::Offset(OffsetKey::read(&mut r, shape)?),
             GROUP_KEY => Key::Group(GroupKey::read(&mut r, shape)?),
+            EPOCH_KEY => Key::Epoch(GroupKey::read(&mut r, shape)?),
+            PARTITIONS_KEY => Key::Partitions(GroupKey::read(&mut r, shape)?),
+            MEMBER_KEY => Key::Member(MemberKey::read(&mut r, shape)?),
+            TARGET_EPOCH_KEY => Key::TargetEpoch(GroupKey::read(&mut r, shape)?),
+            TARGET_KEY => Key::Target(MemberKey::read(&mut r, shape)?),
+            CURRENT_KEY => Key::Current(MemberKey::read(&mut r, shape)?),
+            REGEX_KEY => Key::Regex(RegexKey::read(&mut r, shape)?),
             other => Key::Unknown(other),
         })
     }
@@ -132,6 +188,13 @@ impl<'a> Key<'a> {
         match self {
             Key::Offset(key) => put(&mut w, OFFSET_KEY, key),
             Key::Group(key) => put(&mut w, GROUP_KEY, key),
+            Key::Epoch(key) => put(&mut w, EPOCH_KEY, key),
+            Key::Partitions(key) => put(&mut w, PARTITIONS_KEY, key),
+            Key::Member(key) => put(&mut w, MEMBER_KEY, key),
+            Key::TargetEpoch(key) => put(&mut w, TARGET_EPOCH_KEY, key),
+            Key::Target(key) => put(&mut w, TARGET_KEY, key),
+            Key::Current(key) => put(&mut w, CURRENT_KEY, key),
+            Key::Regex(key) => put(&mut w, REGEX_KEY, key),
             Key::Unknown(version) => panic!("a key of unknown version {version} is never written"),
         }
         w.into_head()
