@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::alter::{self, AlterOp};
-use super::def::{self, ConfigError, Def};
+use super::def::{self, ConfigError, Def, list_items};
 use super::describe::{Described, DescribedSynonym};
-use super::group::GroupSettings;
+use super::group::{Assignor, ConsumerGroupSettings, GroupSettings, Migration};
 use super::listener::{self, Listener};
 use super::topic::{self, TopicSettings};
 use crate::base::NodeId;
@@ -236,6 +236,29 @@ impl BrokerSettings {
         let map = text("listener.security.protocol.map").unwrap_or_default();
         listener::check_protocols(&listeners, map)?;
         let advertised = listener::parse_advertised(text("advertised.listeners"), &listeners)?;
+        for (name, min, max) in [
+            (
+                "group.consumer.session.timeout.ms",
+                "group.consumer.min.session.timeout.ms",
+                "group.consumer.max.session.timeout.ms",
+            ),
+            (
+                "group.consumer.heartbeat.interval.ms",
+                "group.consumer.min.heartbeat.interval.ms",
+                "group.consumer.max.heartbeat.interval.ms",
+            ),
+        ] {
+            let value = long(name);
+            if !(long(min)..=long(max)).contains(&value) {
+                let reason = format!("it must lie between {min} and {max}");
+                return Err(ConfigError::new(name, &value.to_string(), reason));
+            }
+        }
+        let heartbeat = "group.consumer.heartbeat.interval.ms";
+        if long(heartbeat) >= long("group.consumer.session.timeout.ms") {
+            let reason = "it must be less than group.consumer.session.timeout.ms";
+            return Err(ConfigError::new(heartbeat, &long(heartbeat).to_string(), reason));
+        }
         let settings = BrokerSettings {
             node_id: NodeId(int("node.id") as i32),
             listeners,
@@ -264,6 +287,15 @@ impl BrokerSettings {
                 offsets_replication: long("offsets.topic.replication.factor") as i16,
                 offsets_segment_bytes: int("offsets.topic.segment.bytes") as i32,
                 retention_check_interval: ms("offsets.retention.check.interval.ms"),
+                consumer: ConsumerGroupSettings {
+                    session: ms("group.consumer.session.timeout.ms"),
+                    heartbeat: ms("group.consumer.heartbeat.interval.ms"),
+                    members_max: int("group.consumer.max.size") as usize,
+                    assignors: list_items(text("group.consumer.assignors").unwrap_or_default())
+                        .filter_map(Assignor::named)
+                        .collect(),
+                    migration: Migration::named(text("group.consumer.migration.policy").unwrap_or_default()),
+                },
             },
             given,
         };

@@ -34,6 +34,10 @@ fn refuse_connection_rate(value: &str) -> Option<&'static str> {
     (value != "2147483647").then_some("the rate of new connections cannot be limited yet")
 }
 
+fn refuse_no_assignor(value: &str) -> Option<&'static str> {
+    list_items(value).next().is_none().then_some("it must name an assignor")
+}
+
 fn refuse_two_directories(value: &str) -> Option<&'static str> {
     match list_items(value).count() {
         0 => Some("it must name a directory"),
@@ -105,6 +109,70 @@ pub const DEFS: &[Def] = &[
         Kind::Int(1024, i32::MAX),
         Some("57671680"),
         "The most bytes of records in one answer to a fetch (the first batch always comes whole).",
+    )
+    .fixed(),
+    Def::new(
+        "group.consumer.assignors",
+        Kind::List(&["uniform", "range"]),
+        Some("uniform,range"),
+        "Assignors of groups of the new protocol; the first is the default.",
+    )
+    .fixed()
+    .refuse(refuse_no_assignor),
+    Def::new(
+        "group.consumer.heartbeat.interval.ms",
+        Kind::Int(1, i32::MAX),
+        Some("5000"),
+        "How often members of the new group protocol are told to call, ms.",
+    )
+    .fixed(),
+    Def::new(
+        "group.consumer.max.heartbeat.interval.ms",
+        Kind::Int(1, i32::MAX),
+        Some("15000"),
+        "The upper bound of group.consumer.heartbeat.interval.ms.",
+    )
+    .fixed(),
+    Def::new(
+        "group.consumer.max.session.timeout.ms",
+        Kind::Int(1, i32::MAX),
+        Some("60000"),
+        "The upper bound of group.consumer.session.timeout.ms.",
+    )
+    .fixed(),
+    Def::new(
+        "group.consumer.max.size",
+        Kind::Int(1, i32::MAX),
+        Some("2147483647"),
+        "The most members of a group of the new protocol.",
+    )
+    .fixed(),
+    Def::new(
+        "group.consumer.migration.policy",
+        Kind::Choice(&["disabled", "upgrade", "downgrade", "bidirectional"]),
+        Some("bidirectional"),
+        "Whether a group with members may change between the classic and the new protocol.",
+    )
+    .fixed(),
+    Def::new(
+        "group.consumer.min.heartbeat.interval.ms",
+        Kind::Int(1, i32::MAX),
+        Some("5000"),
+        "The lower bound of group.consumer.heartbeat.interval.ms.",
+    )
+    .fixed(),
+    Def::new(
+        "group.consumer.min.session.timeout.ms",
+        Kind::Int(1, i32::MAX),
+        Some("45000"),
+        "The lower bound of group.consumer.session.timeout.ms.",
+    )
+    .fixed(),
+    Def::new(
+        "group.consumer.session.timeout.ms",
+        Kind::Int(1, i32::MAX),
+        Some("45000"),
+        "How long a member of the new group protocol may be silent, ms.",
     )
     .fixed(),
     Def::new(

@@ -25,6 +25,81 @@ pub struct GroupSettings {
     pub offsets_segment_bytes: i32,
     /// `offsets.retention.check.interval.ms`, at least 1.
     pub retention_check_interval: Duration,
+    /// Groups of the new protocol.
+    pub consumer: ConsumerGroupSettings,
+}
+
+/// Settings of groups of the new protocol (KIP-848).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsumerGroupSettings {
+    /// `group.consumer.session.timeout.ms`: how long a member may be silent.
+    pub session: Duration,
+    /// `group.consumer.heartbeat.interval.ms`: what members are told.
+    pub heartbeat: Duration,
+    /// `group.consumer.max.size`: members of a group.
+    pub members_max: usize,
+    /// `group.consumer.assignors`, the default first; never empty.
+    pub assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`.
+    pub migration: Migration,
+}
+
+/// An assignor of the coordinator.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Assignor {
+    /// Everybody gets as much as the others, and keeps what it has as far as that allows.
+    Uniform,
+    /// Contiguous ranges of each topic.
+    Range,
+}
+
+impl Assignor {
+    /// Kafka's word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Assignor::Uniform => "uniform",
+            Assignor::Range => "range",
+        }
+    }
+
+    /// The assignor of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Assignor> {
+        [Assignor::Uniform, Assignor::Range].into_iter().find(|a| a.name() == name)
+    }
+}
+
+/// Whether a group with members may change its protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Migration {
+    /// A classic group becomes one of the new protocol when the first such member joins.
+    pub upgrade: bool,
+    /// It becomes classic again when the last such member leaves.
+    pub downgrade: bool,
+}
+
+impl Migration {
+    /// The policy of a word.
+    #[must_use]
+    pub fn named(word: &str) -> Migration {
+        Migration {
+            upgrade: matches!(word, "upgrade" | "bidirectional"),
+            downgrade: matches!(word, "downgrade" | "bidirectional"),
+        }
+    }
+}
+
+impl Default for ConsumerGroupSettings {
+    fn default() -> ConsumerGroupSettings {
+        ConsumerGroupSettings {
+            session: Duration::from_secs(45),
+            heartbeat: Duration::from_secs(5),
+            members_max: i32::MAX as usize,
+            assignors: vec![Assignor::Uniform, Assignor::Range],
+            migration: Migration { upgrade: true, downgrade: true },
+        }
+    }
 }
 
 impl Default for GroupSettings {
@@ -40,6 +115,7 @@ impl Default for GroupSettings {
             offsets_replication: 3,
             offsets_segment_bytes: 100 << 20,
             retention_check_interval: Duration::from_secs(600),
+            consumer: ConsumerGroupSettings::default(),
         }
     }
 }

@@ -29,7 +29,7 @@ pub use alter::AlterOp;
 pub use broker::{BrokerSettings, Layer, Origin};
 pub use def::{ConfigError, Def, Kind, Support, ValueType};
 pub use describe::{Described, DescribedSynonym, Source};
-pub use group::GroupSettings;
+pub use group::{Assignor, ConsumerGroupSettings, GroupSettings, Migration};
 pub use listener::Listener;
 pub use topic::{Cleanup, TopicSettings};
 

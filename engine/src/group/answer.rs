@@ -1,9 +1,13 @@
 //! What a coordinator answers, and what must happen first.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::classic::State;
 use super::coordinator::{AppendId, Token};
+use crate::base::PartitionKey;
 
 /// What must happen now.
 #[derive(Debug)]
@@ -33,6 +37,13 @@ pub enum GroupError {
     GroupIdNotFound,
     NonEmptyGroup,
     GroupSubscribedToTopic,
+    InvalidRequest,
+    FencedMemberEpoch,
+    StaleMemberEpoch,
+    UnreleasedInstanceId,
+    UnsupportedAssignor,
+    UnsupportedVersion,
+    InvalidRegularExpression,
     /// The coordinator gave its groups up before it could answer.
     NotCoordinator,
     /// The record was too large for the topic.
@@ -48,6 +59,8 @@ pub enum Answer {
     Sync(Result<SyncAnswer, GroupError>),
     /// To a heartbeat.
     Heartbeat(Result<(), GroupError>),
+    /// To a heartbeat of the new protocol.
+    ConsumerHeartbeat(Result<ConsumerHeartbeatAnswer, Refusal>),
     /// To a leave.
     Leave(Result<Vec<LeaveAnswer>, GroupError>),
     /// To a commit: a result for each offset, in its order.
@@ -56,6 +69,53 @@ pub enum Answer {
     Delete(Result<(), GroupError>),
     /// To the deletion of offsets: a result for each partition, in its order.
     DeleteOffsets(Result<Vec<OffsetResult>, GroupError>),
+}
+
+impl Answer {
+    /// The same answer after what it rests on could not be made durable.
+    pub(super) fn failed(self, error: GroupError) -> Answer {
+        match self {
+            Answer::Join(Ok(joined)) => Answer::Join(Err((error, joined.member))),
+            Answer::Join(Err((_, member))) => Answer::Join(Err((error, member))),
+            Answer::Sync(_) => Answer::Sync(Err(error)),
+            Answer::Heartbeat(_) => Answer::Heartbeat(Err(error)),
+            Answer::ConsumerHeartbeat(_) => {
+                Answer::ConsumerHeartbeat(Err(Refusal::new(error, String::new())))
+            }
+            Answer::Leave(_) => Answer::Leave(Err(error)),
+            Answer::Commit(results) => Answer::Commit(vec![Err(error); results.len()]),
+            Answer::Delete(_) => Answer::Delete(Err(error)),
+            Answer::DeleteOffsets(_) => Answer::DeleteOffsets(Err(error)),
+        }
+    }
+}
+
+/// Why a group of the new protocol refuses, with a text for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// The error.
+    pub error: GroupError,
+    /// The text, may be empty.
+    pub text: String,
+}
+
+impl Refusal {
+    pub(super) fn new(error: GroupError, text: String) -> Refusal {
+        Refusal { error, text }
+    }
+}
+
+/// A member of the new protocol is told where it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsumerHeartbeatAnswer {
+    /// Its id.
+    pub member: String,
+    /// Its epoch.
+    pub epoch: i32,
+    /// When it shall call again.
+    pub interval: Duration,
+    /// Everything that it is assigned, where that is news.
+    pub assignment: Option<BTreeSet<PartitionKey>>,
 }
 
 /// What became of one partition's offset.
@@ -145,8 +205,54 @@ pub struct Listed {
     pub group: String,
     /// Its type, empty if nobody was ever in it.
     pub protocol_type: String,
-    /// Its state.
-    pub state: State,
+    /// Its state, in Kafka's words.
+    pub state: &'static str,
+    /// `classic` or `consumer`.
+    pub group_type: &'static str,
+}
+
+/// A group of the new protocol in full.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DescribedConsumerGroup {
+    /// Its id.
+    pub group: String,
+    /// Its state, in Kafka's words.
+    pub state: &'static str,
+    /// Its epoch.
+    pub epoch: i32,
+    /// The epoch that the target was made for.
+    pub target_epoch: i32,
+    /// The assignor's name.
+    pub assignor: &'static str,
+    /// Its members.
+    pub members: Vec<DescribedConsumer>,
+}
+
+/// A member of a group of the new protocol in full.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DescribedConsumer {
+    /// Its id.
+    pub id: String,
+    /// The static member that it is.
+    pub instance: Option<String>,
+    /// Its rack.
+    pub rack: Option<String>,
+    /// Its epoch.
+    pub epoch: i32,
+    /// The client's id.
+    pub client_id: String,
+    /// Its address.
+    pub client_host: String,
+    /// Topics that it wants.
+    pub names: BTreeSet<String>,
+    /// Pattern of topics that it wants.
+    pub regex: Option<String>,
+    /// What it has.
+    pub assigned: BTreeSet<PartitionKey>,
+    /// What it shall have.
+    pub target: BTreeSet<PartitionKey>,
+    /// It speaks the classic protocol.
+    pub is_classic: bool,
 }
 
 /// A group in full.

@@ -1,8 +1,11 @@
 //! What clients ask of a group.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+
+use crate::base::PartitionKey;
 
 /// A request to a coordinator. Texts are owned: a request may wait longer than its frame lives.
 #[derive(Clone, Debug)]
@@ -13,6 +16,8 @@ pub enum Ask {
     Sync(SyncAsk),
     /// A member is alive.
     Heartbeat(MemberRef),
+    /// A member of the new protocol: everything in one.
+    ConsumerHeartbeat(ConsumerHeartbeatAsk),
     /// Members leave.
     Leave {
         /// The group.
@@ -34,6 +39,20 @@ pub enum Ask {
         /// The partitions.
         partitions: Vec<(String, i32)>,
     },
+}
+
+impl Ask {
+    /// The group that is asked.
+    pub(super) fn group(&self) -> &str {
+        match self {
+            Ask::Join(ask) => &ask.who.group,
+            Ask::Sync(ask) => &ask.who.group,
+            Ask::Heartbeat(who) => &who.group,
+            Ask::ConsumerHeartbeat(ask) => &ask.group,
+            Ask::Commit(ask) => &ask.who.group,
+            Ask::Leave { group, .. } | Ask::Delete { group } | Ask::DeleteOffsets { group, .. } => group,
+        }
+    }
 }
 
 /// A member as it names itself in a request.
@@ -96,6 +115,35 @@ pub struct SyncAsk {
     pub assignments: Vec<(String, Bytes)>,
 }
 
+/// ConsumerGroupHeartbeat (KIP-848). What is `None` is as it was.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ConsumerHeartbeatAsk {
+    /// The group.
+    pub group: String,
+    /// The member.
+    pub member: String,
+    /// Its epoch: 0 joins, -1 leaves, -2 leaves for a while (static).
+    pub epoch: i32,
+    /// The static member that it is.
+    pub instance: Option<String>,
+    /// Its rack.
+    pub rack: Option<String>,
+    /// How long it may take to give partitions up.
+    pub rebalance: Option<Duration>,
+    /// Topics that it wants.
+    pub names: Option<BTreeSet<String>>,
+    /// Pattern of topics that it wants; an empty one ends the subscription by pattern.
+    pub regex: Option<String>,
+    /// The assignor that it wants.
+    pub assignor: Option<String>,
+    /// Partitions that it owns.
+    pub owned: Option<BTreeSet<PartitionKey>>,
+    /// The client's id.
+    pub client_id: String,
+    /// Its address.
+    pub client_host: String,
+}
+
 /// Somebody who leaves.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Leaver {
@@ -108,8 +156,11 @@ pub struct Leaver {
 /// OffsetCommit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommitAsk {
-    /// Who commits; generation -1 and no member: from outside of the group.
+    /// Who commits; generation -1 and no member: from outside of the group. In a group of the new
+    /// protocol the generation is the member's epoch.
     pub who: MemberRef,
+    /// The client can be told STALE_MEMBER_EPOCH (version 9 on).
+    pub knows_epochs: bool,
     /// The offsets.
     pub offsets: Vec<CommitOffset>,
 }

@@ -1,9 +1,11 @@
 //! A group and its states.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::answer::{Answer, Committed, Described, DescribedMember, Effect, GroupError};
-use super::ask::{MemberRef, Protocol};
+use super::ask::{Ask, MemberRef, Protocol};
+use super::consumer::ConsumerGroup;
+use super::coordinator::Token;
 use super::member::Member;
 use crate::base::{Instant, WallMs};
 
@@ -58,6 +60,12 @@ pub(super) struct Group {
     /// An assignment is being made durable.
     pub(super) is_writing: bool,
     pub(super) offsets: BTreeMap<(String, i32), Committed>,
+    /// Set while it is a group of the new protocol: what stands above is empty then.
+    pub(super) consumer: Option<Box<ConsumerGroup>>,
+    /// A step of the new protocol is being made durable.
+    pub(super) is_stepping: bool,
+    /// Who waits for its turn meanwhile.
+    pub(super) waiting: VecDeque<(Token, Ask)>,
 }
 
 impl Group {
@@ -78,7 +86,49 @@ impl Group {
             initial_until: None,
             is_writing: false,
             offsets: BTreeMap::new(),
+            consumer: None,
+            is_stepping: false,
+            waiting: VecDeque::new(),
         }
+    }
+
+    /// Nobody is in it, of either protocol.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state == State::Empty
+            && self.pending.is_empty()
+            && self.consumer.as_ref().is_none_or(|c| c.members.is_empty())
+    }
+
+    /// There is nothing that would have to be kept.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.is_empty()
+            && self.offsets.is_empty()
+            && self.generation == 0
+            && self.consumer.is_none()
+            && !self.is_stepping
+            && self.waiting.is_empty()
+    }
+
+    /// It is a classic group no more, or not yet again. Offsets stay.
+    pub(super) fn reset_classic(&mut self) {
+        let fresh = Group::new(std::mem::take(&mut self.name), self.since);
+        *self = Group {
+            offsets: std::mem::take(&mut self.offsets),
+            consumer: self.consumer.take(),
+            is_stepping: self.is_stepping,
+            waiting: std::mem::take(&mut self.waiting),
+            ..fresh
+        };
+    }
+
+    /// The type of its members' protocol, if there were ever any.
+    pub(super) fn kind(&self) -> Option<&str> {
+        if self.consumer.is_some() { Some("consumer") } else { self.protocol_type.as_deref() }
+    }
+
+    /// The state in Kafka's words.
+    pub(super) fn state_name(&self) -> &'static str {
+        self.consumer.as_ref().map_or(self.state.name(), |c| c.state())
     }
 
     /// Whether a member is who it says it is, in the generation that it says.
@@ -128,6 +178,9 @@ impl Group {
 
     /// Everybody whose subscription names a topic: `None` if a subscription cannot be read.
     pub(super) fn subscribes_to(&self, topic: &str) -> bool {
+        if let Some(consumer) = &self.consumer {
+            return consumer.subscribes_to(topic);
+        }
         if self.protocol_type.as_deref() != Some("consumer") || self.members.is_empty() {
             return false;
         }
@@ -191,6 +244,11 @@ impl Group {
 
     /// Asserts what must hold between any two events.
     pub(super) fn assert_consistent(&self) {
+        if let Some(consumer) = &self.consumer {
+            assert!(self.members.is_empty() && self.state == State::Empty, "a group of both protocols");
+            consumer.assert_consistent();
+        }
+        assert!(self.is_stepping || self.waiting.is_empty(), "somebody waits for nothing");
         assert!(
             self.members.is_empty() == (self.state == State::Empty)
                 || self.state == State::PreparingRebalance

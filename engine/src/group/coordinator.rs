@@ -7,15 +7,17 @@ use wire::DecodeError;
 use wire::stored::group::Key;
 
 use super::answer::{
-    Answer, Committed, Described, Effect, Fetched, GroupError, LeaveAnswer, Listed, OffsetResult,
+    Answer, Committed, Described, DescribedConsumerGroup, Effect, Fetched, GroupError, LeaveAnswer, Listed,
+    OffsetResult,
 };
 use super::ask::{Ask, CommitAsk, CommitOffset, JoinAsk, Leaver};
-use super::classic::{Group, State};
+use super::classic::Group;
 use super::settings::{GROUP_ID_BYTES_MAX, GROUPS_MAX};
 use super::timers::{Timer, Timers};
-use super::{join, stored};
+use super::{consumer, join, stored};
 use crate::base::{Instant, Now, WallMs};
 use crate::config::GroupSettings;
+use crate::metadata::Image;
 
 /// Names a request that waits for its answer; the caller chooses it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -53,6 +55,12 @@ pub(super) enum After {
     Gone {
         token: Option<Token>,
         group: String,
+    },
+    /// A step of the new protocol.
+    Stepped {
+        token: Option<Token>,
+        group: String,
+        step: consumer::Step,
     },
 }
 
@@ -102,11 +110,13 @@ pub enum Replayed {
 /// [`Coordinator::tick`] about ten times a second.
 #[derive(Debug)]
 pub struct Coordinator {
-    settings: GroupSettings,
-    groups: BTreeMap<String, Group>,
-    timers: Timers,
+    pub(super) settings: GroupSettings,
+    pub(super) groups: BTreeMap<String, Group>,
+    pub(super) timers: Timers,
     appends: Appends,
-    member_bytes: usize,
+    pub(super) member_bytes: usize,
+    /// The topics that there are.
+    pub(super) image: Image,
 }
 
 /// Which partition of `__consumer_offsets` has a group: Java's `String.hashCode`, as every client
@@ -132,7 +142,13 @@ impl Coordinator {
             timers: Timers::default(),
             appends: Appends::default(),
             member_bytes: 0,
+            image: Image::default(),
         }
+    }
+
+    /// Topics may be others now. A group that is assigned here looks when its next member calls.
+    pub fn follow(&mut self, image: Image) {
+        self.image = image;
     }
 
     // What there is.
@@ -141,15 +157,35 @@ impl Coordinator {
     pub fn list(&self) -> impl Iterator<Item = Listed> + '_ {
         self.groups.values().map(|g| Listed {
             group: g.name.clone(),
-            protocol_type: g.protocol_type.clone().unwrap_or_default(),
-            state: g.state,
+            protocol_type: g.kind().unwrap_or_default().to_owned(),
+            state: g.state_name(),
+            group_type: if g.consumer.is_some() { "consumer" } else { "classic" },
         })
     }
 
-    /// A group in full, `None` if there is none.
+    /// A classic group in full, `None` if there is none.
     #[must_use]
     pub fn describe(&self, group: &str) -> Option<Described> {
-        self.groups.get(group).map(Group::describe)
+        self.groups.get(group).filter(|g| g.consumer.is_none()).map(Group::describe)
+    }
+
+    /// A group of the new protocol in full, `None` if there is none.
+    #[must_use]
+    pub fn describe_consumer(&self, group: &str) -> Option<DescribedConsumerGroup> {
+        self.groups.get(group)?.consumer.as_ref().map(|c| c.describe(group, &self.settings))
+    }
+
+    /// Whether a member of that epoch may read what a group has committed. Nobody in particular (no
+    /// member, a negative epoch) may always.
+    ///
+    /// # Errors
+    /// UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH; ILLEGAL_GENERATION for one of the classic protocol.
+    pub fn may_fetch(&self, group: &str, member: Option<&str>, epoch: i32) -> Result<(), GroupError> {
+        match (self.groups.get(group).and_then(|g| g.consumer.as_ref()), member) {
+            (None, _) => Ok(()),
+            (Some(_), None | Some("")) if epoch < 0 => Ok(()),
+            (Some(consumer), member) => consumer.check_member_epoch(member.unwrap_or_default(), epoch),
+        }
     }
 
     /// What a group has committed for these partitions, or for all.
@@ -175,8 +211,9 @@ impl Coordinator {
     /// If it does not.
     pub fn check(&self) {
         self.groups.values().for_each(Group::assert_consistent);
-        let bytes =
-            self.groups.values().flat_map(|g| g.members.values()).map(super::member::Member::bytes).sum();
+        let classic = self.groups.values().flat_map(|g| g.members.values()).map(super::member::Member::bytes);
+        let consumers = self.groups.values().filter_map(|g| g.consumer.as_ref());
+        let bytes = classic.sum::<usize>() + consumers.map(|c| c.member_bytes()).sum::<usize>();
         assert_eq!(self.member_bytes, bytes, "bytes of members");
     }
 
@@ -187,7 +224,12 @@ impl Coordinator {
     /// # Errors
     /// [`DecodeError`] for a record that is none of ours.
     pub fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<Replayed, DecodeError> {
-        match Key::read(key)? {
+        let key = Key::read(key)?;
+        if let Some((group, change)) = consumer::read(&key, value)? {
+            self.replay_step(group, change);
+            return Ok(Replayed::Applied);
+        }
+        match key {
             Key::Unknown(version) => return Ok(Replayed::Unknown(version)),
             Key::Offset(key) => {
                 let place = (key.topic.to_owned(), key.partition);
@@ -207,28 +249,42 @@ impl Coordinator {
             }
             Key::Group(key) => match value {
                 Some(value) => stored::restore(self.group_mut(key.group, WallMs(0)), value)?,
+                // Offsets have records of their own, and stay when the group changes its protocol.
                 None => {
-                    self.groups.remove(key.group);
+                    if let Some(group) = self.groups.get_mut(key.group) {
+                        group.reset_classic();
+                    }
                 }
             },
+            Key::Epoch(_)
+            | Key::Partitions(_)
+            | Key::Member(_)
+            | Key::TargetEpoch(_)
+            | Key::Target(_)
+            | Key::Current(_)
+            | Key::Regex(_) => {}
         }
         Ok(Replayed::Applied)
     }
 
-    fn group_mut(&mut self, name: &str, since: WallMs) -> &mut Group {
+    pub(super) fn group_mut(&mut self, name: &str, since: WallMs) -> &mut Group {
         self.groups.entry(name.to_owned()).or_insert_with(|| Group::new(name.to_owned(), since))
     }
 
     /// Everything is replayed: sessions of members begin anew, now.
     pub fn loaded(&mut self, now: Now) {
         let mut out = Vec::new();
-        self.groups.retain(|_, g| !(g.members.is_empty() && g.offsets.is_empty() && g.generation == 0));
+        self.groups.retain(|_, g| !g.is_nothing());
         let (groups, mut desk) = self.desk(now, &mut out);
         for group in groups.values_mut() {
             for member in group.members.values_mut() {
                 *desk.member_bytes += member.bytes();
                 member.alive_until = desk.now.after(member.session);
                 join::watch(&group.name, member, &mut desk);
+            }
+            if let Some(consumer) = &mut group.consumer {
+                *desk.member_bytes += consumer.member_bytes();
+                consumer.watch_all(&group.name, desk.settings, desk.now, desk.timers);
             }
         }
         self.check();
@@ -238,7 +294,9 @@ impl Coordinator {
 
     /// A request. The answer comes as an effect, now or later.
     pub fn ask(&mut self, now: Now, token: Token, ask: Ask, out: &mut Vec<Effect>) {
+        let Some(ask) = self.in_turn(now, token, ask, out) else { return };
         match ask {
+            Ask::ConsumerHeartbeat(ask) => self.consumer_heartbeat(now, token, &ask, out),
             Ask::Join(ask) => self.join(now, token, &ask, out),
             Ask::Sync(ask) => {
                 let (groups, mut desk) = self.desk(now, out);
@@ -282,6 +340,9 @@ impl Coordinator {
             }
             self.group_mut(name, now.wall);
         }
+        if self.is_consumer(name) {
+            return self.join_consumer(now, token, ask, out);
+        }
         let (groups, mut desk) = self.desk(now, out);
         groups.get_mut(name).expect("it exists").join(token, ask, &mut desk);
     }
@@ -324,14 +385,16 @@ impl Coordinator {
         let (groups, mut desk) = self.desk(now, out);
         let refused = match groups.get(&name) {
             None => Some(GroupError::GroupIdNotFound),
-            Some(group) if group.state != State::Empty => Some(GroupError::NonEmptyGroup),
+            Some(group) if !group.is_empty() => Some(GroupError::NonEmptyGroup),
             Some(_) => None,
         };
         if let Some(error) = refused {
             desk.answer(token, Answer::Delete(Err(error)));
             return;
         }
-        let records = end_of(&groups[&name]);
+        let group = groups.get_mut(&name).expect("it exists");
+        group.is_stepping = group.consumer.is_some();
+        let records = end_of(group);
         desk.append(records, After::Gone { token: Some(token), group: name });
     }
 
@@ -347,8 +410,7 @@ impl Coordinator {
         let Some(group) = groups.get(name) else {
             return desk.answer(token, Answer::DeleteOffsets(Err(GroupError::GroupIdNotFound)));
         };
-        let in_use = group.state != State::Empty;
-        if in_use && group.protocol_type.as_deref() != Some("consumer") {
+        if !group.is_empty() && group.kind() != Some("consumer") {
             return desk.answer(token, Answer::DeleteOffsets(Err(GroupError::NonEmptyGroup)));
         }
         let verdict = |(topic, _): &(String, i32)| {
@@ -384,12 +446,10 @@ impl Coordinator {
         match after {
             After::Nothing => {}
             After::Answer(token, answer) => {
-                let answer = match (result, answer) {
-                    (Err(error), Answer::Join(Ok(joined))) => Answer::Join(Err((error, joined.member))),
-                    (_, answer) => answer,
-                };
+                let answer = result.map_or_else(|error| answer.clone().failed(error), |()| answer.clone());
                 out.push(Effect::Answer(token, answer));
             }
+            After::Stepped { token, group, step } => self.stepped(now, token, &group, step, result, out),
             After::Assigned { group, generation, assignments } => {
                 let (groups, mut desk) = self.desk(now, out);
                 if let Some(group) = groups.get_mut(&group) {
@@ -412,20 +472,7 @@ impl Coordinator {
                     out.push(Effect::Answer(token, Answer::DeleteOffsets(Ok(results))));
                 }
             }
-            After::Gone { token, group } => {
-                if result.is_ok()
-                    && let Some(gone) = self.groups.get_mut(&group)
-                {
-                    // Somebody may have joined meanwhile; what was committed before is gone anyway.
-                    gone.offsets.clear();
-                    if gone.state == State::Empty && gone.pending.is_empty() {
-                        self.groups.remove(&group);
-                    }
-                }
-                if let Some(token) = token {
-                    out.push(Effect::Answer(token, Answer::Delete(result)));
-                }
-            }
+            After::Gone { token, group } => self.gone(now, token, &group, result, out),
         }
     }
 
@@ -433,31 +480,44 @@ impl Coordinator {
     pub fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
         let steady = self.timers.steady(now.mono);
         while let Some((at, timer)) = self.timers.due(steady) {
-            let (groups, mut desk) = self.desk(now, out);
             match timer {
-                Timer::Session { group, member } => {
-                    if let Some(group) = groups.get_mut(&group) {
-                        group.session_is_over(&member, at, &mut desk);
-                    }
+                Timer::Session { group, member } if self.is_consumer(&group) => {
+                    self.consumer_is_silent(now, &group, &member, at, out);
                 }
-                Timer::Pending { group, member } => {
-                    if let Some(group) = groups.get_mut(&group)
-                        && group.pending.remove(&member)
-                    {
-                        group.complete_if_all_joined(&mut desk);
-                    }
+                Timer::Revoke { group, member, epoch } => {
+                    self.consumer_clings(now, &group, &member, epoch, out);
                 }
-                Timer::Join { group, generation } => {
-                    if let Some(group) = groups.get_mut(&group) {
-                        group.join_time_is_over(generation, &mut desk);
-                    }
-                }
-                Timer::Sync { group, generation } => {
-                    if let Some(group) = groups.get_mut(&group) {
-                        group.sync_time_is_over(generation, &mut desk);
-                    }
+                classic => self.classic_time_is_over(now, at, classic, out),
+            }
+        }
+    }
+
+    fn classic_time_is_over(&mut self, now: Now, at: Instant, timer: Timer, out: &mut Vec<Effect>) {
+        let (groups, mut desk) = self.desk(now, out);
+        match timer {
+            Timer::Session { group, member } => {
+                if let Some(group) = groups.get_mut(&group) {
+                    group.session_is_over(&member, at, &mut desk);
                 }
             }
+            Timer::Pending { group, member } => {
+                if let Some(group) = groups.get_mut(&group)
+                    && group.pending.remove(&member)
+                {
+                    group.complete_if_all_joined(&mut desk);
+                }
+            }
+            Timer::Join { group, generation } => {
+                if let Some(group) = groups.get_mut(&group) {
+                    group.join_time_is_over(generation, &mut desk);
+                }
+            }
+            Timer::Sync { group, generation } => {
+                if let Some(group) = groups.get_mut(&group) {
+                    group.sync_time_is_over(generation, &mut desk);
+                }
+            }
+            Timer::Revoke { .. } => {}
         }
     }
 
@@ -465,11 +525,10 @@ impl Coordinator {
     pub fn expire(&mut self, now: Now, out: &mut Vec<Effect>) {
         let retention = i64::try_from(self.settings.offsets_retention.as_millis()).unwrap_or(i64::MAX);
         let (groups, mut desk) = self.desk(now, out);
-        for group in groups.values() {
+        for group in groups.values_mut().filter(|g| !g.is_stepping) {
             let old = group.expired(retention, now.wall);
-            let is_over =
-                group.state == State::Empty && group.pending.is_empty() && old.len() == group.offsets.len();
-            if is_over {
+            if group.is_empty() && old.len() == group.offsets.len() {
+                group.is_stepping = group.consumer.is_some();
                 desk.append(end_of(group), After::Gone { token: None, group: group.name.clone() });
             } else if !old.is_empty() {
                 let after =
@@ -494,7 +553,7 @@ impl Coordinator {
         }
     }
 
-    fn desk<'a>(
+    pub(super) fn desk<'a>(
         &'a mut self,
         now: Now,
         out: &'a mut Vec<Effect>,
@@ -517,6 +576,9 @@ impl Coordinator {
 fn end_of(group: &Group) -> Vec<Record> {
     let all: Vec<(String, i32)> = group.offsets.keys().cloned().collect();
     let mut records = group.tombstones(&all);
-    records.push(stored::group_tombstone(&group.name));
+    match &group.consumer {
+        None => records.push(stored::group_tombstone(&group.name)),
+        Some(consumer) => records.extend(consumer.end().iter().map(|change| change.to_record(&group.name))),
+    }
     records
 }

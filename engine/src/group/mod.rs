@@ -21,6 +21,8 @@
 //! | `offsets` | committed offsets |
 //! | `timers` | deadlines; a broker that stood still does not count that time |
 //! | `stored` | the group as a record |
+//! | `consumer` | groups of the new protocol (KIP-848) |
+//! | `steps` | the coordinator's side of those: one step of a group at a time |
 //! | `coordinator` | all groups of a partition: routing, replay, expiry, admin |
 //!
 //! Invariants: the generation rises once per completed rebalance; a member waits for at most one
@@ -30,20 +32,25 @@
 mod answer;
 mod ask;
 mod classic;
+mod consumer;
 mod coordinator;
 mod join;
 mod leave;
 mod member;
 mod offsets;
 mod settings;
+mod steps;
 mod stored;
 mod sync;
 mod timers;
 
 pub use answer::{
-    Answer, Committed, Described, DescribedMember, Effect, Fetched, GroupError, JoinAnswer, JoinedMember,
-    LeaveAnswer, Listed, OffsetResult, SyncAnswer,
+    Answer, Committed, ConsumerHeartbeatAnswer, Described, DescribedConsumer, DescribedConsumerGroup,
+    DescribedMember, Effect, Fetched, GroupError, JoinAnswer, JoinedMember, LeaveAnswer, Listed,
+    OffsetResult, Refusal, SyncAnswer,
 };
-pub use ask::{Ask, CommitAsk, CommitOffset, JoinAsk, Leaver, MemberRef, Protocol, SyncAsk};
+pub use ask::{
+    Ask, CommitAsk, CommitOffset, ConsumerHeartbeatAsk, JoinAsk, Leaver, MemberRef, Protocol, SyncAsk,
+};
 pub use classic::State;
 pub use coordinator::{AppendId, Coordinator, Replayed, Token, partition_of};

@@ -36,12 +36,19 @@ impl Group {
     }
 
     fn may_commit(&mut self, ask: &CommitAsk, desk: &mut Desk<'_>) -> Result<(), GroupError> {
-        if ask.who.generation < 0 && self.state == State::Empty {
+        if ask.who.generation < 0 && self.is_empty() {
             // From outside of the group: an assigned consumer, or an admin.
             return Ok(());
         }
         if ask.who.generation < 0 && ask.who.member.is_empty() && ask.who.instance.is_none() {
             return Err(GroupError::UnknownMemberId);
+        }
+        if let Some(consumer) = &self.consumer {
+            let is_new = consumer.members.get(&ask.who.member).is_some_and(|m| m.classic.is_none());
+            if is_new && !ask.knows_epochs {
+                return Err(GroupError::UnsupportedVersion);
+            }
+            return consumer.check_member_epoch(&ask.who.member, ask.who.generation);
         }
         self.check(&ask.who)?;
         let session = self.members[&ask.who.member].session;
@@ -82,6 +89,7 @@ impl Group {
         let old = |since: i64| wall.0.saturating_sub(since) >= retention_ms;
         let is_over =
             |(topic, _): &(String, i32), committed: &Committed| match (&self.protocol_type, self.state) {
+                _ if self.consumer.is_some() => old(committed.timestamp) && !self.subscribes_to(topic),
                 // Nobody was ever in it: each commit counts for itself.
                 (None, State::Empty) => old(committed.timestamp),
                 (Some(_), State::Empty) => old(self.since.0) && old(committed.timestamp),

@@ -207,7 +207,7 @@ impl Image {
     }
 
     /// Says that everything up to an entry is applied.
-    pub(super) fn advance(&mut self, position: Position) {
+    pub fn advance(&mut self, position: Position) {
         Arc::make_mut(&mut self.0).position = position;
     }
 

@@ -8,7 +8,7 @@ use engine::base::{Instant, Now, WallMs};
 use engine::config::GroupSettings;
 use engine::group::{
     Answer, AppendId, Ask, CommitAsk, CommitOffset, Coordinator, Effect, GroupError, JoinAnswer, JoinAsk,
-    MemberRef, Protocol, State, SyncAnswer, SyncAsk, Token,
+    Leaver, MemberRef, Protocol, State, SyncAnswer, SyncAsk, Token,
 };
 
 pub(crate) const GROUP: &str = "shop";
@@ -175,7 +175,7 @@ impl World {
             leader_epoch: 3,
             metadata: "näin".to_owned(),
         }];
-        self.ask(Ask::Commit(CommitAsk { who, offsets }))
+        self.ask(Ask::Commit(CommitAsk { who, knows_epochs: true, offsets }))
     }
 
     pub(crate) fn committed(&mut self, id: u64) -> Result<(), GroupError> {
@@ -238,6 +238,11 @@ pub(crate) fn who(joined: &JoinAnswer) -> MemberRef {
         member: joined.member.clone(),
         instance: None,
     }
+}
+
+pub(crate) fn leave(joined: &JoinAnswer) -> Ask {
+    let member = Leaver { member: joined.member.clone(), instance: None };
+    Ask::Leave { group: GROUP.to_owned(), members: vec![member] }
 }
 
 pub(crate) fn outsider() -> MemberRef {

@@ -1,0 +1,99 @@
+//! Signs of life of members, and the time that they have to give partitions up.
+
+use super::state::{ConsumerGroup, Phase};
+use crate::base::Instant;
+use crate::config::GroupSettings;
+use crate::group::timers::{Timer, Timers};
+
+/// Until when a member is alive.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Session {
+    /// Silent for longer, it is dead.
+    alive_until: Instant,
+    /// When its timer fires, zero if none is set.
+    watched_until: Instant,
+    /// The epoch in which it is timed to give partitions up, zero if it is not.
+    revoking_in: i32,
+}
+
+impl ConsumerGroup {
+    /// A sign of life of a member. Says too when it must have given up what it has to.
+    pub(crate) fn keep_alive(
+        &mut self,
+        group: &str,
+        id: &str,
+        settings: &GroupSettings,
+        now: Instant,
+        timers: &mut Timers,
+    ) {
+        let Some(member) = self.members.get(id) else { return };
+        let length = member.classic.as_ref().map_or(settings.consumer.session, |c| c.session);
+        let session = self.sessions.entry(id.to_owned()).or_default();
+        session.alive_until = now.after(length);
+        if session.watched_until == Instant(0) || session.watched_until > session.alive_until {
+            session.watched_until = session.alive_until;
+            let timer = Timer::Session { group: group.to_owned(), member: id.to_owned() };
+            timers.set(session.alive_until, timer);
+        }
+        match self.holdings.get(id) {
+            Some(holding) if holding.phase == Phase::Revoking => {
+                if session.revoking_in != holding.epoch {
+                    session.revoking_in = holding.epoch;
+                    let (group, id) = (group.to_owned(), id.to_owned());
+                    let timer = Timer::Revoke { group, member: id, epoch: holding.epoch };
+                    timers.set(now.after(member.rebalance), timer);
+                }
+            }
+            _ => session.revoking_in = 0,
+        }
+    }
+
+    /// Every session begins anew: the group was just loaded.
+    pub(crate) fn watch_all(
+        &mut self,
+        group: &str,
+        settings: &GroupSettings,
+        now: Instant,
+        timers: &mut Timers,
+    ) {
+        let ids: Vec<String> = self.members.keys().cloned().collect();
+        ids.iter().for_each(|id| self.keep_alive(group, id, settings, now, timers));
+    }
+
+    /// Whether a session is over whose timer fired at `at`. If not, it is watched on.
+    pub(crate) fn session_is_over(
+        &mut self,
+        group: &str,
+        id: &str,
+        at: Instant,
+        now: Instant,
+        timers: &mut Timers,
+    ) -> bool {
+        let Some(session) = self.sessions.get_mut(id).filter(|s| s.watched_until == at) else { return false };
+        if session.alive_until <= now {
+            return true;
+        }
+        session.watched_until = session.alive_until;
+        timers.set(session.alive_until, Timer::Session { group: group.to_owned(), member: id.to_owned() });
+        false
+    }
+
+    /// Members whose sessions are over, at most `max` of them.
+    pub(crate) fn silent(&self, now: Instant, max: usize) -> Vec<String> {
+        let over = self.sessions.iter().filter(|(_, s)| s.alive_until <= now).map(|(id, _)| id.clone());
+        over.take(max).collect()
+    }
+
+    /// A dead member cannot go yet: its timer fires again at `at`.
+    pub(crate) fn watch_again(&mut self, group: &str, id: &str, at: Instant, timers: &mut Timers) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.watched_until = at;
+        timers.set(at, Timer::Session { group: group.to_owned(), member: id.to_owned() });
+    }
+
+    /// Whether a member still has what it was to give up, in the epoch in which it was told.
+    pub(crate) fn clings(&self, id: &str, epoch: i32) -> bool {
+        self.holdings.get(id).is_some_and(|h| h.phase == Phase::Revoking && h.epoch == epoch)
+            && self.sessions.get(id).is_some_and(|s| s.revoking_in == epoch)
+    }
+}

@@ -1,0 +1,288 @@
+//! The coordinator's side of groups of the new protocol: one step of a group at a time.
+//!
+//! While the records of a step are made durable, whoever asks the same group waits in its line, and
+//! is asked again, in order, when they are. So each step is worked out against what is durable.
+
+use super::answer::{Answer, Effect, GroupError, LeaveAnswer, Refusal};
+use super::ask::{Ask, ConsumerHeartbeatAsk, JoinAsk};
+use super::consumer::{self, Change, ConsumerGroup, Place, Step};
+use super::coordinator::{After, Coordinator, Token};
+use super::settings::{EXPELLED_MAX, GROUPS_MAX, MEMBER_BYTES_MAX, RETRY, WAITING_PER_GROUP_MAX};
+use crate::base::{Instant, Now, WallMs};
+
+impl Coordinator {
+    /// Lets a request through unless its group is in the middle of a step: then it waits.
+    pub(super) fn in_turn(&mut self, now: Now, token: Token, ask: Ask, out: &mut Vec<Effect>) -> Option<Ask> {
+        // Commits stand for themselves; they are checked against what is durable.
+        if matches!(ask, Ask::Commit(_) | Ask::DeleteOffsets { .. }) {
+            return Some(ask);
+        }
+        let (groups, mut desk) = self.desk(now, out);
+        let Some(group) = groups.get_mut(ask.group()).filter(|g| g.is_stepping) else { return Some(ask) };
+        if group.waiting.len() >= WAITING_PER_GROUP_MAX {
+            desk.answer(token, refused(&ask, GroupError::CoordinatorNotAvailable, String::new()));
+            return None;
+        }
+        // It must not die while it waits for us.
+        if let (Ask::ConsumerHeartbeat(ask), Some(consumer)) = (&ask, &mut group.consumer) {
+            consumer.keep_alive(&ask.group, &ask.member, desk.settings, desk.now, desk.timers);
+        }
+        group.waiting.push_back((token, ask));
+        None
+    }
+
+    /// ConsumerGroupHeartbeat.
+    pub(super) fn consumer_heartbeat(
+        &mut self,
+        now: Now,
+        token: Token,
+        ask: &ConsumerHeartbeatAsk,
+        out: &mut Vec<Effect>,
+    ) {
+        let planned = self.plan_heartbeat(now, ask);
+        match planned {
+            Ok(step) => self.take(now, Some(token), &ask.group, step, out),
+            Err(refusal) => out.push(Effect::Answer(token, Answer::ConsumerHeartbeat(Err(refusal)))),
+        }
+    }
+
+    /// Whether a group speaks the new protocol.
+    pub(super) fn is_consumer(&self, name: &str) -> bool {
+        self.groups.get(name).is_some_and(|g| g.consumer.is_some())
+    }
+
+    /// A member of the classic protocol wants into a group of the new one: that group is classic again
+    /// if it is empty.
+    pub(super) fn join_consumer(&mut self, now: Now, token: Token, ask: &JoinAsk, out: &mut Vec<Effect>) {
+        let group = self.groups.get_mut(&ask.who.group).expect("it exists");
+        let consumer = group.consumer.as_ref().expect("of the new protocol");
+        if !consumer.members.is_empty() {
+            let answer = Answer::Join(Err((GroupError::InconsistentGroupProtocol, ask.who.member.clone())));
+            return out.push(Effect::Answer(token, answer));
+        }
+        let step = Step { changes: consumer.end(), ..Step::default() };
+        group.waiting.push_back((token, Ask::Join(ask.clone())));
+        self.take(now, None, &ask.who.group, step, out);
+    }
+
+    fn plan_heartbeat(&mut self, now: Now, ask: &ConsumerHeartbeatAsk) -> Result<Step, Refusal> {
+        let steady = self.timers.steady(now.mono);
+        let place = self.place(steady, now.wall);
+        consumer::check(ask, &place)?;
+        let missing = |text: &str| {
+            Err(Refusal::new(GroupError::GroupIdNotFound, format!("Group {} {text}", ask.group)))
+        };
+        let fresh = ConsumerGroup::default();
+        let group = self.groups.get(&ask.group);
+        let mut became = None;
+        let consumer = match group {
+            None if ask.epoch != 0 => return missing("not found."),
+            None if self.groups.len() >= GROUPS_MAX => {
+                return Err(Refusal::new(GroupError::CoordinatorNotAvailable, String::new()));
+            }
+            None => &fresh,
+            Some(group) => match &group.consumer {
+                Some(consumer) => consumer,
+                None if ask.epoch != 0 || !group.is_empty() => return missing("is not a consumer group."),
+                None => {
+                    became = group.protocol_type.is_some().then_some(Change::ClassicGone);
+                    &fresh
+                }
+            },
+        };
+        let mut step = consumer.heartbeat(ask, &place)?;
+        step.changes.splice(..0, became);
+        Ok(step)
+    }
+
+    fn place(&self, steady: Instant, wall: WallMs) -> Place<'_> {
+        Place {
+            image: &self.image,
+            settings: &self.settings,
+            now: steady,
+            wall,
+            is_full: self.member_bytes > MEMBER_BYTES_MAX || self.timers.is_full(),
+        }
+    }
+
+    /// Makes a step: at once if it changes nothing, else when its records are durable.
+    fn take(&mut self, now: Now, token: Option<Token>, name: &str, step: Step, out: &mut Vec<Effect>) {
+        if step.changes.is_empty() {
+            return self.stepped(now, token, name, step, Ok(()), out);
+        }
+        self.group_mut(name, now.wall).is_stepping = true;
+        let records = step.changes.iter().map(|change| change.to_record(name)).collect();
+        let (_, mut desk) = self.desk(now, out);
+        desk.append(records, After::Stepped { token, group: name.to_owned(), step });
+    }
+
+    /// A step's records are durable, or are not.
+    pub(super) fn stepped(
+        &mut self,
+        now: Now,
+        token: Option<Token>,
+        name: &str,
+        step: Step,
+        result: Result<(), GroupError>,
+        out: &mut Vec<Effect>,
+    ) {
+        let (groups, mut desk) = self.desk(now, out);
+        let group = groups.get_mut(name).expect("a group in the middle of a step stays");
+        group.is_stepping = false;
+        if result.is_ok() {
+            let before = group.consumer.as_ref().map_or(0, |c| c.member_bytes());
+            for change in step.changes {
+                match change {
+                    Change::ClassicGone => group.reset_classic(),
+                    Change::EpochGone => group.consumer = None,
+                    change => group.consumer.get_or_insert_default().apply(change),
+                }
+            }
+            let after = group.consumer.as_ref().map_or(0, |c| c.member_bytes());
+            *desk.member_bytes = *desk.member_bytes + after - before;
+            if let Some(consumer) = &mut group.consumer {
+                if consumer.members.is_empty() {
+                    group.since = desk.wall;
+                }
+                consumer.seen = step.seen.unwrap_or(consumer.seen);
+                if let Some(id) = &step.alive {
+                    consumer.keep_alive(name, id, desk.settings, desk.now, desk.timers);
+                }
+            }
+        }
+        if let (Some(token), Some(answer)) = (token, step.answer) {
+            let answer = result.map_or_else(|error| answer.clone().failed(error), |()| answer.clone());
+            desk.answer(token, answer);
+        }
+        self.go_on(now, name, out);
+    }
+
+    /// Whoever waited for the group is asked again.
+    fn go_on(&mut self, now: Now, name: &str, out: &mut Vec<Effect>) {
+        while let Some(group) = self.groups.get_mut(name).filter(|g| !g.is_stepping) {
+            let Some((token, ask)) = group.waiting.pop_front() else { break };
+            self.ask(now, token, ask, out);
+        }
+        if self.groups.get(name).is_some_and(|g| g.is_nothing()) {
+            self.groups.remove(name);
+        }
+    }
+
+    /// The end of a group is durable, or is not.
+    pub(super) fn gone(
+        &mut self,
+        now: Now,
+        token: Option<Token>,
+        name: &str,
+        result: Result<(), GroupError>,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(gone) = self.groups.get_mut(name) {
+            gone.is_stepping = false;
+            if result.is_ok() {
+                // Somebody may have joined meanwhile; what was committed before is gone anyway.
+                gone.offsets.clear();
+                let before = gone.consumer.take().map_or(0, |c| c.member_bytes());
+                self.member_bytes -= before;
+                if gone.is_empty() && gone.waiting.is_empty() {
+                    self.groups.remove(name);
+                }
+            }
+        }
+        if let Some(token) = token {
+            out.push(Effect::Answer(token, Answer::Delete(result)));
+        }
+        self.go_on(now, name, out);
+    }
+
+    /// A member's session may be over: then it is taken out.
+    pub(super) fn consumer_is_silent(
+        &mut self,
+        now: Now,
+        name: &str,
+        member: &str,
+        at: Instant,
+        out: &mut Vec<Effect>,
+    ) {
+        let (groups, desk) = self.desk(now, out);
+        let Some(group) = groups.get_mut(name) else { return };
+        let Some(consumer) = &mut group.consumer else { return };
+        if !consumer.session_is_over(name, member, at, desk.now, desk.timers) {
+            return;
+        }
+        // Until the step is durable, and if it fails, the member is watched on.
+        consumer.watch_again(name, member, desk.now.after(RETRY), desk.timers);
+        // Whoever else is silent goes in the same step.
+        let silent = consumer.silent(desk.now, EXPELLED_MAX);
+        self.expel(now, name, &silent, out);
+    }
+
+    /// A member did not give up in time what it had to: it is taken out.
+    pub(super) fn consumer_clings(
+        &mut self,
+        now: Now,
+        name: &str,
+        member: &str,
+        epoch: i32,
+        out: &mut Vec<Effect>,
+    ) {
+        let (groups, desk) = self.desk(now, out);
+        let Some(group) = groups.get_mut(name) else { return };
+        if !group.consumer.as_ref().is_some_and(|c| c.clings(member, epoch)) {
+            return;
+        }
+        let timer = super::timers::Timer::Revoke { group: name.to_owned(), member: member.to_owned(), epoch };
+        desk.timers.set(desk.now.after(RETRY), timer);
+        self.expel(now, name, &[member.to_owned()], out);
+    }
+
+    fn expel(&mut self, now: Now, name: &str, members: &[String], out: &mut Vec<Effect>) {
+        let steady = self.timers.steady(now.mono);
+        let place = self.place(steady, now.wall);
+        let Some(group) = self.groups.get(name).filter(|g| !g.is_stepping) else { return };
+        let Some(consumer) = &group.consumer else { return };
+        let step = consumer.without(members, &place);
+        self.take(now, None, name, step, out);
+    }
+
+    /// Makes the change of a replayed record.
+    pub(super) fn replay_step(&mut self, name: &str, change: Change) {
+        match change {
+            Change::EpochGone => {
+                if let Some(group) = self.groups.get_mut(name) {
+                    group.consumer = None;
+                }
+            }
+            Change::Epoch { .. } => {
+                self.group_mut(name, WallMs(0)).consumer.get_or_insert_default().apply(change);
+            }
+            change if change.is_end() => {
+                if let Some(consumer) = self.groups.get_mut(name).and_then(|g| g.consumer.as_mut()) {
+                    consumer.apply(change);
+                }
+            }
+            change => self.group_mut(name, WallMs(0)).consumer.get_or_insert_default().apply(change),
+        }
+    }
+}
+
+/// The answer that refuses a request.
+fn refused(ask: &Ask, error: GroupError, text: String) -> Answer {
+    match ask {
+        Ask::Join(ask) => Answer::Join(Err((error, ask.who.member.clone()))),
+        Ask::Sync(_) => Answer::Sync(Err(error)),
+        Ask::Heartbeat(_) => Answer::Heartbeat(Err(error)),
+        Ask::ConsumerHeartbeat(_) => Answer::ConsumerHeartbeat(Err(Refusal::new(error, text))),
+        Ask::Leave { members, .. } => {
+            let told = |l: &super::ask::Leaver| LeaveAnswer {
+                member: l.member.clone(),
+                instance: l.instance.clone(),
+                result: Err(error),
+            };
+            Answer::Leave(Ok(members.iter().map(told).collect()))
+        }
+        Ask::Commit(ask) => Answer::Commit(vec![Err(error); ask.offsets.len()]),
+        Ask::Delete { .. } => Answer::Delete(Err(error)),
+        Ask::DeleteOffsets { .. } => Answer::DeleteOffsets(Err(error)),
+    }
+}
