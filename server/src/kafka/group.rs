@@ -97,6 +97,13 @@ pub(super) fn of_group(error: GroupError) -> ErrorCode {
         GroupError::GroupIdNotFound => ErrorCode::GroupIdNotFound,
         GroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
         GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+        GroupError::InvalidRequest => ErrorCode::InvalidRequest,
+        GroupError::FencedMemberEpoch => ErrorCode::FencedMemberEpoch,
+        GroupError::StaleMemberEpoch => ErrorCode::StaleMemberEpoch,
+        GroupError::UnreleasedInstanceId => ErrorCode::UnreleasedInstanceId,
+        GroupError::UnsupportedAssignor => ErrorCode::UnsupportedAssignor,
+        GroupError::UnsupportedVersion => ErrorCode::UnsupportedVersion,
+        GroupError::InvalidRegularExpression => ErrorCode::InvalidRegularExpression,
         GroupError::NotCoordinator => ErrorCode::NotCoordinator,
         GroupError::UnknownServerError => ErrorCode::UnknownServerError,
     }

@@ -8,9 +8,6 @@ use wire::list_groups::{ListedGroup, Request, Response};
 
 use super::served::{Call, Refused};
 
-/// The type of every group here.
-const CLASSIC: &str = "classic";
-
 pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
     let mut groups = Vec::new();
@@ -24,15 +21,16 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
             error_code = ErrorCode::CoordinatorLoadInProgress;
         }
         for listed in list {
-            let state = listed.state.name();
-            if !wanted(&request.states_filter, state) || !wanted(&request.types_filter, CLASSIC) {
+            if !wanted(&request.states_filter, listed.state)
+                || !wanted(&request.types_filter, listed.group_type)
+            {
                 continue;
             }
             groups.push(ListedGroup {
                 group_id: Cow::Owned(listed.group),
                 protocol_type: Cow::Owned(listed.protocol_type),
-                group_state: Cow::Borrowed(state),
-                group_type: Cow::Borrowed(CLASSIC),
+                group_state: Cow::Borrowed(listed.state),
+                group_type: Cow::Borrowed(listed.group_type),
             });
         }
     }

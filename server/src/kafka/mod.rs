@@ -20,6 +20,8 @@ mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
 mod api_versions;
 mod config_resource;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;

@@ -49,7 +49,8 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let codes: Vec<ErrorCode> = if waiting == 0 {
         Vec::new()
     } else {
-        match group::ask(call.core, request.group_id, Ask::Commit(CommitAsk { who, offsets })).await {
+        let ask = CommitAsk { who, knows_epochs: version >= 9, offsets };
+        match group::ask(call.core, request.group_id, Ask::Commit(ask)).await {
             Ok(Answer::Commit(results)) => results.into_iter().map(group::code).collect(),
             Ok(other) => unreachable!("a commit is answered with {other:?}"),
             Err(code) => vec![code; waiting],

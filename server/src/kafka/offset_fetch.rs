@@ -42,7 +42,7 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
         };
         topics.iter().map(asked).collect()
     });
-    let (topics, code) = offsets(&call, request.group_id, asked).await?;
+    let (topics, code) = offsets(&call, request.group_id, (None, -1), asked).await?;
     // Version 1 has no error of its own: each partition carries it.
     let partition_code = if version < 2 { code } else { ErrorCode::None };
     let topics = topics.into_iter().map(|(asked, fetched)| TopicOffsets {
@@ -79,7 +79,8 @@ async fn of_group(call: &Call<'_>, group: &Group<'_>, version: i16) -> Result<Gr
         };
         topics.iter().map(asked).collect()
     });
-    let (topics, error_code) = offsets(call, group.group_id, asked).await?;
+    let (topics, error_code) =
+        offsets(call, group.group_id, (group.member_id, group.member_epoch), asked).await?;
     let topics = topics.into_iter().filter_map(|(asked, fetched)| {
         let known = asked.name.is_some();
         // A topic that was found by its name is told by its id, if it still has one.
@@ -110,6 +111,7 @@ async fn of_group(call: &Call<'_>, group: &Group<'_>, version: i16) -> Result<Gr
 async fn offsets(
     call: &Call<'_>,
     group: &str,
+    member: (Option<&str>, i32),
     asked: Option<Vec<Asked>>,
 ) -> Result<(Vec<(Asked, Vec<Fetched>)>, ErrorCode), Refused> {
     let items = asked.iter().flatten().map(|a| a.partitions.len()).sum();
@@ -125,14 +127,16 @@ async fn offsets(
         Err(unready) => Err(unready),
         Ok(Seat { partition, core: at }) => {
             let group = group.to_owned();
+            let (member, epoch) = (member.0.map(str::to_owned), member.1);
             let look = move |core: std::rc::Rc<crate::shard::Core>| async move {
-                core.group_offsets(partition, &group, keys.as_deref())
+                core.group_offsets(partition, &group, (member.as_deref(), epoch), keys.as_deref())
             };
             call.core.call(at, look).await
         }
     };
     let (fetched, code) = match fetched {
-        Ok(fetched) => (fetched, ErrorCode::None),
+        Ok(Ok(fetched)) => (fetched, ErrorCode::None),
+        Ok(Err(refused)) => (Vec::new(), group::of_group(refused)),
         Err(unready) => (Vec::new(), group::of_unready(unready)),
     };
     let mut fetched = fetched.into_iter().peekable();

@@ -10,13 +10,13 @@ use wire::{ApiKey, DecodeError, Message, Reader, RequestHeader, ResponseHeader};
 
 use super::fetch_plan::FetchScratch;
 use super::{
-    alter_configs, alter_partition_reassignments, alter_replica_log_dirs, api_versions, create_partitions,
-    create_topics, delete_groups, delete_records, delete_topics, describe_cluster, describe_configs,
-    describe_groups, describe_log_dirs, describe_producers, describe_quorum, describe_topic_partitions,
-    elect_leaders, fetch, find_coordinator, heartbeat, incremental_alter_configs, init_producer_id,
-    join_group, leave_group, list_config_resources, list_groups, list_offsets, list_partition_reassignments,
-    metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group,
-    unregister_broker,
+    alter_configs, alter_partition_reassignments, alter_replica_log_dirs, api_versions,
+    consumer_group_describe, consumer_group_heartbeat, create_partitions, create_topics, delete_groups,
+    delete_records, delete_topics, describe_cluster, describe_configs, describe_groups, describe_log_dirs,
+    describe_producers, describe_quorum, describe_topic_partitions, elect_leaders, fetch, find_coordinator,
+    heartbeat, incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources,
+    list_groups, list_offsets, list_partition_reassignments, metadata, offset_commit, offset_delete,
+    offset_fetch, offset_for_leader_epoch, produce, sync_group, unregister_broker,
 };
 use crate::limits::SMALL_REQUEST_BYTES_MAX;
 use crate::runtime::{Outbox, Reason, Reply, Service, hint};
@@ -59,6 +59,8 @@ pub(super) const SERVED: &[ApiKey] = &[
     ApiKey::DescribeProducers,
     ApiKey::UnregisterBroker,
     ApiKey::ListConfigResources,
+    ApiKey::ConsumerGroupHeartbeat,
+    ApiKey::ConsumerGroupDescribe,
     ApiKey::DescribeTopicPartitions,
 ];
 
@@ -190,6 +192,8 @@ impl Handler {
                 ApiKey::SyncGroup => sync_group::serve(call).await,
                 ApiKey::DescribeGroups => describe_groups::serve(call).await,
                 ApiKey::ListGroups => list_groups::serve(call).await,
+                ApiKey::ConsumerGroupHeartbeat => consumer_group_heartbeat::serve(call).await,
+                ApiKey::ConsumerGroupDescribe => consumer_group_describe::serve(call).await,
                 ApiKey::ApiVersions => api_versions::serve(call),
                 ApiKey::CreateTopics => create_topics::serve(call).await,
                 ApiKey::DeleteTopics => delete_topics::serve(call).await,

@@ -14,7 +14,8 @@ use engine::base::{PartitionKey, Signal};
 use engine::broker::AppendError;
 use engine::config::GroupSettings;
 use engine::group::{
-    Answer, AppendId, Ask, Coordinator, Described, Effect, Fetched, GroupError, Listed, Replayed, Token,
+    Answer, AppendId, Ask, Coordinator, Described, DescribedConsumerGroup, Effect, Fetched, GroupError,
+    Listed, Replayed, Token,
 };
 use engine::record::{BatchBuilder, BatchHeader, Codec, Records, payload};
 use slab::Slab;
@@ -138,8 +139,8 @@ impl Drop for Asked<'_> {
 }
 
 impl Core {
-    /// Seats coordinators for this core's partitions of the offsets topic, and ends those whose
-    /// partition is gone.
+    /// Seats coordinators for this core's partitions of the offsets topic, ends those whose
+    /// partition is gone, and tells all of them the topics that there are now.
     pub fn seat_groups(self: &Rc<Self>) {
         let catalog = self.catalog();
         let entry = catalog.topic(OFFSETS_TOPIC);
@@ -151,6 +152,11 @@ impl Core {
             }
             stays
         });
+        for seat in seats.values() {
+            if let Some(coordinator) = seat.coordinator.borrow_mut().as_mut() {
+                coordinator.follow(catalog.image().clone());
+            }
+        }
         let Some(entry) = entry else { return };
         let settings = &catalog.broker().groups;
         for (key, state) in entry.topic.keyed() {
@@ -188,17 +194,22 @@ impl Core {
         }
     }
 
-    /// What a group has committed, see [`Coordinator::fetch`].
+    /// What a group has committed, see [`Coordinator::fetch`], for a member in an epoch of a group of
+    /// the new protocol or for nobody in particular, see [`Coordinator::may_fetch`].
     ///
     /// # Errors
-    /// See [`Unready`].
+    /// See [`Unready`]; inside, why this member may not.
     pub fn group_offsets(
         &self,
         partition: i32,
         group: &str,
+        member: (Option<&str>, i32),
         partitions: Option<&[(String, i32)]>,
-    ) -> Result<Vec<Fetched>, Unready> {
-        self.look_at_groups(partition, |c| c.fetch(group, partitions))
+    ) -> Result<Result<Vec<Fetched>, GroupError>, Unready> {
+        let (member, epoch) = member;
+        self.look_at_groups(partition, |c| {
+            c.may_fetch(group, member, epoch).map(|()| c.fetch(group, partitions))
+        })
     }
 
     /// A group in full, see [`Coordinator::describe`].
@@ -207,6 +218,18 @@ impl Core {
     /// See [`Unready`].
     pub fn group_described(&self, partition: i32, group: &str) -> Result<Option<Described>, Unready> {
         self.look_at_groups(partition, |c| c.describe(group))
+    }
+
+    /// A group of the new protocol in full, see [`Coordinator::describe_consumer`].
+    ///
+    /// # Errors
+    /// See [`Unready`].
+    pub fn consumer_group_described(
+        &self,
+        partition: i32,
+        group: &str,
+    ) -> Result<Option<DescribedConsumerGroup>, Unready> {
+        self.look_at_groups(partition, |c| c.describe_consumer(group))
     }
 
     /// Every group of this core, and whether some coordinator still loads.
@@ -272,7 +295,8 @@ impl Core {
 /// A coordinator's life: replay, then append what it wants appended.
 async fn run(core: Rc<Core>, seat: Rc<Seat>, settings: GroupSettings) {
     match load(&core, seat.key, settings).await {
-        Ok(coordinator) if !seat.ended.get() => {
+        Ok(mut coordinator) if !seat.ended.get() => {
+            coordinator.follow(core.catalog().image().clone());
             seat.coordinator.replace(Some(coordinator));
         }
         Ok(_) => return,

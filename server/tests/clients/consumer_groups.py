@@ -1,0 +1,242 @@
+"""The new group protocol (KIP-848) with librdkafka: consumer_groups.py BINARY SCRATCH [SEED]
+
+Three members come, leave and die while records flow, by name and by pattern, with either assignor, while the broker is
+killed: nothing is lost, and nothing is seen twice once it was committed. Members may change between the protocols.
+"""
+
+import os
+import random
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from broker import Broker
+
+BINARY, SCRATCH = sys.argv[1:3]
+SEED = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
+PARTITIONS = 6
+RECORDS = 1500
+
+
+def create(address, topic):
+    admin = AdminClient({"bootstrap.servers": address})
+    for done in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
+        done.result(30)
+
+
+class Member(threading.Thread):
+    """A member that commits each record before it asks for the next."""
+
+    def __init__(self, address, group, topics, seen, **extra):
+        super().__init__()
+        self.seen, self.topics, self.done, self.dies = seen, topics, threading.Event(), threading.Event()
+        self.errors = []
+        config = {
+            "bootstrap.servers": address,
+            "group.id": group,
+            "group.protocol": "consumer",
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "topic.metadata.refresh.interval.ms": 1000,
+            "log_level": 0,
+            "error_cb": lambda error: self.errors.append(error) if error.fatal() else None,
+        }
+        config.update({name: value for name, value in extra.items() if value is not None})
+        self.consumer = Consumer(config)
+
+    def run(self):
+        self.consumer.subscribe(self.topics)
+        while not self.done.is_set():
+            message = self.consumer.poll(0.1)
+            if self.dies.is_set():
+                return  # without a word, with what it was just given
+            if message is None or message.error():
+                continue
+            try:
+                self.consumer.commit(message, asynchronous=False)
+                self.seen.append(message.value())
+            except KafkaException:
+                self.again(message)
+        self.consumer.close()
+
+    def again(self, message):
+        """The commit was not taken: whoever has the partition now sees the record again."""
+        try:
+            self.consumer.seek(TopicPartition(message.topic(), message.partition(), message.offset()))
+        except KafkaException:
+            pass
+
+
+def wait_until(what, condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.1)
+
+
+def finish(members, seen, records):
+    try:
+        wait_until(f"all {records} records", lambda: len(set(seen)) >= records, 120)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {len(set(seen))} were seen; fatal: {[m.errors for m in members]}") from None
+    finally:
+        for member in members:
+            member.done.set()
+        for member in members:
+            member.join(30)
+    twice = [value for value, times in Counter(seen).items() if times > 1]
+    if twice:
+        raise AssertionError(f"{len(twice)} records seen twice after their commit")
+    fatal = [error for member in members for error in member.errors]
+    if fatal:
+        raise AssertionError(f"a member gave up: {fatal}")
+
+
+def rebalance(broker, topic, subscription=None, assignor=None, kill=False, restart=False):
+    """Three members; one leaves, one may die, the broker may be killed, while records flow."""
+    create(broker.address, topic)
+    group, seen = f"group-{topic}", []
+    extra = {"group.remote.assignor": assignor}
+    new = lambda: Member(broker.address, group, [subscription or topic], seen, **extra)
+    members = [new()]
+    members[0].start()
+    producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
+    for i in range(RECORDS):
+        if i == RECORDS // 6 or i == RECORDS // 3:
+            members.append(new())
+            members[-1].start()
+        if i == RECORDS // 2:
+            members[0].done.set()
+        if restart and i == RECORDS * 2 // 3:
+            broker.kill()
+            broker.start()
+        if kill and i == RECORDS * 3 // 4:
+            members[1].dies.set()
+        while True:
+            try:
+                producer.produce(topic, str(i).encode(), partition=i % PARTITIONS)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0.005)
+    if producer.flush(60):
+        raise AssertionError("records were not acknowledged")
+    finish(members, seen, RECORDS)
+
+
+def grows(broker):
+    """A pattern takes in a topic that is created later, and one that does not match it not."""
+    create(broker.address, "grow-a")
+    seen = []
+    member = Member(broker.address, "group-grow", ["^grow-.*"], seen)
+    member.start()
+    producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
+    producer.produce("grow-a", b"a")
+    producer.flush(30)
+    wait_until("the first topic", lambda: b"a" in seen)
+    create(broker.address, "grow-b")
+    create(broker.address, "other-grow-")
+    producer.produce("other-grow-", b"other")
+    producer.produce("grow-b", b"b")
+    producer.flush(30)
+    wait_until("the topic that was created later", lambda: b"b" in seen)
+    member.done.set()
+    member.join(30)
+    if b"other" in seen:
+        raise AssertionError("the pattern has to match the whole name")
+
+
+def static(broker):
+    """A static member that comes back has its partitions at once, and nobody else moves."""
+    create(broker.address, "static")
+    seen = []
+    names = ["static-1", "static-2"]
+    members = [Member(broker.address, "group-static", ["static"], seen, **{"group.instance.id": n}) for n in names]
+    for member in members:
+        member.start()
+    wait_until("both members", lambda: all(len(m.consumer.assignment()) == PARTITIONS // 2 for m in members))
+    before = sorted(p.partition for p in members[0].consumer.assignment())
+    members[0].done.set()
+    members[0].join(30)
+    back = Member(broker.address, "group-static", ["static"], seen, **{"group.instance.id": names[0]})
+    back.start()
+    wait_until("the member that is back", lambda: len(back.consumer.assignment()) == PARTITIONS // 2, 20)
+    after = sorted(p.partition for p in back.consumer.assignment())
+    for member in [members[1], back]:
+        member.done.set()
+        member.join(30)
+    if before != after:
+        raise AssertionError(f"it had {before} and has {after}")
+
+
+def admin(broker):
+    """What an admin sees of a group: listed, described, its offsets; deleted when it is empty."""
+    create(broker.address, "admin")
+    seen = []
+    member = Member(broker.address, "group-admin", ["admin"], seen)
+    member.start()
+    producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
+    producer.produce("admin", b"x", partition=0)
+    producer.flush(30)
+    wait_until("a record", lambda: seen)
+    client = AdminClient({"bootstrap.servers": broker.address})
+    listed = {g.group_id: g for g in client.list_consumer_groups().result(30).valid}["group-admin"]
+    described = client.describe_consumer_groups(["group-admin"])["group-admin"].result(30)
+    found = (listed.type.name, listed.state.name, described.state.name, described.partition_assignor, len(described.members))
+    if found != ("CONSUMER", "STABLE", "STABLE", "uniform", 1):
+        raise AssertionError(f"an admin sees {found}")
+    if len(described.members[0].assignment.topic_partitions) != PARTITIONS:
+        raise AssertionError("an admin does not see the assignment")
+    member.done.set()
+    member.join(30)
+    asked = [ConsumerGroupTopicPartitions("group-admin")]
+    offsets = client.list_consumer_group_offsets(asked)["group-admin"].result(30).topic_partitions
+    if [(p.topic, p.partition, p.offset) for p in offsets] != [("admin", 0, 1)]:
+        raise AssertionError(f"the offsets are {offsets}")
+    client.delete_consumer_groups(["group-admin"])["group-admin"].result(30)
+
+
+def check(name, run):
+    began = time.monotonic()
+    try:
+        run()
+        print(f"PASS consumer_groups_{name} ({time.monotonic() - began:.0f} s)", flush=True)
+        return True
+    except Exception as error:  # each check speaks for itself
+        print(f"FAIL consumer_groups_{name}: {error} (seed {SEED})", flush=True)
+        return False
+
+
+data = os.path.join(SCRATCH, "consumer_groups")
+shutil.rmtree(data, ignore_errors=True)
+# Short sessions, so that a member that died is missed before the check is over.
+SETTINGS = [
+    "group.consumer.min.session.timeout.ms=3000",
+    "group.consumer.session.timeout.ms=5000",
+    "group.consumer.min.heartbeat.interval.ms=200",
+    "group.consumer.heartbeat.interval.ms=500",
+    "group.initial.rebalance.delay.ms=200",
+]
+broker = Broker(BINARY, data, settings=SETTINGS)
+broker.start()
+checks = {
+    "uniform": lambda: rebalance(broker, "uniform"),
+    "range": lambda: rebalance(broker, "range", assignor="range"),
+    "pattern": lambda: rebalance(broker, "pattern-x", subscription="^pattern-.*"),
+    "member_dies": lambda: rebalance(broker, "dies", kill=True),
+    "broker_dies": lambda: rebalance(broker, "restart", kill=True, restart=True),
+    "pattern_grows": lambda: grows(broker),
+    "static_member": lambda: static(broker),
+    "admin": lambda: admin(broker),
+}
+wanted = os.environ.get("ONLY", "").split() or list(checks)
+passed = [check(name, checks[name]) for name in wanted]
+broker.stop()
+shutil.rmtree(data, ignore_errors=True)
+sys.exit(not all(passed))
