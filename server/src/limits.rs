@@ -31,3 +31,17 @@ pub const WATCHED_MAX: usize = 4096;
 
 /// Topics that one request may create or delete.
 pub const TOPICS_PER_REQUEST_MAX: usize = 1000;
+
+/// Committed offsets of groups that the metrics page names, on all cores together. How many more there are
+/// is one of its figures.
+pub const GROUP_SERIES_MAX: usize = 5000;
+
+/// Bytes of group and topic names among them: a group's id may have 32 KiB.
+pub const GROUP_SERIES_BYTES_MAX: usize = 1024 * 1024;
+
+/// Partitions of one core that are asked at a time how far groups are behind in them.
+pub const LAG_ASKED_MAX: usize = 256;
+
+/// Of those, for one page, partitions whose disk is asked how old the first unread record is. The others'
+/// age is told when a later page comes to them.
+pub const LAG_COLD_READS_MAX: usize = 16;

@@ -3,11 +3,12 @@
 use super::pages::SegmentSource;
 use super::read::FetchError;
 use super::shard::Shard;
+use super::tail::TailBatch;
 use crate::base::{Offset, PartitionKey};
 use crate::io::Disk;
 use crate::log::scan::{Damaged, Step, Walk};
 use crate::log::times;
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, HEADER_BYTES, TimestampType};
 
 pub use crate::log::times::TimedOffset;
 
@@ -77,6 +78,42 @@ impl<D: Disk> Shard<D> {
         let Some((base, max)) = written else { return Ok(None) };
         let source = self.source(key, base).await?;
         self.scan_segment(&source, from.max(max.offset), from, Wanted::Max(max.timestamp)).await
+    }
+
+    /// When the batch that holds `from`, or the first behind it, began: the timestamp of its first record, or
+    /// the broker's where that counts. `None` at the end of the log and where there is no timestamp. Reads
+    /// headers only, so it is exact to the batch and costs no more than a block or two of a cold segment.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn time_at(&self, key: PartitionKey, from: Offset) -> Result<Option<i64>, FetchError> {
+        let bounds = self.bounds(key)?;
+        let from = from.max(bounds.log_start);
+        if from >= bounds.high_watermark {
+            return Ok(None);
+        }
+        let hot = self.is_hot(key, from).then(|| {
+            let state = self.inner.state.borrow();
+            state.by_key(key)?.tail.from(from).next().map(TailBatch::header)
+        });
+        let header = match hot {
+            Some(header) => header,
+            None => {
+                let source = self.source_of(key, from).await?;
+                let near = self.indexed_position(&source, from).await?;
+                let position = self.locate(&source, near, from).await?;
+                let slices = self.read_range(&source, position, HEADER_BYTES).await?;
+                match Walk::new(&slices, position, source.end, source.base).next()? {
+                    Step::Batch(found) => Some(found.header),
+                    Step::More { .. } | Step::End => None,
+                }
+            }
+        };
+        let time = header.map(|header| match header.attributes().timestamp_type() {
+            TimestampType::LogAppendTime => header.max_timestamp(),
+            TimestampType::CreateTime => header.base_timestamp(),
+        });
+        Ok(time.filter(|ms| *ms >= 0))
     }
 
     async fn scan_segment(

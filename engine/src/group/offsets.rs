@@ -3,10 +3,26 @@
 use super::answer::{Answer, Committed, GroupError, OffsetResult};
 use super::ask::{CommitAsk, CommitOffset};
 use super::classic::{Group, State};
-use super::coordinator::{After, Desk, Record, Token};
+use super::coordinator::{After, Coordinator, Desk, Record, Token};
 use super::settings::OFFSETS_PER_GROUP_MAX;
 use super::stored;
 use crate::base::WallMs;
+
+impl Coordinator {
+    /// Everything that is committed: group, topic, partition, offset.
+    pub fn committed(&self) -> impl Iterator<Item = (&str, &str, i32, i64)> {
+        self.groups.values().flat_map(|group| {
+            let name = group.name.as_str();
+            group.offsets.iter().map(move |(key, at)| (name, key.0.as_str(), key.1, at.offset))
+        })
+    }
+
+    /// How many offsets are committed.
+    #[must_use]
+    pub fn committed_count(&self) -> usize {
+        self.groups.values().map(|group| group.offsets.len()).sum()
+    }
+}
 
 impl Group {
     /// Offsets to keep: the answer waits until they are durable.

@@ -1,12 +1,13 @@
 //! Where cores leave their numbers for others to read.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use engine::base::Instant;
 use engine::broker::ShardStats;
 
+use super::lag::LagDesk;
 use crate::runtime::{Histograms, Reason, clock};
-use crate::shard::Core;
+use crate::shard::{Core, GroupLag};
 
 /// Relaxed topics that are named on the page; further ones are only counted.
 const RELAXED_NAMED_MAX: usize = 1000;
@@ -42,6 +43,8 @@ pub struct CoreReport {
     pub topics_relaxed: usize,
     /// Names of the latter.
     pub relaxed: Vec<String>,
+    /// Whether any of its groups has committed anything.
+    pub has_commits: bool,
     /// How long its requests took.
     pub histograms: Histograms,
 }
@@ -50,13 +53,14 @@ pub struct CoreReport {
 #[derive(Debug)]
 pub struct Board {
     cores: Vec<Mutex<CoreReport>>,
+    lag: LagDesk,
 }
 
 impl Board {
     /// A board for that many cores.
     #[must_use]
     pub fn new(cores: usize) -> Board {
-        Board { cores: (0..cores).map(|_| Mutex::default()).collect() }
+        Board { cores: (0..cores).map(|_| Mutex::default()).collect(), lag: LagDesk::new(cores) }
     }
 
     /// Brings a core's report up to date. While somebody reads it, it stays as it is: a core waits for
@@ -75,10 +79,28 @@ impl Board {
         report.commit_waiters = core.waiting_for_commit();
         report.mails_waiting = core.post.waiting();
         report.shard = core.shard.stats();
+        report.has_commits = core.has_commits();
         core.clocks.with(|histograms| report.histograms.copy_from(histograms));
         if core.id.0 == 0 {
             report.name_topics(core);
         }
+    }
+
+    /// The question after group lag that this core has yet to answer.
+    #[must_use]
+    pub fn lag_question(&self, core: &Core) -> Option<u64> {
+        self.lag.open(usize::from(core.id.0))
+    }
+
+    /// This core's answer to it.
+    pub fn answer_lag(&self, core: &Core, question: u64, lag: GroupLag) {
+        self.lag.answer(usize::from(core.id.0), question, lag);
+    }
+
+    /// How far the groups of each core are behind: asked now, if there are any.
+    #[must_use]
+    pub fn lag(&self, reports: &[CoreReport]) -> Vec<Arc<GroupLag>> {
+        if reports.iter().any(|r| r.has_commits) { self.lag.ask() } else { Vec::new() }
     }
 
     /// The newest report of each core.

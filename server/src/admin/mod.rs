@@ -1,5 +1,7 @@
 //! The metrics page: one small thread beside the cores, off unless `admin.listen` is set.
 //!
+//! Group lag is the exception: it is asked for by the page and answered by each core at its next turn.
+//!
 //! Cores put copies of their numbers on a [`Board`] four times a second; the thread reads them there and
 //! never touches a core's state. It serves `GET /metrics` (Prometheus text), `GET /histograms` (what the
 //! histograms of the former are made from, whole, as an interval log that HdrHistogram's tools read) and
@@ -7,12 +9,16 @@
 
 mod board;
 mod histograms;
+mod lag;
+mod lag_page;
 mod page;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::runtime::clock;
 
 pub use board::Board;
 
@@ -38,6 +44,13 @@ pub fn listen(addr: SocketAddr, board: Arc<Board>) -> std::io::Result<SocketAddr
     Ok(bound)
 }
 
+fn metrics(board: &Board) -> String {
+    let reports = board.read();
+    let mut page = page::render(&reports);
+    lag_page::render(&mut page, &board.lag(&reports), clock::now().wall.0);
+    page
+}
+
 fn answer(mut client: TcpStream, board: &Board) -> std::io::Result<()> {
     client.set_read_timeout(Some(PATIENCE))?;
     client.set_write_timeout(Some(PATIENCE))?;
@@ -45,7 +58,7 @@ fn answer(mut client: TcpStream, board: &Board) -> std::io::Result<()> {
     let n = client.read(&mut request)?;
     let (status, body) = match request[..n].split(|b| *b == b' ').nth(1) {
         Some(b"/histograms") => ("200 OK", histograms::render(&board.read())?),
-        Some(b"/metrics") => ("200 OK", page::render(&board.read())),
+        Some(b"/metrics") => ("200 OK", metrics(board)),
         Some(b"/health") => ("200 OK", "ok\n".to_owned()),
         _ => ("404 Not Found", "try /metrics, /histograms or /health\n".to_owned()),
     };

@@ -129,7 +129,7 @@ pub(super) fn render(cores: &[CoreReport]) -> String {
     out
 }
 
-fn family(out: &mut String, name: &str, kind: &str, doc: &str) {
+pub(super) fn family(out: &mut String, name: &str, kind: &str, doc: &str) {
     let _ = writeln!(out, "# HELP ringlog_{name} {doc}\n# TYPE ringlog_{name} {kind}");
 }
 

@@ -261,7 +261,16 @@ impl Core {
         if seat.coordinator.borrow().is_none() { Err(Unready::Loading) } else { Ok(seat) }
     }
 
-    fn look_at_groups<T>(&self, partition: i32, look: impl FnOnce(&Coordinator) -> T) -> Result<T, Unready> {
+    /// The partitions whose coordinators are seated here.
+    pub(super) fn group_seats(&self) -> Vec<i32> {
+        self.groups.seats.borrow().keys().copied().collect()
+    }
+
+    pub(super) fn look_at_groups<T>(
+        &self,
+        partition: i32,
+        look: impl FnOnce(&Coordinator) -> T,
+    ) -> Result<T, Unready> {
         let seat = self.seat(partition)?;
         let coordinator = seat.coordinator.borrow();
         coordinator.as_ref().map(look).ok_or(Unready::Loading)

@@ -9,6 +9,7 @@
 //! | `reads` | reads for a fetch, here or lent by another core |
 //! | `catalog` | the cluster's topics with their settings resolved |
 //! | `groups` | the coordinators of this core's consumer groups |
+//! | `lag` | how far groups are behind: commits here, held against the ends of logs everywhere |
 //! | `control` | changes of the cluster: decided, made durable, told to every core, then answered |
 //!
 //! Invariants: a core's state is touched by its own thread only; mail to a core is handled in the order
@@ -20,6 +21,7 @@ mod catalog;
 mod control;
 mod core;
 mod groups;
+mod lag;
 mod post;
 mod reads;
 mod watch;
@@ -29,6 +31,7 @@ pub use catalog::{Catalog, TopicEntry};
 pub use control::{Control, ControlError};
 pub use core::{Apply, BrokerAddress, Core, Disk, Node, Parts};
 pub use groups::{Groups, OFFSETS_TOPIC, Unready};
+pub use lag::{CommitLag, GroupLag, LagTimes};
 pub use post::{Append, Mail, Post, PostOffice};
 pub use reads::{Peeked, Read, ReadWant};
 pub use watch::Watch;

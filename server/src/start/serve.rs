@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::kafka::Handler;
 use crate::net::{Admission, Door, Net, NetSettings};
 use crate::runtime::{Buffers, Counters, LeaseBudget, StageClocks, clock};
-use crate::shard::{Apply, Control, Core, Node, Parts, PostOffice};
+use crate::shard::{Apply, Control, Core, LagTimes, Node, Parts, PostOffice};
 
 /// How often the metrics page is brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
@@ -210,8 +210,13 @@ async fn housekeep(core: Rc<Core>) {
 }
 
 async fn publish(core: Rc<Core>, net: Rc<Net>, board: Arc<Board>) {
+    let mut times = LagTimes::default();
     loop {
         board.publish(&core, net.connections());
+        if let Some(question) = board.lag_question(&core) {
+            let lag = core.group_lag(&mut times).await;
+            board.answer_lag(&core, question, lag);
+        }
         glommio::timer::sleep(PUBLISH_EVERY).await;
     }
 }

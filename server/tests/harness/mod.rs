@@ -67,6 +67,11 @@ impl Broker {
         self.running.as_ref().unwrap().bound()[0]
     }
 
+    /// Where its metrics are, if `admin.listen` is set.
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
+        self.running.as_ref().unwrap().admin()
+    }
+
     pub(crate) fn data(&self) -> &std::path::Path {
         &self.data
     }
