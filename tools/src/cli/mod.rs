@@ -3,12 +3,18 @@
 //! Results go to standard output, everything else to standard error, so that output can be piped.
 //! Errors are one sentence with the way out; their codes are in [`exit`].
 
+mod cluster;
+pub mod config;
 mod connect;
 pub mod consume;
 pub mod doctor;
 pub mod exit;
 mod format;
+pub mod group;
+mod moment;
+mod output;
 pub mod produce;
+pub mod reference;
 pub mod report;
 pub mod serve;
 mod table;
@@ -34,6 +40,9 @@ Examples:
   ringlog report compare base/ new/             faster, slower, or no change found
   ringlog serve --data /var/lib/ringlog         a broker on port 9092
   ringlog produce -b localhost:9092 -t orders   standard input, line by line
+  ringlog group describe payments               members, offsets, lag in records and in seconds
+  ringlog config set topic/orders retention.ms=3600000
+  ringlog completions bash                      for the shell; also zsh, fish, elvish, powershell
   ringlog doctor                                what this machine lacks, and the fix
 
 Exit codes: 0 done · 1 failed · 2 usage · 3 precondition · 4 no connection · 5 data check · 6 invalid run · 10 regression · 130 interrupted";
@@ -68,8 +77,12 @@ pub enum Command {
     Bench(Box<Bench>),
     /// Compare runs, measure the machine's noise, draw pages again
     Report(report::ReportArgs),
-    /// Create, list, describe and delete topics
+    /// Create, list, describe, alter and delete topics
     Topic(topic::TopicArgs),
+    /// List, describe, reset and delete consumer groups
+    Group(group::GroupArgs),
+    /// List, describe, set and delete settings of topics and brokers
+    Config(config::ConfigArgs),
     /// Send standard input to a topic, line by line
     Produce(produce::ProduceArgs),
     /// Print a topic's records
@@ -78,6 +91,10 @@ pub enum Command {
     Log(LogArgs),
     /// Say what this machine lacks for a fast and safe broker, and the fix
     Doctor(doctor::DoctorArgs),
+    /// Print completions for a shell
+    Completions(reference::CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    Man(reference::ManArgs),
 }
 
 /// Parses the command line and runs what it asks for.
@@ -100,14 +117,18 @@ fn run(command: Option<Command>) -> anyhow::Result<ExitCode> {
         Some(Command::Bench(bench)) => bench::answer(&bench).map(ExitCode::from),
         Some(Command::Report(args)) => report::run(&args).map(ExitCode::from),
         Some(Command::Topic(args)) => topic::run(&args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Group(args)) => group::run(&args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Config(args)) => config::run(&args).map(|()| ExitCode::SUCCESS),
         Some(Command::Produce(args)) => {
             let sent = produce::run(&args)?;
             eprintln!("{sent} records sent");
             Ok(ExitCode::SUCCESS)
         }
-        Some(Command::Consume(args)) => consume::run(&args).map(|_| ExitCode::SUCCESS),
+        Some(Command::Consume(args)) => consume::run(&args).map(ExitCode::from),
         Some(Command::Log(args)) => log::run(args),
         Some(Command::Doctor(args)) => doctor::run(&args).map(ExitCode::from),
+        Some(Command::Completions(args)) => reference::completions(&args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Man(args)) => reference::man(&args).map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -194,6 +194,23 @@ impl Client {
         self.call_at(version, request)
     }
 
+    /// As [`Client::call`], in a version not above `newest`: a later one wants what the caller does not
+    /// have, such as topic ids.
+    pub fn call_up_to<'s, 'q, Q: Message<'q>, A: Message<'s>>(
+        &'s mut self,
+        newest: i16,
+        request: &Q,
+    ) -> Result<A, ClientError> {
+        let no_common = || ClientError::NoCommonVersion { address: self.address.clone(), api: Q::KEY };
+        let version = self.versions.of(Q::KEY).ok_or_else(no_common)?;
+        self.call_at(version.min(newest), request)
+    }
+
+    /// How long the next calls may take; [`CALL_TIMEOUT`] until this is said.
+    pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(patience))
+    }
+
     fn call_at<'s, 'q, Q: Message<'q>, A: Message<'s>>(
         &'s mut self,
         version: i16,

@@ -1,0 +1,65 @@
+//! Group lag on the metrics page.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::World;
+
+fn page(world: &World) -> String {
+    let mut http = TcpStream::connect(world.broker.admin().expect("it is on")).expect("a connection");
+    http.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").expect("sent");
+    let mut page = String::new();
+    http.read_to_string(&mut page).expect("a page");
+    page
+}
+
+/// The page, once the core has said for the first time that there are commits.
+fn page_with_lag(world: &World) -> String {
+    let deadline = std::time::Instant::now() + crate::PATIENCE;
+    loop {
+        let page = page(world);
+        if page.contains("ringlog_group_lag{") {
+            return page;
+        }
+        assert!(std::time::Instant::now() < deadline, "{page}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[track_caller]
+fn value(page: &str, family: &str, partition: i32) -> f64 {
+    let start = format!("ringlog_{family}{{group=\"pay\",topic=\"orders\",partition=\"{partition}\"}} ");
+    let line = page.lines().find_map(|line| line.strip_prefix(&start));
+    line.unwrap_or_else(|| panic!("no {start} in {page}")).parse().expect("a number")
+}
+
+#[test]
+fn the_metrics_page_tells_how_far_a_group_is_behind() {
+    let world = World::with(&["admin.listen=127.0.0.1:0"]);
+    world.topic("orders", &[5, 3]);
+    assert!(page(&world).contains("ringlog_group_series_left_out{} 0\n"), "no group yet");
+    world.ok(&["group", "reset-offsets", "pay", "-t", "orders:0", "--to-offset", "2", "--execute"]);
+    world.ok(&["group", "reset-offsets", "pay", "-t", "orders:1", "--to-latest", "--execute"]);
+    let before = server::runtime::clock::now().wall.0;
+    let page = page_with_lag(&world);
+    assert_eq!((value(&page, "group_committed_offset", 0), value(&page, "group_lag", 0)), (2.0, 3.0));
+    assert_eq!((value(&page, "group_lag", 1), value(&page, "group_lag_seconds", 1)), (0.0, 0.0));
+    // The third record was written three seconds after the epoch.
+    let seconds = value(&page, "group_lag_seconds", 0);
+    assert!(seconds >= (before - 3000) as f64 / 1000.0, "{seconds}");
+}
+
+#[test]
+fn lag_in_seconds_is_read_from_disk_after_a_restart() {
+    let mut world = World::with(&["admin.listen=127.0.0.1:0"]);
+    world.topic("orders", &[5, 3]);
+    world.ok(&["group", "reset-offsets", "pay", "-t", "orders", "--to-offset", "1", "--execute"]);
+    world.broker.restart();
+    let before = server::runtime::clock::now().wall.0;
+    let page = page_with_lag(&world);
+    for partition in [0, 1] {
+        let seconds = value(&page, "group_lag_seconds", partition);
+        let range = (before - 2000) as f64 / 1000.0..(before as f64);
+        assert!(range.contains(&seconds), "{seconds}");
+    }
+}
