@@ -97,6 +97,14 @@ impl Client {
     /// The frame that fetches one partition from an offset on.
     #[must_use]
     pub fn fetch_frame(partition: i32, fetch_offset: i64, bytes_max: i32) -> Vec<u8> {
+        Client::session_frame((0, -1), Some((partition, fetch_offset)), bytes_max)
+    }
+
+    /// The frame that fetches within a session, given as id and epoch; one partition is asked for, or
+    /// nothing beyond what the session knows.
+    #[must_use]
+    pub fn session_frame(session: (i32, i32), asked: Option<(i32, i64)>, bytes_max: i32) -> Vec<u8> {
+        let (partition, fetch_offset) = asked.unwrap_or_default();
         let partitions = [fetch::Partition {
             partition,
             fetch_offset,
@@ -104,11 +112,13 @@ impl Client {
             ..Default::default()
         }];
         let topics = [fetch::Topic { topic: TOPIC, partitions: List::of(&partitions), ..Default::default() }];
-        let topics = List::of(&topics);
+        let topics = if asked.is_some() { List::of(&topics) } else { List::default() };
         let request = fetch::Request {
             max_wait_ms: 100,
             min_bytes: 1,
             max_bytes: bytes_max,
+            session_id: session.0,
+            session_epoch: session.1,
             topics,
             ..Default::default()
         };
@@ -156,6 +166,19 @@ impl Client {
         let bytes = partition.records.as_bytes().map_or(0, <[u8]>::len);
         assert!(bytes > 0, "no records");
         bytes
+    }
+
+    /// Opens a fetch session over one partition; its id.
+    ///
+    /// # Panics
+    /// If none was opened.
+    pub fn open_session(&mut self, asked: (i32, i64), bytes_max: i32) -> i32 {
+        let frame = Client::session_frame((0, 0), Some(asked), bytes_max);
+        let mut r = Reader::new(self.exchange(&frame));
+        ResponseHeader::decode(ApiKey::Fetch, FETCH_VERSION, &mut r).expect("a header");
+        let id = fetch::Response::decode(FETCH_VERSION, &mut r).expect("an answer").session_id;
+        assert!(id > 0, "no session");
+        id
     }
 
     fn create_topic(&mut self, num_partitions: i32) {

@@ -8,6 +8,7 @@ pub mod base;
 pub mod broker;
 pub mod config;
 pub mod controller;
+pub mod fetch;
 pub mod group;
 pub mod io;
 pub mod journal;

@@ -22,6 +22,10 @@ pub const PRODUCERS_PER_ANSWER_MAX: usize = 20_000;
 /// Partitions of a fetch whose memory is kept for the connection's next one.
 pub const FETCH_KEPT_MAX: usize = 1024;
 
+/// Bytes that the fetch sessions of one core take at most. Beyond, older ones give way by the rule of
+/// KIP-227, or the client fetches without a session.
+pub const FETCH_SESSION_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Bytes of mail to one other core that may wait. Beyond, the connections that write it wait.
 pub const MAIL_BYTES_MAX: usize = 8 * 1024 * 1024;
 

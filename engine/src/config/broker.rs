@@ -85,6 +85,8 @@ pub struct BrokerSettings {
     pub connections_max: u32,
     /// `max.connections.per.ip`.
     pub connections_per_ip_max: u32,
+    /// `max.incremental.fetch.session.cache.slots`, for all cores together.
+    pub fetch_session_slots: u32,
     /// `log.retention.check.interval.ms`, at least 1.
     pub retention_check_interval_ms: u64,
     /// `producer.id.expiration.ms`, at least 1.
@@ -274,6 +276,7 @@ impl BrokerSettings {
             connections_idle_ms_max: u64::try_from(long("connections.max.idle.ms")).ok(),
             connections_max: int("max.connections"),
             connections_per_ip_max: int("max.connections.per.ip"),
+            fetch_session_slots: int("max.incremental.fetch.session.cache.slots"),
             retention_check_interval_ms: long("log.retention.check.interval.ms") as u64,
             producer_id_expiration_ms: int("producer.id.expiration.ms").into(),
             groups: GroupSettings {

@@ -2,6 +2,7 @@
 
 use engine::broker::{AppendError, DeleteRecordsError, FetchError};
 use engine::controller::{Refused, Why};
+use engine::fetch::SessionError;
 use engine::log::producers::ProducerError;
 use engine::record::{BatchError, Blame};
 use wire::ErrorCode;
@@ -55,6 +56,15 @@ pub(super) fn of_delete_records(error: &DeleteRecordsError) -> ErrorCode {
         DeleteRecordsError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
         DeleteRecordsError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         DeleteRecordsError::Offline => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// What a client is told whose request does not fit its fetch session.
+pub(super) fn of_session(error: &SessionError) -> ErrorCode {
+    match error {
+        SessionError::NotFound { .. } => ErrorCode::FetchSessionIdNotFound,
+        SessionError::Epoch { .. } => ErrorCode::InvalidFetchSessionEpoch,
+        SessionError::Form { .. } => ErrorCode::FetchSessionTopicIdError,
     }
 }
 

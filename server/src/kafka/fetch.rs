@@ -8,13 +8,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use engine::base::{Instant, Signal};
-use wire::fetch::{PartitionData, Request, ResponseEnd, ResponseStart, ResponseWriter};
-use wire::{ApiKey, ErrorCode, Records, ResponseHeader, Writer};
+use wire::fetch::Request;
 
+use super::fetch_answer;
 use super::fetch_plan::{self, FetchScratch, Want};
+use super::fetch_session::{self, Footing};
 use super::served::{Call, Refused};
 use crate::limits::WATCHED_MAX;
-use crate::runtime::{LeaseGuard, Reply, Stage, Timed, clock};
+use crate::runtime::{LeaseGuard, Stage, clock};
 use crate::shard::Core;
 
 /// The longest a fetch waits, whatever it asks for.
@@ -27,6 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(super) struct Begun<'a> {
     at: Instant,
     request: Request<'a>,
+    footing: Footing,
     scratch: FetchScratch,
 }
 
@@ -42,23 +44,25 @@ pub(super) fn serve_now<'a>(call: &mut Call<'a>) -> Result<Option<Begun<'a>>, Re
         return Err(Refused::Replica);
     }
     let mut scratch = std::mem::take(&mut call.session.fetch);
-    let lease = if request.session_id != 0 {
-        // No session is ever opened, so there is none to go on with.
-        None
-    } else {
-        fetch_plan::resolve(core, &core.catalog(), call.version(), &request, &mut scratch.wants);
-        match read_now(core, &request, &mut scratch) {
-            Some(lease) => Some(lease),
-            None => return Ok(Some(Begun { at, request, scratch })),
+    let footing = match fetch_session::begin(core, at, call.version(), &request, &mut scratch.wants) {
+        Ok(footing) => footing,
+        Err(error) => {
+            fetch_answer::refuse(call, scratch, &error);
+            return Ok(None);
         }
     };
-    answer(call, &request, scratch, lease, (Stage::FetchReadHot, at));
-    Ok(None)
+    match read_now(core, &request, &mut scratch) {
+        Some(lease) => {
+            fetch_answer::give(call, &request, footing, scratch, lease, (Stage::FetchReadHot, at));
+            Ok(None)
+        }
+        None => Ok(Some(Begun { at, request, footing, scratch })),
+    }
 }
 
 /// Answers as soon as there is enough, or the time is up.
 pub(super) async fn serve(mut call: Call<'_>, begun: Begun<'_>) -> Result<(), Refused> {
-    let Begun { at, request, mut scratch } = begun;
+    let Begun { at, request, footing, mut scratch } = begun;
     let core = call.core.clone();
     let waited = gather(&core, &request, &mut scratch.wants).await;
     let ready = clock::monotonic();
@@ -67,7 +71,7 @@ pub(super) async fn serve(mut call: Call<'_>, begun: Begun<'_>) -> Result<(), Re
     }
     let (lease, cold) = read(&core, &request, &mut scratch).await;
     let stage = if cold { Stage::FetchReadCold } else { Stage::FetchReadHot };
-    answer(&mut call, &request, scratch, Some(lease), (stage, ready));
+    fetch_answer::give(&mut call, &request, footing, scratch, lease, (stage, ready));
     Ok(())
 }
 
@@ -124,7 +128,7 @@ async fn gather(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) -> b
     let enough = bytes_enough(request);
     fetch_plan::peek(core, wants).await;
     let ready = |wants: &[Want]| {
-        wants.is_empty() || wants.iter().any(|w| w.error.is_some()) || bytes_available(wants) >= enough
+        wants.is_empty() || wants.iter().any(Want::is_urgent) || bytes_available(wants) >= enough
     };
     if wait.is_zero() || ready(wants) {
         return false;
@@ -219,75 +223,6 @@ async fn read(core: &Rc<Core>, request: &Request<'_>, scratch: &mut FetchScratch
     }
     lease.resize(here);
     (lease, any_cold)
-}
-
-/// Answers with what was read, in the stage that began then; no lease, no session.
-fn answer(
-    call: &mut Call<'_>,
-    request: &Request<'_>,
-    mut scratch: FetchScratch,
-    lease: Option<LeaseGuard>,
-    (reading, began): (Stage, Instant),
-) {
-    let (arrived, since) = (call.out.arrived(), clock::monotonic());
-    call.core.clocks.took(reading, began, since);
-    let FetchScratch { wants, pieces } = &scratch;
-    let mut writer: Writer = call.out.buffers().writer();
-    let frame = writer.begin_frame();
-    let version = call.version();
-    ResponseHeader { correlation_id: call.header.correlation_id }.encode(ApiKey::Fetch, version, &mut writer);
-    let error_code = if lease.is_none() { ErrorCode::FetchSessionIdNotFound } else { ErrorCode::None };
-    let start = ResponseStart { error_code, ..ResponseStart::default() };
-    let topics = if lease.is_none() { 0 } else { request.topics.len() };
-    let mut body = ResponseWriter::new(version, &start, topics, &mut writer);
-    let mut rest = wants.iter();
-    for topic in request.topics.iter().take(topics) {
-        body.topic(topic.topic, topic.topic_id, topic.partitions.len());
-        for _ in 0..topic.partitions.len() {
-            let want = rest.next().expect("one for each partition of the request");
-            body.partition(&partition(want, request.isolation_level));
-        }
-    }
-    body.finish(&ResponseEnd::default());
-    writer.end_frame(frame);
-    let reply = match lease {
-        Some(lease) if !writer.splices().is_empty() => {
-            call.core.counters.fetch_bytes.add(wants.iter().map(|w| w.bytes as u64).sum());
-            // Splices were written in the order of the partitions that have records.
-            let mut filled = wants.iter().filter(|w| w.bytes > 0);
-            Reply::with_records(call.out.buffers(), writer, lease, |_| {
-                let want = filled.next().expect("one for each splice");
-                pieces[want.pieces.clone()].iter()
-            })
-        }
-        _ => Reply::new(writer),
-    };
-    let timed = Timed { last: Stage::FetchSend, total: Stage::FetchTotal, arrived, since };
-    call.out.reply(reply.timed(timed));
-    scratch.clear();
-    call.session.fetch = scratch;
-}
-
-fn partition(want: &Want, isolation: i8) -> PartitionData<'static> {
-    let aborted = if isolation == 1 { Some(Vec::new()) } else { None };
-    let Some(bounds) = want.bounds.filter(|_| want.error.is_none()) else {
-        return PartitionData {
-            partition_index: want.key.index,
-            error_code: want.error.unwrap_or(ErrorCode::KafkaStorageError),
-            high_watermark: -1,
-            aborted_transactions: None,
-            ..PartitionData::default()
-        };
-    };
-    PartitionData {
-        partition_index: want.key.index,
-        high_watermark: bounds.high_watermark.0,
-        last_stable_offset: bounds.last_stable.0,
-        log_start_offset: bounds.log_start.0,
-        aborted_transactions: aborted,
-        records: if want.bytes > 0 { Records::Splice { bytes: want.bytes } } else { Records::default() },
-        ..PartitionData::default()
-    }
 }
 
 /// Waits for `event`, but not longer than `limit`.

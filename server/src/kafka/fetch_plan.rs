@@ -4,16 +4,18 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use engine::base::{CoreId, Offset, PartitionKey, TopicId};
+use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId};
 use engine::broker::{Bounds, FetchError};
+use engine::fetch::{Asked, Session, TopicRef};
+use engine::log::EpochEnd;
 use smallvec::SmallVec;
-use wire::ErrorCode;
 use wire::fetch::{Partition, Request};
+use wire::{ErrorCode, LeaderIdAndEpoch};
 
 use super::errors;
 use crate::limits::FETCH_KEPT_MAX;
 use crate::runtime::Piece;
-use crate::shard::{Catalog, Core, Peeked, Read, ReadWant, TopicEntry, Watch};
+use crate::shard::{Catalog, Core, Peeked, Place, Read, ReadWant, TopicEntry, Watch};
 
 /// Memory that the fetches of one connection use again and again.
 #[derive(Default)]
@@ -38,15 +40,36 @@ pub(super) struct Want {
     pub(super) core: CoreId,
     pub(super) key: PartitionKey,
     pub(super) from: Offset,
+    last_epoch: LeaderEpoch,
     pub(super) bytes_max: usize,
     /// Why it is not served; then nothing else counts.
     pub(super) error: Option<ErrorCode>,
+    /// Who leads it, for a client whose idea of that is another.
+    pub(super) leader: LeaderIdAndEpoch,
     pub(super) bounds: Option<Bounds>,
+    /// Where the reader's log leaves ours; then it gets no records.
+    pub(super) diverging: Option<EpochEnd>,
     /// Bytes that there would be, roughly.
     pub(super) available: u64,
     /// Its places in the list of pieces.
     pub(super) pieces: Range<usize>,
     pub(super) bytes: usize,
+    /// Its place in the session that the request goes on with, and its topic's number there.
+    pub(super) slot: u32,
+    pub(super) topic: u32,
+    /// Whether the answer within a session names it.
+    pub(super) told: bool,
+}
+
+/// What a request asks of one partition.
+pub(super) fn asked_of(partition: &Partition) -> Asked {
+    Asked {
+        partition: partition.partition,
+        leader_epoch: partition.current_leader_epoch,
+        offset: partition.fetch_offset,
+        last_epoch: partition.last_fetched_epoch,
+        bytes_max: partition.partition_max_bytes,
+    }
 }
 
 /// Finds the partitions of a request, in its order.
@@ -63,22 +86,47 @@ pub(super) fn resolve(
         let entry =
             if by_id { catalog.topic_by_id(TopicId(topic.topic_id)) } else { catalog.topic(topic.topic) };
         for partition in &topic.partitions {
-            out.push(want(core, entry, by_id, &partition));
+            out.push(want(core, entry, by_id, &asked_of(&partition)));
         }
     }
 }
 
-fn want(core: &Core, entry: Option<&Rc<TopicEntry>>, by_id: bool, asked: &Partition) -> Want {
+/// Finds the partitions of a session, in its order.
+pub(super) fn resolve_session(core: &Core, catalog: &Catalog, session: &Session, out: &mut Vec<Want>) {
+    out.clear();
+    // Partitions of one topic mostly stand together: its name is looked up once for a row of them.
+    let mut last: Option<(TopicRef<'_>, Option<&Rc<TopicEntry>>)> = None;
+    for (slot, topic, asked) in session.partitions() {
+        let entry = match last {
+            Some((before, entry)) if before == topic => entry,
+            _ => match topic {
+                TopicRef::Name(name) => catalog.topic(name),
+                TopicRef::Id(id) => catalog.topic_by_id(id),
+            },
+        };
+        last = Some((topic, entry));
+        let want = want(core, entry, session.is_by_id(), asked);
+        out.push(Want { slot, topic: session.topic_of(slot), ..want });
+    }
+}
+
+fn want(core: &Core, entry: Option<&Rc<TopicEntry>>, by_id: bool, asked: &Asked) -> Want {
     let mut want = Want {
         core: core.id,
         key: PartitionKey { topic: entry.map_or(TopicId::ZERO, |e| e.topic.id), index: asked.partition },
-        from: Offset(asked.fetch_offset),
-        bytes_max: usize::try_from(asked.partition_max_bytes).unwrap_or(0),
+        from: Offset(asked.offset),
+        last_epoch: LeaderEpoch(asked.last_epoch),
+        bytes_max: usize::try_from(asked.bytes_max).unwrap_or(0),
         error: None,
+        leader: LeaderIdAndEpoch::default(),
         bounds: None,
+        diverging: None,
         available: 0,
         pieces: 0..0,
         bytes: 0,
+        slot: 0,
+        topic: 0,
+        told: true,
     };
     let Some(entry) = entry else {
         want.error = Some(if by_id { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition });
@@ -90,10 +138,14 @@ fn want(core: &Core, entry: Option<&Rc<TopicEntry>>, by_id: bool, asked: &Partit
         return want;
     };
     want.core = core.node.core_of(state);
+    want.leader = LeaderIdAndEpoch {
+        leader_id: state.leader.map_or(-1, |node| node.0),
+        leader_epoch: state.leader_epoch.0,
+    };
     want.error = if state.leader != Some(core.node.id) {
         Some(ErrorCode::NotLeaderOrFollower)
     } else {
-        check_epoch(asked.current_leader_epoch, state.leader_epoch.0)
+        check_epoch(asked.leader_epoch, state.leader_epoch.0)
     };
     want
 }
@@ -114,9 +166,24 @@ impl Want {
             Ok(bounds) => {
                 self.bounds = Some(bounds);
                 self.available = peeked.bytes;
+                self.diverging = peeked.diverging;
             }
             Err(error) => self.fail(&error),
         }
+    }
+
+    /// Whether the client must look for the leader (KIP-951).
+    pub(super) fn is_misdirected(&self) -> bool {
+        matches!(self.error, Some(ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch))
+    }
+
+    /// Whether the answer must not wait: there is an error, or the reader must go back.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.error.is_some() || self.diverging.is_some()
+    }
+
+    fn place(&self) -> Place {
+        Place { key: self.key, from: self.from, last_epoch: self.last_epoch }
     }
 
     pub(super) fn fail(&mut self, error: &FetchError) {
@@ -161,7 +228,7 @@ pub(super) fn other_cores(core: &Core, wants: &[Want]) -> SmallVec<[CoreId; 4]> 
 /// Looks at the partitions of this core.
 pub(super) fn peek_here(core: &Core, wants: &mut [Want]) {
     for want in wants.iter_mut().filter(|w| w.error.is_none() && w.core == core.id) {
-        want.note(core.peek(want.key, want.from));
+        want.note(core.peek(want.place()));
     }
 }
 
@@ -171,7 +238,7 @@ pub(super) async fn peek(core: &Rc<Core>, wants: &mut [Want]) {
     for at in other_cores(core, wants) {
         let mut theirs: Vec<&mut Want> =
             wants.iter_mut().filter(|w| w.error.is_none() && w.core == at).collect();
-        let asked = theirs.iter().map(|w| (w.key, w.from)).collect();
+        let asked = theirs.iter().map(|w| w.place()).collect();
         let peeked = core.peek_all(at, asked).await;
         theirs.iter_mut().zip(peeked).for_each(|(want, peeked)| want.note(peeked));
     }

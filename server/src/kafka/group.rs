@@ -30,6 +30,11 @@ pub(super) fn seat_of(core: &Core, group: &str) -> Result<Seat, Unready> {
 
 /// Asks a group's coordinator.
 pub(super) async fn ask(core: &Rc<Core>, group: &str, ask: Ask) -> Result<Answer, ErrorCode> {
+    // Offsets alone may be kept under the empty id, by consumers that are in no group.
+    let of_member = matches!(ask, Ask::Join(_) | Ask::Sync(_) | Ask::Heartbeat(_) | Ask::Leave { .. });
+    if group.is_empty() && of_member {
+        return Err(ErrorCode::InvalidGroupId);
+    }
     let Seat { partition, core: at } = seat_of(core, group).map_err(of_unready)?;
     let asked = core.call(at, move |core| async move { core.ask_group(partition, ask).await }).await;
     asked.map_err(of_unready)

@@ -5,7 +5,7 @@
 //! | `served` | the visible list: which request goes to which file |
 //! | `errors` | the engine's refusals as Kafka's codes |
 //! | `produce`, `produce_remote` | the hot path in; the part of it that other cores do |
-//! | `fetch`, `fetch_plan` | the hot path out |
+//! | `fetch`, `fetch_plan`, `fetch_session`, `fetch_answer` | the hot path out |
 //! | `group` | what the group APIs share |
 //! | `named` | the partition that a request names |
 //! | `config_resource` | what the config APIs share |
@@ -37,7 +37,9 @@ mod describe_topic_partitions;
 mod elect_leaders;
 mod errors;
 mod fetch;
+mod fetch_answer;
 mod fetch_plan;
+mod fetch_session;
 mod find_coordinator;
 mod group;
 mod heartbeat;

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use engine::base::{CoreId, NodeId, PartitionKey};
 use engine::broker::{HostedPartition, Shard};
 use engine::config::{BrokerSettings, Listener};
+use engine::fetch::SessionCache;
 use engine::metadata::{Image, Partition};
 use uuid::Uuid;
 
 use super::acks::Acks;
 use super::catalog::{Catalog, TopicEntry};
 use super::control::Control;
+use super::fetch_sessions;
 use super::groups::Groups;
 use super::post::Post;
 use super::reads::Loans;
@@ -125,6 +127,8 @@ pub struct Core {
     pub watches: Watches,
     /// Answers lent to other cores.
     pub loans: Loans,
+    /// Incremental fetch sessions that were opened on this core.
+    pub fetch_sessions: RefCell<SessionCache>,
     /// Coordinators of consumer groups.
     pub groups: Groups,
     /// Changes of the cluster: on core 0 alone.
@@ -167,6 +171,7 @@ impl Core {
     pub fn new(parts: Parts) -> Rc<Core> {
         let catalog = Catalog::new(parts.image, &parts.node);
         (parts.apply)(catalog.broker());
+        let fetch_sessions = RefCell::new(SessionCache::new(fetch_sessions::limits(&parts.node, parts.id)));
         Rc::new(Core {
             id: parts.id,
             post: Post::new(parts.id, parts.node.cores),
@@ -179,6 +184,7 @@ impl Core {
             acks: Acks::default(),
             watches: Watches::default(),
             loans: Loans::default(),
+            fetch_sessions,
             groups: Groups::default(),
             control: parts.control,
             catalog: RefCell::new(Rc::new(catalog)),

@@ -6,6 +6,7 @@
 //! | `post` | mail between cores, batched: one wake for whatever gathered meanwhile |
 //! | `acks` | replies that wait for a group commit |
 //! | `watch` | fetches that wait for a high watermark |
+//! | `fetch_sessions` | what clients of this core asked for before (KIP-227) |
 //! | `reads` | reads for a fetch, here or lent by another core |
 //! | `catalog` | the cluster's topics with their settings resolved |
 //! | `groups` | the coordinators of this core's consumer groups |
@@ -20,6 +21,7 @@ mod acks;
 mod catalog;
 mod control;
 mod core;
+mod fetch_sessions;
 mod groups;
 mod lag;
 mod post;
@@ -33,5 +35,5 @@ pub use core::{Apply, BrokerAddress, Core, Disk, Node, Parts};
 pub use groups::{Groups, OFFSETS_TOPIC, Unready};
 pub use lag::{CommitLag, GroupLag, LagTimes};
 pub use post::{Append, Mail, Post, PostOffice};
-pub use reads::{Peeked, Read, ReadWant};
+pub use reads::{Peeked, Place, Read, ReadWant};
 pub use watch::Watch;

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 
-use engine::base::{CoreId, Offset, PartitionKey};
+use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey};
 use engine::broker::{Bounds, FetchError, Hot};
 use engine::io::Slice;
+use engine::log::EpochEnd;
 use slab::Slab;
 use store::Chunk;
 use store::lend::{Lent, Loan};
@@ -26,6 +27,17 @@ pub struct ReadWant {
     pub bytes_max: usize,
 }
 
+/// Where a reader stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// In which partition.
+    pub key: PartitionKey,
+    /// At which offset.
+    pub from: Offset,
+    /// Under which epoch the record before was written, as the reader has it; −1 unknown.
+    pub last_epoch: LeaderEpoch,
+}
+
 /// What can be said of a partition without reading.
 #[derive(Clone, Debug)]
 pub struct Peeked {
@@ -33,6 +45,14 @@ pub struct Peeked {
     pub bounds: Result<Bounds, FetchError>,
     /// Bytes that a reader would find, roughly.
     pub bytes: u64,
+    /// Where the reader's log and this one part (KIP-320): there it must go back to.
+    pub diverging: Option<EpochEnd>,
+}
+
+impl Peeked {
+    fn new(bounds: Result<Bounds, FetchError>, bytes: u64) -> Peeked {
+        Peeked { bounds, bytes, diverging: None }
+    }
 }
 
 /// What was read of one partition.
@@ -71,32 +91,48 @@ struct Borrowed {
 }
 
 impl Core {
-    /// What a reader at `from` would find, on this core.
-    pub fn peek(&self, key: PartitionKey, from: Offset) -> Peeked {
+    /// What a reader would find, on this core.
+    pub fn peek(&self, place: Place) -> Peeked {
+        let Place { key, from, last_epoch } = place;
+        if last_epoch.0 >= 0
+            && let Some(parted) = self.peek_epoch(place)
+        {
+            return parted;
+        }
         match self.shard.bounds(key) {
-            Err(error) => Peeked { bounds: Err(error), bytes: 0 },
-            Ok(bounds) if from == bounds.high_watermark => Peeked { bounds: Ok(bounds), bytes: 0 },
+            Err(error) => Peeked::new(Err(error), 0),
+            Ok(bounds) if from == bounds.high_watermark => Peeked::new(Ok(bounds), 0),
             Ok(bounds) if from >= bounds.log_start && from < bounds.high_watermark => {
-                Peeked { bounds: Ok(bounds), bytes: self.shard.bytes_from(key, from) }
+                Peeked::new(Ok(bounds), self.shard.bytes_from(key, from))
             }
             // Outside the visible part: the log knows whether it is outside the log.
             Ok(bounds) => {
                 let read = self.shard.read_hot(key, from, 0, false, |_| {});
-                Peeked { bounds: read.map(|_| bounds), bytes: 0 }
+                Peeked::new(read.map(|_| bounds), 0)
+            }
+        }
+    }
+
+    /// Whether the reader's log is another than this one; `None` while they are the same.
+    fn peek_epoch(&self, place: Place) -> Option<Peeked> {
+        let look = || {
+            let bounds = self.shard.bounds(place.key)?;
+            Ok((bounds, self.shard.epoch_end(place.key, place.last_epoch)?))
+        };
+        match look() {
+            Err(error) => Some(Peeked::new(Err(error), 0)),
+            Ok((bounds, None)) => Some(Peeked::new(Err(FetchError::OutOfRange(bounds)), 0)),
+            Ok((bounds, Some(end))) => {
+                let parted = end.epoch < place.last_epoch || end.end < place.from;
+                parted.then(|| Peeked { diverging: Some(end), ..Peeked::new(Ok(bounds), 0) })
             }
         }
     }
 
     /// Peeks at partitions of one core.
-    pub async fn peek_all(self: &Rc<Self>, at: CoreId, wants: Vec<(PartitionKey, Offset)>) -> Vec<Peeked> {
-        self.call(at, move |core| async move {
-            let mut out = Vec::with_capacity(wants.len());
-            for (key, from) in wants {
-                out.push(core.peek(key, from));
-            }
-            out
-        })
-        .await
+    pub async fn peek_all(self: &Rc<Self>, at: CoreId, places: Vec<Place>) -> Vec<Peeked> {
+        self.call(at, move |core| async move { places.into_iter().map(|place| core.peek(place)).collect() })
+            .await
     }
 
     /// Reads one partition of this core if it is in memory there: `None` where the disk must be asked.
