@@ -18,7 +18,7 @@ use engine::group::{
     Listed, Replayed, Token,
 };
 use engine::record::{BatchBuilder, BatchHeader, Codec, Records, payload};
-use slab::Slab;
+use rustc_hash::FxHashMap;
 
 use super::core::Core;
 use crate::runtime::{begin_work, clock, fair};
@@ -61,7 +61,9 @@ struct Seat {
     key: PartitionKey,
     /// `None` while it loads.
     coordinator: RefCell<Option<Coordinator>>,
-    waiting: RefCell<Slab<Rc<Waiter>>>,
+    /// By a number that is never used again: an answer that comes late must reach nobody else.
+    waiting: RefCell<FxHashMap<u64, Rc<Waiter>>>,
+    asked: Cell<u64>,
     appends: RefCell<VecDeque<(AppendId, Vec<Record>)>>,
     work: Signal,
     ended: Cell<bool>,
@@ -79,7 +81,8 @@ impl Seat {
         Seat {
             key,
             coordinator: RefCell::new(None),
-            waiting: RefCell::new(Slab::new()),
+            waiting: RefCell::new(FxHashMap::default()),
+            asked: Cell::new(0),
             appends: RefCell::new(VecDeque::new()),
             work: Signal::new(),
             ended: Cell::new(false),
@@ -97,7 +100,7 @@ impl Seat {
         }
         for effect in effects {
             match effect {
-                Effect::Answer(Token(id), answer) => self.answer(id as usize, Ok(answer)),
+                Effect::Answer(Token(id), answer) => self.answer(id, Ok(answer)),
                 Effect::Append(id, records) => {
                     self.appends.borrow_mut().push_back((id, records));
                     self.work.notify();
@@ -106,9 +109,9 @@ impl Seat {
         }
     }
 
-    fn answer(&self, id: usize, answer: Result<Answer, Unready>) {
+    fn answer(&self, id: u64, answer: Result<Answer, Unready>) {
         // Whoever asked may be gone with its connection.
-        if let Some(waiter) = self.waiting.borrow_mut().try_remove(id) {
+        if let Some(waiter) = self.waiting.borrow_mut().remove(&id) {
             waiter.answer.replace(Some(answer));
             waiter.answered.notify();
         }
@@ -118,7 +121,7 @@ impl Seat {
     fn end(&self) {
         self.ended.set(true);
         self.coordinator.replace(None);
-        for waiter in self.waiting.borrow_mut().drain() {
+        for (_, waiter) in self.waiting.borrow_mut().drain() {
             waiter.answer.replace(Some(Err(Unready::Unavailable)));
             waiter.answered.notify();
         }
@@ -129,12 +132,12 @@ impl Seat {
 /// Takes the question back when the one who asked goes away.
 struct Asked<'a> {
     seat: &'a Seat,
-    id: usize,
+    id: u64,
 }
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.seat.waiting.borrow_mut().try_remove(self.id);
+        self.seat.waiting.borrow_mut().remove(&self.id);
     }
 }
 
@@ -182,9 +185,11 @@ impl Core {
     pub async fn ask_group(&self, partition: i32, ask: Ask) -> Result<Answer, Unready> {
         let seat = self.seat(partition)?;
         let waiter = Rc::new(Waiter::default());
-        let id = seat.waiting.borrow_mut().insert(waiter.clone());
+        let id = seat.asked.get();
+        seat.asked.set(id + 1);
+        seat.waiting.borrow_mut().insert(id, waiter.clone());
         let _asked = Asked { seat: &seat, id };
-        seat.step(|coordinator, out| coordinator.ask(clock::now(), Token(id as u64), ask, out));
+        seat.step(|coordinator, out| coordinator.ask(clock::now(), Token(id), ask, out));
         loop {
             let wait = waiter.answered.wait();
             if let Some(answer) = waiter.answer.borrow_mut().take() {
