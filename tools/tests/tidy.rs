@@ -5,6 +5,8 @@
 mod layers;
 #[path = "tidy/rules.rs"]
 mod rules;
+#[path = "tidy/semantics.rs"]
+mod semantics;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -16,6 +18,7 @@ fn check(sources: &[Source]) -> Vec<String> {
     found.extend(layers::check_outward(sources));
     found.extend(layers::check_crates(sources));
     found.extend(rules::check_doors(sources));
+    found.extend(semantics::check(sources));
     found.extend(sources.iter().flat_map(rules::check_file));
     found
 }
@@ -49,6 +52,7 @@ fn the_repository_is_tidy() {
     let sources = source::read_all(root);
     let rust = sources.iter().filter(|s| s.is_rust()).count();
     assert!(rust > 20, "only {rust} Rust files found: the walk is broken");
+    assert!(sources.iter().any(|s| s.path == semantics::PAGE), "the page of semantics is there");
     let found = check(&sources);
     assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
 }
@@ -173,4 +177,31 @@ fn a_place_of_one_machine_or_a_registry_is_refused() {
     refused("README.md", concat!("see /ro", "ot/.cargo"), "names the place");
     refused("server/tests/clients/run", concat!("curl https://py", "pi.org/simple"), "names the place");
     allowed(".ci/run", "cd \"$(dirname \"$0\")/..\"");
+}
+
+#[test]
+fn a_semantics_page_that_names_no_test_or_one_that_is_gone_is_refused() {
+    let test = Source::new("server/tests/a.rs", "#[test]\nfn holds() {}\nfn helps() {}\n");
+    let page = |held_by: &str| {
+        let rows: String =
+            (1..=semantics::ITEMS).map(|n| format!("| {n} | something | {held_by} |\n")).collect();
+        let page = Source::new(semantics::PAGE, &format!("| item | what | held by |\n|---|---|---|\n{rows}"));
+        semantics::check(&[page, test.clone()])
+    };
+    assert_eq!(page("`server/tests/a.rs`: `holds`"), Vec::<String>::new());
+    assert_eq!(page("not yet: nobody needs it"), Vec::<String>::new());
+    for (held_by, because) in [
+        ("", "names no test"),
+        ("`server/tests/a.rs`", "names no test"),
+        ("`server/tests/a.rs`: `helps`", "no test helps"),
+        ("`server/tests/a.rs`: `hold`", "no test hold"),
+        ("`server/tests/b.rs`: `holds`", "no file"),
+        ("soon | later", "cells"),
+    ] {
+        let found = page(held_by);
+        assert!(found.iter().any(|f| f.contains(because)), "{held_by:?} gave {found:?}");
+    }
+    let short = Source::new(semantics::PAGE, "| 1 | something | not yet: why |\n| 3 | x | not yet: why |\n");
+    let found = semantics::check(&[short]);
+    assert!(found.iter().any(|f| f.contains("2 is due")) && found.iter().any(|f| f.contains("ends before")));
 }
