@@ -39,6 +39,8 @@ pub(super) struct Inbox {
     wish: usize,
     /// The largest frame that came whole.
     proven: usize,
+    /// The last receive left room in the buffer: the socket was empty then.
+    drained: bool,
 }
 
 enum Got {
@@ -56,6 +58,7 @@ impl Inbox {
             parked: Vec::new(),
             wish: RECEIVE_BYTES_MIN,
             proven: 0,
+            drained: false,
         }
     }
 
@@ -117,6 +120,7 @@ impl Inbox {
 
     fn note_received(&mut self, n: usize) {
         self.end += n;
+        self.drained = self.end < self.buf.len();
         if self.end == self.buf.len() {
             self.wish = (self.wish * 2).min(BUSY_BYTES_MAX);
         } else if n < self.buf.len() / 8 {
@@ -126,8 +130,9 @@ impl Inbox {
 
     /// Receives at least a byte towards a frame of `need` bytes. `Ok(0)` is the end of input.
     pub(super) async fn fill(&mut self, conn: &Conn, need: usize) -> Result<usize, Reason> {
-        // A busy socket has its next bytes already: no round through the ring.
-        if self.make_room(need) {
+        // A socket that had more than its buffer could take has its next bytes already: no round through
+        // the ring. One that was emptied is asked when the ring says so: glommio has begun to wait then.
+        if !self.drained && self.make_room(need) {
             match rustix::net::recv(conn.fd(), &mut self.buf[self.end..], RecvFlags::DONTWAIT) {
                 Ok((n, _)) => {
                     self.note_received(n);
