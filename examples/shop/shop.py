@@ -136,6 +136,8 @@ def story(brokers):
     tell(f"payment-1 is killed after {len(pay1.of('committed'))} commits: no goodbye, no last commit")
     pay1.end(signal.SIGKILL)
     killed = time.monotonic()
+    until("orders wait", lambda: time.monotonic() - killed > 3)
+    show("nobody reads for payment-1 yet, so its orders wait", "group", "describe", "payments", "-b", brokers)
     until("payment-2 has taken over", lambda: len(pay2.partitions) == PARTITIONS)
     tell(f"payment-2 took over after {time.monotonic() - killed:.1f} s, the session timeout, from the last commit of each partition")
 

@@ -10,6 +10,7 @@ pub(super) struct Brokers {
         long,
         short,
         global = true,
+        help_heading = "Global",
         value_name = "HOST:PORT",
         visible_alias = "bootstrap-server",
         value_delimiter = ',',

@@ -31,7 +31,7 @@ impl Look {
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub(super) struct Output {
     /// How results look
-    #[arg(long, value_enum, default_value = "text", global = true)]
+    #[arg(long, value_enum, default_value = "text", global = true, help_heading = "Global")]
     pub(super) format: Look,
 }
 

@@ -35,7 +35,8 @@ fn value(page: &str, family: &str, partition: i32) -> f64 {
 
 #[test]
 fn the_metrics_page_tells_how_far_a_group_is_behind() {
-    let world = World::with(&["admin.listen=127.0.0.1:0"]);
+    // The group's core and those of its partitions are not all one.
+    let world = World::with("0,1", &["admin.listen=127.0.0.1:0"]);
     world.topic("orders", &[5, 3]);
     assert!(page(&world).contains("ringlog_group_series_left_out{} 0\n"), "no group yet");
     world.ok(&["group", "reset-offsets", "pay", "-t", "orders:0", "--to-offset", "2", "--execute"]);
@@ -51,7 +52,7 @@ fn the_metrics_page_tells_how_far_a_group_is_behind() {
 
 #[test]
 fn lag_in_seconds_is_read_from_disk_after_a_restart() {
-    let mut world = World::with(&["admin.listen=127.0.0.1:0"]);
+    let mut world = World::with("0", &["admin.listen=127.0.0.1:0"]);
     world.topic("orders", &[5, 3]);
     world.ok(&["group", "reset-offsets", "pay", "-t", "orders", "--to-offset", "1", "--execute"]);
     world.broker.restart();

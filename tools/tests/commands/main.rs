@@ -31,13 +31,13 @@ struct Said {
 
 impl World {
     fn start() -> World {
-        World::with(&[])
+        World::with("0", &[])
     }
 
-    /// With further settings.
-    fn with(set: &[&str]) -> World {
+    /// On these CPUs, with further settings.
+    fn with(cores: &str, set: &[&str]) -> World {
         let set = [&["group.initial.rebalance.delay.ms=0"], set].concat();
-        let broker = Broker::start(&set);
+        let broker = Broker::start_on(cores, &set);
         let address = broker.addr().to_string();
         World { broker, address }
     }
