@@ -298,13 +298,6 @@ pub const DEFS: &[Def] = &[
     )
     .fixed()
     .refuse(refuse_connection_rate),
-    Def::new(
-        "max.incremental.fetch.session.cache.slots",
-        Kind::Int(0, i32::MAX),
-        Some("1000"),
-        "The most incremental fetch sessions (KIP-227), shared by the cores. A client beyond them fetches without one.",
-    )
-    .fixed(),
     Def::new("max.connections", Kind::Int(0, i32::MAX), Some("2147483647"), "The most connections at one time."),
     Def::new(
         "max.connections.per.ip",
@@ -312,6 +305,13 @@ pub const DEFS: &[Def] = &[
         Some("2147483647"),
         "The most connections from one address at one time.",
     ),
+    Def::new(
+        "max.incremental.fetch.session.cache.slots",
+        Kind::Int(0, i32::MAX),
+        Some("1000"),
+        "The most incremental fetch sessions (KIP-227), shared by the cores. A client beyond them fetches without one.",
+    )
+    .fixed(),
     Def::new(
         "message.max.bytes",
         Kind::Int(0, BATCH_BYTES_MAX as i32),
