@@ -12,7 +12,7 @@ use super::answer::{
 };
 use super::ask::{Ask, CommitAsk, CommitOffset, JoinAsk, Leaver};
 use super::classic::Group;
-use super::settings::{GROUP_ID_BYTES_MAX, GROUPS_MAX};
+use super::settings::{GROUP_ID_BYTES_MAX, GROUPS_MAX, RETRY};
 use super::timers::{Timer, Timers};
 use super::{consumer, join, stored};
 use crate::base::{Instant, Now, WallMs};
@@ -295,6 +295,7 @@ impl Coordinator {
     /// A request. The answer comes as an effect, now or later.
     pub fn ask(&mut self, now: Now, token: Token, ask: Ask, out: &mut Vec<Effect>) {
         let Some(ask) = self.in_turn(now, token, ask, out) else { return };
+        let Some(ask) = self.across(now, token, ask, out) else { return };
         match ask {
             Ask::ConsumerHeartbeat(ask) => self.consumer_heartbeat(now, token, &ask, out),
             Ask::Join(ask) => self.join(now, token, &ask, out),
@@ -339,9 +340,6 @@ impl Coordinator {
                 return refuse(GroupError::CoordinatorNotAvailable, out);
             }
             self.group_mut(name, now.wall);
-        }
-        if self.is_consumer(name) {
-            return self.join_consumer(now, token, ask, out);
         }
         let (groups, mut desk) = self.desk(now, out);
         groups.get_mut(name).expect("it exists").join(token, ask, &mut desk);
@@ -494,6 +492,17 @@ impl Coordinator {
 
     fn classic_time_is_over(&mut self, now: Now, at: Instant, timer: Timer, out: &mut Vec<Effect>) {
         let (groups, mut desk) = self.desk(now, out);
+        if groups.get(timer.group()).is_some_and(|g| g.is_stepping) {
+            // It changes its protocol just now: then the timer is void, unless that fails.
+            let again = desk.now.after(RETRY);
+            if let Timer::Session { group, member } = &timer
+                && let Some(member) = groups.get_mut(group).and_then(|g| g.members.get_mut(member))
+                && member.watched_until == at
+            {
+                member.watched_until = again;
+            }
+            return desk.timers.set(again, timer);
+        }
         match timer {
             Timer::Session { group, member } => {
                 if let Some(group) = groups.get_mut(&group) {

@@ -23,6 +23,7 @@
 //! | `stored` | the group as a record |
 //! | `consumer` | groups of the new protocol (KIP-848) |
 //! | `steps` | the coordinator's side of those: one step of a group at a time |
+//! | `bridge`, `migrate` | the classic protocol in groups of the new one; a group changes its protocol |
 //! | `coordinator` | all groups of a partition: routing, replay, expiry, admin |
 //!
 //! Invariants: the generation rises once per completed rebalance; a member waits for at most one
@@ -31,12 +32,14 @@
 
 mod answer;
 mod ask;
+mod bridge;
 mod classic;
 mod consumer;
 mod coordinator;
 mod join;
 mod leave;
 mod member;
+mod migrate;
 mod offsets;
 mod settings;
 mod steps;

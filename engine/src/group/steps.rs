@@ -4,10 +4,11 @@
 //! is asked again, in order, when they are. So each step is worked out against what is durable.
 
 use super::answer::{Answer, Effect, GroupError, LeaveAnswer, Refusal};
-use super::ask::{Ask, ConsumerHeartbeatAsk, JoinAsk};
+use super::ask::{Ask, ConsumerHeartbeatAsk};
 use super::consumer::{self, Change, ConsumerGroup, Place, Step};
 use super::coordinator::{After, Coordinator, Token};
 use super::settings::{EXPELLED_MAX, GROUPS_MAX, MEMBER_BYTES_MAX, RETRY, WAITING_PER_GROUP_MAX};
+use super::stored;
 use crate::base::{Instant, Now, WallMs};
 
 impl Coordinator {
@@ -39,8 +40,10 @@ impl Coordinator {
         ask: &ConsumerHeartbeatAsk,
         out: &mut Vec<Effect>,
     ) {
-        let planned = self.plan_heartbeat(now, ask);
-        match planned {
+        if ask.epoch == 0 && self.upgrade(now, token, ask, out) {
+            return;
+        }
+        match self.plan_heartbeat(now, ask) {
             Ok(step) => self.take(now, Some(token), &ask.group, step, out),
             Err(refusal) => out.push(Effect::Answer(token, Answer::ConsumerHeartbeat(Err(refusal)))),
         }
@@ -49,20 +52,6 @@ impl Coordinator {
     /// Whether a group speaks the new protocol.
     pub(super) fn is_consumer(&self, name: &str) -> bool {
         self.groups.get(name).is_some_and(|g| g.consumer.is_some())
-    }
-
-    /// A member of the classic protocol wants into a group of the new one: that group is classic again
-    /// if it is empty.
-    pub(super) fn join_consumer(&mut self, now: Now, token: Token, ask: &JoinAsk, out: &mut Vec<Effect>) {
-        let group = self.groups.get_mut(&ask.who.group).expect("it exists");
-        let consumer = group.consumer.as_ref().expect("of the new protocol");
-        if !consumer.members.is_empty() {
-            let answer = Answer::Join(Err((GroupError::InconsistentGroupProtocol, ask.who.member.clone())));
-            return out.push(Effect::Answer(token, answer));
-        }
-        let step = Step { changes: consumer.end(), ..Step::default() };
-        group.waiting.push_back((token, Ask::Join(ask.clone())));
-        self.take(now, None, &ask.who.group, step, out);
     }
 
     fn plan_heartbeat(&mut self, now: Now, ask: &ConsumerHeartbeatAsk) -> Result<Step, Refusal> {
@@ -95,7 +84,7 @@ impl Coordinator {
         Ok(step)
     }
 
-    fn place(&self, steady: Instant, wall: WallMs) -> Place<'_> {
+    pub(super) fn place(&self, steady: Instant, wall: WallMs) -> Place<'_> {
         Place {
             image: &self.image,
             settings: &self.settings,
@@ -106,12 +95,20 @@ impl Coordinator {
     }
 
     /// Makes a step: at once if it changes nothing, else when its records are durable.
-    fn take(&mut self, now: Now, token: Option<Token>, name: &str, step: Step, out: &mut Vec<Effect>) {
+    pub(super) fn take(
+        &mut self,
+        now: Now,
+        token: Option<Token>,
+        name: &str,
+        step: Step,
+        out: &mut Vec<Effect>,
+    ) {
         if step.changes.is_empty() {
             return self.stepped(now, token, name, step, Ok(()), out);
         }
         self.group_mut(name, now.wall).is_stepping = true;
-        let records = step.changes.iter().map(|change| change.to_record(name)).collect();
+        let mut records: Vec<_> = step.changes.iter().map(|change| change.to_record(name)).collect();
+        records.extend(step.becomes.as_deref().map(|group| stored::group_record(group, None)));
         let (_, mut desk) = self.desk(now, out);
         desk.append(records, After::Stepped { token, group: name.to_owned(), step });
     }
@@ -129,11 +126,14 @@ impl Coordinator {
         let (groups, mut desk) = self.desk(now, out);
         let group = groups.get_mut(name).expect("a group in the middle of a step stays");
         group.is_stepping = false;
+        let mut lost_members = false;
         if result.is_ok() {
             let before = group.consumer.as_ref().map_or(0, |c| c.member_bytes());
+            let was_classic = !group.members.is_empty();
+            lost_members = step.changes.iter().any(|change| matches!(change, Change::MemberGone(_)));
             for change in step.changes {
                 match change {
-                    Change::ClassicGone => group.reset_classic(),
+                    Change::ClassicGone => group.leave_classic(&mut desk),
                     Change::EpochGone => group.consumer = None,
                     change => group.consumer.get_or_insert_default().apply(change),
                 }
@@ -145,20 +145,39 @@ impl Coordinator {
                     group.since = desk.wall;
                 }
                 consumer.seen = step.seen.unwrap_or(consumer.seen);
+                if was_classic {
+                    consumer.watch_all(name, desk.settings, desk.now, desk.timers);
+                }
                 if let Some(id) = &step.alive {
                     consumer.keep_alive(name, id, desk.settings, desk.now, desk.timers);
                 }
             }
         }
+        if let (Ok(()), Some(classic)) = (result, step.becomes) {
+            group.become_classic(*classic, &mut desk);
+        }
         if let (Some(token), Some(answer)) = (token, step.answer) {
             let answer = result.map_or_else(|error| answer.clone().failed(error), |()| answer.clone());
             desk.answer(token, answer);
         }
-        self.go_on(now, name, out);
+        if let Err(error) = result {
+            self.send_away(name, error, out);
+        }
+        if !(lost_members && self.downgrade(now, name, out)) {
+            self.go_on(now, name, out);
+        }
+    }
+
+    /// What could not be made durable once is not tried for those who wait for it.
+    fn send_away(&mut self, name: &str, error: GroupError, out: &mut Vec<Effect>) {
+        let waiting = self.groups.get_mut(name).map(|g| std::mem::take(&mut g.waiting));
+        for (token, ask) in waiting.into_iter().flatten() {
+            out.push(Effect::Answer(token, refused(&ask, error, String::new())));
+        }
     }
 
     /// Whoever waited for the group is asked again.
-    fn go_on(&mut self, now: Now, name: &str, out: &mut Vec<Effect>) {
+    pub(super) fn go_on(&mut self, now: Now, name: &str, out: &mut Vec<Effect>) {
         while let Some(group) = self.groups.get_mut(name).filter(|g| !g.is_stepping) {
             let Some((token, ask)) = group.waiting.pop_front() else { break };
             self.ask(now, token, ask, out);

@@ -23,6 +23,19 @@ pub(super) enum Timer {
     Sync { group: String, generation: i32 },
 }
 
+impl Timer {
+    /// The group.
+    pub(super) fn group(&self) -> &str {
+        match self {
+            Timer::Session { group, .. }
+            | Timer::Pending { group, .. }
+            | Timer::Revoke { group, .. }
+            | Timer::Join { group, .. }
+            | Timer::Sync { group, .. } => group,
+        }
+    }
+}
+
 /// The deadlines, on a clock that stands still while the broker does.
 #[derive(Debug, Default)]
 pub(super) struct Timers {

@@ -3,6 +3,7 @@
 mod consumer;
 mod crew;
 mod fixed;
+mod migration;
 mod world;
 
 use std::time::Duration;

@@ -7,6 +7,8 @@ killed: nothing is lost, and nothing is seen twice once it was committed. Member
 import os
 import random
 import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -17,8 +19,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from broker import Broker
 
-BINARY, SCRATCH = sys.argv[1:3]
-SEED = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
+IS_MEMBER = sys.argv[1:2] == ["--member"]
+if not IS_MEMBER:
+    BINARY, SCRATCH = sys.argv[1:3]
+    SEED = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
 PARTITIONS = 6
 RECORDS = 1500
 
@@ -33,8 +37,8 @@ class Member(threading.Thread):
     """A member that commits each record before it asks for the next."""
 
     def __init__(self, address, group, topics, seen, **extra):
-        super().__init__()
-        self.seen, self.topics, self.done, self.dies = seen, topics, threading.Event(), threading.Event()
+        super().__init__(daemon=True)
+        self.seen, self.topics, self.done = seen, topics, threading.Event()
         self.errors = []
         config = {
             "bootstrap.servers": address,
@@ -53,8 +57,6 @@ class Member(threading.Thread):
         self.consumer.subscribe(self.topics)
         while not self.done.is_set():
             message = self.consumer.poll(0.1)
-            if self.dies.is_set():
-                return  # without a word, with what it was just given
             if message is None or message.error():
                 continue
             try:
@@ -72,6 +74,65 @@ class Member(threading.Thread):
             pass
 
 
+class Mortal:
+    """A member in a process of its own, which can be killed. What it was about to commit then is in doubt."""
+
+    def __init__(self, address, group, topic, seen):
+        self.seen, self.doubt, self.errors, self.done = seen, set(), [], threading.Event()
+        command = [sys.executable, __file__, "--member", address, group, topic]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+
+    def start(self):
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            mark, value = line[:1], line[1:].strip()
+            if mark == b"?":
+                self.doubt.add(value)
+            else:
+                self.doubt.discard(value)
+                if mark == b"!":
+                    self.seen.append(value)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def join(self, seconds):
+        self.kill()
+        self.reader.join(seconds)
+
+
+def mortal_member(address, group, topic):
+    """The process of a `Mortal`: says what it is about to commit (?), and that it did (!) or did not (-)."""
+    say = lambda mark, value: os.write(1, mark + value + b"\n")
+
+    class Told(list):
+        def append(self, value):
+            say(b"!", value)
+
+    member = Member(address, group, [topic], Told())
+    commit = member.consumer.commit
+
+    class Telling:
+        def __getattr__(self, name):
+            return getattr(member_consumer, name)
+
+        def commit(self, message, **options):
+            say(b"?", message.value())
+            try:
+                return commit(message, **options)
+            except KafkaException:
+                say(b"-", message.value())
+                raise
+
+    member_consumer = member.consumer
+    member.consumer = Telling()
+    member.run()
+
+
 def wait_until(what, condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -81,8 +142,9 @@ def wait_until(what, condition, seconds=60):
 
 
 def finish(members, seen, records):
+    doubt = lambda: set().union(*(getattr(m, "doubt", ()) for m in members))
     try:
-        wait_until(f"all {records} records", lambda: len(set(seen)) >= records, 120)
+        wait_until(f"all {records} records", lambda: len(set(seen) | doubt()) >= records, 90)
     except AssertionError as error:
         raise AssertionError(f"{error}: {len(set(seen))} were seen; fatal: {[m.errors for m in members]}") from None
     finally:
@@ -91,6 +153,8 @@ def finish(members, seen, records):
         for member in members:
             member.join(30)
     twice = [value for value, times in Counter(seen).items() if times > 1]
+    if len(doubt()) > 1:
+        raise AssertionError(f"{len(doubt())} records in doubt: only one commit can be under way")
     if twice:
         raise AssertionError(f"{len(twice)} records seen twice after their commit")
     fatal = [error for member in members for error in member.errors]
@@ -109,7 +173,8 @@ def rebalance(broker, topic, subscription=None, assignor=None, kill=False, resta
     producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
     for i in range(RECORDS):
         if i == RECORDS // 6 or i == RECORDS // 3:
-            members.append(new())
+            dies = kill and len(members) == 1
+            members.append(Mortal(broker.address, group, topic, seen) if dies else new())
             members[-1].start()
         if i == RECORDS // 2:
             members[0].done.set()
@@ -117,7 +182,7 @@ def rebalance(broker, topic, subscription=None, assignor=None, kill=False, resta
             broker.kill()
             broker.start()
         if kill and i == RECORDS * 3 // 4:
-            members[1].dies.set()
+            members[1].kill()
         while True:
             try:
                 producer.produce(topic, str(i).encode(), partition=i % PARTITIONS)
@@ -155,24 +220,70 @@ def grows(broker):
 def static(broker):
     """A static member that comes back has its partitions at once, and nobody else moves."""
     create(broker.address, "static")
-    seen = []
+    client = AdminClient({"bootstrap.servers": broker.address})
+
+    def parts():
+        """What the members have, by instance: (member id, partitions)."""
+        group = client.describe_consumer_groups(["group-static"])["group-static"].result(30)
+        owned = lambda m: sorted(p.partition for p in m.assignment.topic_partitions)
+        return {m.group_instance_id: (m.member_id, owned(m)) for m in group.members}
+
     names = ["static-1", "static-2"]
-    members = [Member(broker.address, "group-static", ["static"], seen, **{"group.instance.id": n}) for n in names]
+    new = lambda name: Member(broker.address, "group-static", ["static"], [], **{"group.instance.id": name})
+    members = [new(name) for name in names]
     for member in members:
         member.start()
-    wait_until("both members", lambda: all(len(m.consumer.assignment()) == PARTITIONS // 2 for m in members))
-    before = sorted(p.partition for p in members[0].consumer.assignment())
+    settled = lambda: [len(owned) for _, owned in parts().values()] == [PARTITIONS // 2] * 2
+    wait_until("both members", settled)
+    before = parts()
     members[0].done.set()
     members[0].join(30)
-    back = Member(broker.address, "group-static", ["static"], seen, **{"group.instance.id": names[0]})
+    if parts() != before:
+        raise AssertionError(f"{before} became {parts()} when a static member left for a while")
+    back = new(names[0])
     back.start()
-    wait_until("the member that is back", lambda: len(back.consumer.assignment()) == PARTITIONS // 2, 20)
-    after = sorted(p.partition for p in back.consumer.assignment())
+    wait_until("the member that is back", lambda: parts()[names[0]][0] != before[names[0]][0], 20)
+    after = parts()
     for member in [members[1], back]:
         member.done.set()
         member.join(30)
-    if before != after:
-        raise AssertionError(f"it had {before} and has {after}")
+    if (before[names[0]][1], before[names[1]]) != (after[names[0]][1], after[names[1]]):
+        raise AssertionError(f"it was {before} and is {after}")
+
+
+def migrates(broker):
+    """A classic group becomes one of the new protocol, member by member, and classic again; records flow."""
+    create(broker.address, "migrates")
+    group, seen = "group-migrates", []
+    old = {"group.protocol": "classic", "partition.assignment.strategy": "cooperative-sticky"}
+    old.update({"session.timeout.ms": 6000, "heartbeat.interval.ms": 300})
+    new = lambda **extra: Member(broker.address, group, ["migrates"], seen, **extra)
+    client = AdminClient({"bootstrap.servers": broker.address})
+    kind = lambda: {g.group_id: g for g in client.list_consumer_groups().result(30).valid}[group].type.name
+    members, kinds = [new(**old), new(**old)], []
+    for member in members:
+        member.start()
+    producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
+    steps = {
+        300: lambda: members.append(new()),  # the first of the new protocol: the group is upgraded
+        600: lambda: members[0].done.set(),
+        700: lambda: kinds.append(kind()),
+        800: lambda: members[2].done.set(),  # the last of the new protocol: the group is classic again
+        1200: lambda: kinds.append(kind()),
+    }
+    for i in range(RECORDS):
+        if i in steps:
+            before = len(members)
+            steps[i]()
+            for member in members[before:]:
+                member.start()
+        producer.produce("migrates", str(i).encode(), partition=i % PARTITIONS)
+        producer.poll(0.01)
+    if producer.flush(60):
+        raise AssertionError("records were not acknowledged")
+    finish(members, seen, RECORDS)
+    if kinds != ["CONSUMER", "CLASSIC"]:
+        raise AssertionError(f"the group was {kinds}")
 
 
 def admin(broker):
@@ -213,6 +324,9 @@ def check(name, run):
         return False
 
 
+if IS_MEMBER:
+    mortal_member(*sys.argv[2:])
+    sys.exit()
 data = os.path.join(SCRATCH, "consumer_groups")
 shutil.rmtree(data, ignore_errors=True)
 # Short sessions, so that a member that died is missed before the check is over.
@@ -232,6 +346,7 @@ checks = {
     "member_dies": lambda: rebalance(broker, "dies", kill=True),
     "broker_dies": lambda: rebalance(broker, "restart", kill=True, restart=True),
     "pattern_grows": lambda: grows(broker),
+    "migrates": lambda: migrates(broker),
     "static_member": lambda: static(broker),
     "admin": lambda: admin(broker),
 }

@@ -13,6 +13,7 @@ use crate::base::{Instant, PartitionKey, TopicId, WallMs};
 use crate::config::{Assignor, GroupSettings};
 use crate::group::GroupError;
 use crate::group::answer::{Answer, Refusal};
+use crate::group::classic::Group;
 use crate::group::settings::{METADATA_REFRESH, REGEXES_PER_GROUP_MAX};
 use crate::metadata::{Image, Position};
 
@@ -37,6 +38,8 @@ pub(crate) struct Step {
     pub(crate) alive: Option<String>,
     /// The answer, if somebody asked.
     pub(crate) answer: Option<Answer>,
+    /// The classic group that it is afterwards; its record comes behind those of the changes.
+    pub(crate) becomes: Option<Box<Group>>,
 }
 
 /// A member that changes, and the group around it.

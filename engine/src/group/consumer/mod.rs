@@ -18,6 +18,7 @@
 //! | `heartbeat` | what a member asks, and what is refused |
 //! | `draft` | a step: epoch, target, reconciliation |
 //! | `reconcile` | how one member moves towards its target |
+//! | `classic` | members of the classic protocol, while a group migrates |
 //! | `topics` | which topics are meant: names, patterns, their hash |
 //! | `assign` | the assignors `uniform` and `range` |
 //! | `sessions` | signs of life, and the time to give partitions up |
@@ -28,6 +29,7 @@
 
 mod assign;
 mod change;
+mod classic;
 mod draft;
 mod heartbeat;
 mod reconcile;
@@ -36,6 +38,7 @@ mod state;
 mod topics;
 
 pub(super) use change::{Change, read};
+pub(super) use classic::{CONSUMER, assignment_of, parts_of};
 pub(super) use draft::{Place, Step};
 pub(super) use heartbeat::check;
-pub(super) use state::ConsumerGroup;
+pub(super) use state::{ClassicFace, ConsumerGroup, Holding, Member, Parts};

@@ -1,6 +1,6 @@
 //! Signs of life of members, and the time that they have to give partitions up.
 
-use super::state::{ConsumerGroup, Phase};
+use super::state::{ConsumerGroup, Holding, Phase};
 use crate::base::Instant;
 use crate::config::GroupSettings;
 use crate::group::timers::{Timer, Timers};
@@ -35,8 +35,11 @@ impl ConsumerGroup {
             let timer = Timer::Session { group: group.to_owned(), member: id.to_owned() };
             timers.set(session.alive_until, timer);
         }
+        // A member of the classic protocol has as long to join again when the group moved.
+        let must_move =
+            |h: &Holding| h.phase == Phase::Revoking || (member.classic.is_some() && h.epoch < self.epoch);
         match self.holdings.get(id) {
-            Some(holding) if holding.phase == Phase::Revoking => {
+            Some(holding) if must_move(holding) => {
                 if session.revoking_in != holding.epoch {
                     session.revoking_in = holding.epoch;
                     let (group, id) = (group.to_owned(), id.to_owned());
@@ -91,9 +94,14 @@ impl ConsumerGroup {
         timers.set(at, Timer::Session { group: group.to_owned(), member: id.to_owned() });
     }
 
-    /// Whether a member still has what it was to give up, in the epoch in which it was told.
+    /// Whether a member still has what it was to give up, or has not joined again, in the epoch in
+    /// which it was told.
     pub(crate) fn clings(&self, id: &str, epoch: i32) -> bool {
-        self.holdings.get(id).is_some_and(|h| h.phase == Phase::Revoking && h.epoch == epoch)
+        let is_classic = self.members.get(id).is_some_and(|m| m.classic.is_some());
+        let still = |h: &Holding| {
+            h.epoch == epoch && (h.phase == Phase::Revoking || (is_classic && epoch < self.epoch))
+        };
+        self.holdings.get(id).is_some_and(still)
             && self.sessions.get(id).is_some_and(|s| s.revoking_in == epoch)
     }
 }
