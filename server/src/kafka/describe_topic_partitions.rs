@@ -87,6 +87,9 @@ fn page(entry: &Rc<TopicEntry>, from: usize, most: usize) -> Vec<Partition> {
         leader_epoch: state.leader_epoch.0,
         replica_nodes: state.replicas.iter().map(|n| n.0).collect(),
         isr_nodes: state.isr.iter().map(|n| n.0).collect(),
+        // None are kept, and Kafka says so with empty lists: the Java client does not look for null.
+        eligible_leader_replicas: Some(Vec::new()),
+        last_known_elr: Some(Vec::new()),
         ..Partition::default()
     })
     .collect()

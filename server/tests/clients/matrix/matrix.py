@@ -29,6 +29,8 @@ from broker import Broker  # noqa: E402
 RESULTS = os.path.join(HERE, "results.json")
 # A program is silent no longer than its longest scenario takes.
 SILENCE_SECONDS = 180
+# The scenario that the driver does itself, with the broker stopped.
+DUMP = "kafka-dump-log"
 # Groups settle fast, a topic that is only named has two partitions.
 SETTINGS = ["group.initial.rebalance.delay.ms=200", "num.partitions=2"]
 
@@ -62,6 +64,8 @@ def build(name, plan, built):
     wanted = fingerprint(plan["pinned"])
     if os.path.exists(stamp) and open(stamp).read() == wanted:
         return
+    if missing := [command for command in plan["needs"] if shutil.which(command) is None]:
+        raise RuntimeError(f"not installed: {', '.join(missing)}")
     began = time.monotonic()
     for command in plan["build"]:
         environment = {**os.environ, **{k: v.replace("{built}", built) for k, v in plan.get("environment", {}).items()}}
@@ -121,8 +125,18 @@ class Program:
             time.sleep(1)
 
 
-def judged(name, client, scenarios, address, broker, built, scratch):
+class Unbuilt:
+    """A client that cannot be run at all."""
+
+    def __init__(self, scenarios, why):
+        self.version, self.seconds = "none", {}
+        self.cells = {scenario: {"is": "FAILED", "why": f"not built: {why}"} for scenario in scenarios}
+
+
+def judged(name, client, scenarios, address, broker, built, scratch, unbuilt):
     """The client's version and cells."""
+    if client["build"] in unbuilt:
+        return Unbuilt(scenarios, unbuilt[client["build"]])
     prefix = f"m{os.getpid()}-{name}"
     command = filled(client["run"], built) + [address, prefix, *scenarios]
     with open(os.path.join(scratch, f"matrix-{name}.err"), "w") as errors:
@@ -137,6 +151,17 @@ def judged(name, client, scenarios, address, broker, built, scratch):
         if wrong := batches.wrong_codecs(address, f"{prefix}-codecs", lacking):
             program.cells["codecs"] = {"is": "FAILED", "why": wrong}
     return program
+
+
+def dumped(scratch, built):
+    """What Kafka's kafka-dump-log says of every file that the cleanly stopped broker left."""
+    dump = os.path.join(os.path.dirname(HERE), "dump.py")
+    command = [sys.executable, dump, os.path.join(scratch, "matrix"), os.path.join(built, "matrix-tools")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    said = done.stdout.strip().split(" ", 2)
+    if done.returncode == 0:
+        return {"is": "ok", "why": said[2]}
+    return {"is": "FAILED", "why": said[2] if len(said) == 3 else done.stderr[-300:]}
 
 
 def verdict(name, scenario, cell, known):
@@ -158,9 +183,12 @@ def main():
     asked = arguments()
     with open(os.path.join(HERE, "clients.toml"), "rb") as file:
         plan = tomllib.load(file)
-    scenarios = asked.scenario or plan["scenarios"]
     clients = {n: c for n, c in plan["client"].items() if not asked.client or n in asked.client}
-    if unknown := set(asked.client) - set(clients) | set(scenarios) - set(plan["scenarios"]):
+    for client in clients.values():
+        whole = client.setdefault("scenarios", plan["scenarios"])
+        client["do"] = [scenario for scenario in whole if not asked.scenario or scenario in asked.scenario]
+    known = {scenario for client in clients.values() for scenario in client["scenarios"]}
+    if unknown := set(asked.client) - set(clients) | set(asked.scenario) - known:
         return f"not in clients.toml: {', '.join(sorted(unknown))}"
     kept = json.load(open(RESULTS)) if os.path.exists(RESULTS) else {"clients": {}}
     built = os.path.abspath(asked.places[-1])
@@ -168,8 +196,13 @@ def main():
     os.makedirs(built, exist_ok=True)
     os.makedirs(scratch, exist_ok=True)
 
+    unbuilt = {}
     for name in dict.fromkeys(client["build"] for client in clients.values()):
-        build(name, plan["build"][name], built)
+        try:
+            build(name, plan["build"][name], built)
+        except (OSError, RuntimeError) as error:
+            print(f"     {name} is not built: {error}", flush=True)
+            unbuilt[name] = " ".join(str(error).split())[:200]
 
     broker = None
     if not asked.brokers:
@@ -177,25 +210,35 @@ def main():
         shutil.rmtree(data, ignore_errors=True)
         broker = Broker(asked.places[0], data, settings=SETTINGS)
         broker.start()
-    failed = False
+    failed, cells = False, {}
     try:
         for name, client in clients.items():
             began = time.monotonic()
-            told = judged(name, client, scenarios, asked.brokers or broker.address, broker, built, scratch)
-            print(f"     {name} {told.version}, {time.monotonic() - began:.0f} s", flush=True)
-            for scenario in scenarios:
+            doing = [scenario for scenario in client["do"] if scenario != DUMP]
+            told = judged(name, client, doing, asked.brokers or broker.address, broker, built, scratch, unbuilt)
+            print(f"     {name} {told.version}, {time.monotonic() - began:.0f} s: {told.seconds}", flush=True)
+            cells[name] = told.cells
+            for scenario in doing:
                 failed |= verdict(name, scenario, told.cells[scenario], kept["clients"])
             if asked.write:
                 entry = kept["clients"].setdefault(name, {"cells": {}})
-                entry |= {"version": told.version, "language": client["language"]}
+                entry |= {"version": told.version, "language": client["language"], "scenarios": client["scenarios"]}
                 entry |= {"date": datetime.date.today().isoformat()}
-                entry["cells"] |= told.cells
-    finally:
         if broker is not None:
             broker.stop()
-            shutil.rmtree(os.path.join(scratch, "matrix"), ignore_errors=True)
+            for name, client in clients.items():
+                if DUMP in client["do"]:
+                    cells[name][DUMP] = dumped(scratch, built)
+                    failed |= verdict(name, DUMP, cells[name][DUMP], kept["clients"])
+    finally:
+        if broker is not None and broker.alive():
+            broker.kill()
+    if broker is not None:
+        shutil.rmtree(os.path.join(scratch, "matrix"), ignore_errors=True)
     if asked.write:
-        kept["scenarios"] = [[name, plan["heading"][name]] for name in plan["scenarios"]]
+        for name in clients:
+            kept["clients"][name]["cells"] |= cells[name]
+        kept["headings"] = plan["heading"]
         kept["clients"] = {name: kept["clients"][name] for name in plan["client"] if name in kept["clients"]}
         with open(RESULTS, "w") as file:
             json.dump(kept, file, indent=1, ensure_ascii=False)

@@ -1,0 +1,1 @@
+//! Empty: the packages are wanted, not their code.
