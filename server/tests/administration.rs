@@ -185,3 +185,17 @@ fn the_cluster_and_its_partitions_are_described_page_by_page() {
         [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)].map(|(t, p)| (t.to_owned(), p)).to_vec();
     assert_eq!(seen, expected);
 }
+
+#[test]
+fn lists_of_eligible_leaders_are_empty_and_never_null() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.client();
+    client.create_topic("a", 1, &[]);
+    let request = describe_topic_partitions::Request { response_partition_limit: 10, ..Default::default() };
+    let body = client.call(0, &request);
+    let response = describe_topic_partitions::Response::decode(0, &mut Reader::new(&body)).unwrap();
+    let partition = &response.topics[0].partitions[0];
+    // The Java admin client reads both without a look, from 3.8 on.
+    assert_eq!(partition.eligible_leader_replicas, Some(Vec::new()));
+    assert_eq!(partition.last_known_elr, Some(Vec::new()));
+}

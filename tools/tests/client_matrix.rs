@@ -88,7 +88,7 @@ fn a_cell_that_changed_changes_the_table() {
     };
     let results = |is: &str| {
         serde_json::json!({"headings": {"restart": "a restart", "topics": "kafka-topics"},
-                           "clients": {"kcat": row("restart", is), "kafka-tools": row("topics", is)}})
+                           "clients": {"kcat": row("restart", is), "tools": row("topics", is)}})
     };
     let (green, red) = (page(&results("ok")), page(&results("FAILED")));
     assert!(green.contains("| kcat (C) | 1 | 2026-01-01 | ✅ |"), "{green}");

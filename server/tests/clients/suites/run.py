@@ -37,7 +37,8 @@ def crate(name, suite, built):
     found = next(p for p in listed["packages"] if (p["name"], p["version"]) == (suite["package"], suite["version"]))
     at = os.path.join(built, f"suite-{name}")
     if not os.path.exists(at):
-        shutil.copytree(os.path.dirname(found["manifest_path"]), at)
+        # Its authors' toolchain is not ours.
+        shutil.copytree(os.path.dirname(found["manifest_path"]), at, ignore=shutil.ignore_patterns("rust-toolchain*"))
         with open(os.path.join(at, "Cargo.toml"), "a") as file:
             file.write("\n[workspace]\n")
         shutil.copy(os.path.join(HERE, f"{name}.lock"), os.path.join(at, "Cargo.lock"))

@@ -88,6 +88,8 @@ async function group () {
   cell.same('records', seen.sort((a, b) => a - b), cell.numbers(90))
 }
 
+// What a stream holds when the group rebalances stays in it, and is committed in the name of the next generation though
+// the partition may be another member's by then: the offset goes back, and records come again. Only loss is looked at.
 async function flowing (name, options) {
   const topic = await create(name, 6)
   const writer = producer()
@@ -103,34 +105,9 @@ async function flowing (name, options) {
       }
     }, options)
     return leave
-  })
+  }, true)
   await writer.close()
-}
-
-async function staticMembers () {
-  const topic = await create('static', 4)
-  const told = { a: [], b: [] }
-  const join = async name => {
-    const consumer = new Consumer({ ...base, groupId: topic, groupInstanceId: name, ...classic })
-    consumer.on('consumer:group:join', ({ assignments }) => {
-      told[name].push((assignments ?? []).flatMap(one => one.partitions).sort())
-    })
-    const stream = await consumer.consume({ ...reading, topics: [topic] })
-    stream.on('data', () => {})
-    return consumer
-  }
-  let [a, b] = await Promise.all([join('a'), join('b')])
-  const both = () => [...(told.a.at(-1) ?? []), ...(told.b.at(-1) ?? [])].sort().join() === '0,1,2,3' && told.a.at(-1).length === 2
-  await cell.waited(30, 'both members', both)
-  const before = structuredClone(told)
-  await a.close(true)
-  a = await join('a')
-  await cell.waited(20, 'the member again', () => told.a.length > before.a.length)
-  await cell.pause(1000)
-  cell.same('its partitions', told.a.at(-1), before.a.at(-1))
-  cell.same("the other's assignments", told.b, before.b)
-  await a.close(true)
-  await b.close(true)
+  return 'the client commits across generations, so only loss is looked at'
 }
 
 async function time () {
@@ -177,7 +154,7 @@ async function configs () {
 
 async function partitions () {
   const topic = await create('partitions', 2)
-  await admin.createPartitions({ topics: [{ name: topic, count: 4, assignments: [] }] })
+  await admin.createPartitions({ topics: [{ name: topic, count: 4, assignments: null }] })
   await cell.waited(10, 'four partitions', async () => (await led(topic)) === 4)
   await written([number(topic, 7, 3)])
   const [message] = await taken(topic, 1)
@@ -253,7 +230,7 @@ await cell.main('platformatic-kafka', cell.versionOf('@platformatic/kafka'), {
   group,
   rebalance: () => flowing('rebalance', classic),
   'new-group': () => flowing('new-group', { groupProtocol: 'consumer' }),
-  static: staticMembers,
+  static: cell.lacks('its members leave the group when they close, group.instance.id or not'),
   time,
   topics,
   configs,

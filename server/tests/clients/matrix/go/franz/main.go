@@ -54,6 +54,7 @@ func leaders(adm *kadm.Client, topic string) []int32 {
 			led = append(led, p.Partition)
 		}
 	}
+	slices.Sort(led)
 	return led
 }
 

@@ -14,7 +14,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, DefaultConsumerContext, Rebalance};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
@@ -125,8 +125,11 @@ fn taken<C: ConsumerContext>(reader: &BaseConsumer<C>, count: usize, limit: Dura
         if Instant::now() > end {
             return Err(format!("{} of {count} records in {limit:?}", messages.len()).into());
         }
-        if let Some(message) = reader.poll(Duration::from_millis(200)) {
-            messages.push(message?.detach());
+        match reader.poll(Duration::from_millis(200)) {
+            // Told beside the records while the broker restarts; the client goes on by itself.
+            Some(Err(KafkaError::MessageConsumption(code))) if code == RDKafkaErrorCode::AllBrokersDown => {}
+            Some(message) => messages.push(message?.detach()),
+            None => {}
         }
     }
     Ok(messages)
