@@ -60,13 +60,13 @@ def by_cargo(name, suite, built, environment):
 def by_pytest(name, suite, built, environment):
     at = os.path.join(built, f"suite-{name}")
     python = os.path.join(at, "venv", "bin", "python")
-    if not os.path.exists(python):
+    if not os.path.exists(python) or not any(n.endswith(".tar.gz") for n in os.listdir(at)):
         shutil.rmtree(at, ignore_errors=True)
         command([sys.executable, "-m", "venv", os.path.join(at, "venv")])
         pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
         command([*pip, "install", "-r", os.path.join(HERE, f"{name}.txt")])
         wanted = f"{suite['package']}=={suite['version']}"
-        command([*pip, "download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "-d", at, wanted])
+        command([*pip, "download", "--no-deps", "--no-binary", ":all:", "-d", at, wanted])
     source = next(n for n in os.listdir(at) if n.endswith(".tar.gz")).removesuffix(".tar.gz")
     if not os.path.exists(os.path.join(at, source)):
         with tarfile.open(os.path.join(at, source + ".tar.gz")) as archive:

@@ -3,15 +3,10 @@
 import zlib from 'node:zlib'
 import kafkajs from 'kafkajs'
 import SnappyCodec from 'kafkajs-snappy'
-import lz4 from 'lz4js'
 import * as cell from './cell.mjs'
 
 const { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, Partitioners, logLevel } = kafkajs
 CompressionCodecs[CompressionTypes.Snappy] = SnappyCodec
-CompressionCodecs[CompressionTypes.LZ4] = () => ({
-  compress: async encoder => Buffer.from(lz4.compress(encoder.buffer)),
-  decompress: async buffer => Buffer.from(lz4.decompress(buffer))
-})
 CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   compress: async encoder => zlib.zstdCompressSync(encoder.buffer),
   decompress: async buffer => zlib.zstdDecompressSync(buffer)
@@ -20,7 +15,6 @@ const kinds = {
   none: CompressionTypes.None,
   gzip: CompressionTypes.GZIP,
   snappy: CompressionTypes.Snappy,
-  lz4: CompressionTypes.LZ4,
   zstd: CompressionTypes.ZSTD
 }
 
@@ -84,13 +78,13 @@ async function taken (topic, count, from) {
 }
 
 async function codecs () {
-  for (const codec of cell.codecs) {
+  for (const codec of Object.keys(kinds)) {
     const topic = await create(`codecs-${codec}`, 1)
     const wanted = cell.numbers(200).map(i => ({ key: cell.key(i), value: cell.value(i) }))
     await written(topic, wanted.map(r => ({ ...r, partition: 0 })), kinds[codec])
     cell.same(codec, (await taken(topic, 200)).map(({ key, value }) => ({ key, value })), wanted)
   }
-  return 'snappy by kafkajs-snappy, lz4 by lz4js, zstd by Node: the client brings gzip alone'
+  return 'no lz4: its plug-ins need a compiler or write blocks that Java readers refuse; snappy by kafkajs-snappy, zstd by Node'
 }
 
 async function group () {

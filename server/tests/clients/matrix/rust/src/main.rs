@@ -127,7 +127,9 @@ fn taken<C: ConsumerContext>(reader: &BaseConsumer<C>, count: usize, limit: Dura
         }
         match reader.poll(Duration::from_millis(200)) {
             // Told beside the records while the broker restarts; the client goes on by itself.
-            Some(Err(KafkaError::MessageConsumption(code))) if code == RDKafkaErrorCode::AllBrokersDown => {}
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
+            ))) => {}
             Some(message) => messages.push(message?.detach()),
             None => {}
         }
