@@ -42,6 +42,8 @@ def crate(name, suite, built):
         with open(os.path.join(at, "Cargo.toml"), "a") as file:
             file.write("\n[workspace]\n")
         shutil.copy(os.path.join(HERE, f"{name}.lock"), os.path.join(at, "Cargo.lock"))
+        for dependency in suite.get("update", []):
+            command(["cargo", "update", "-p", dependency], cwd=at)
     return at
 
 
