@@ -30,6 +30,7 @@ from kafka.admin import ConfigResource as PythonResource
 from kafka.structs import TopicPartition as PythonPartition
 
 from broker import Broker
+from verdict import check
 
 BINARY, SCRATCH = sys.argv[1:3]
 SEED = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
@@ -200,24 +201,14 @@ def kill_nine(broker):
         raise AssertionError(f"only {answers} deletions were answered: nothing was shown")
 
 
-def check(name, run):
-    try:
-        run()
-        print(f"PASS admin_{name}", flush=True)
-        return True
-    except Exception as error:  # each check speaks for itself
-        print(f"FAIL admin_{name}: {type(error).__name__} {error} (seed {SEED})", flush=True)
-        return False
-
-
 data = os.path.join(SCRATCH, "admin")
 shutil.rmtree(data, ignore_errors=True)
 broker = Broker(BINARY, data)
 broker.start()
 passed = [
-    check("librdkafka", lambda: librdkafka(broker.address)),
-    check("kafka_python", lambda: kafka_python(broker.address)),
-    check("kill_nine", lambda: kill_nine(broker)),
+    check("admin_librdkafka", lambda: librdkafka(broker.address), SEED),
+    check("admin_kafka_python", lambda: kafka_python(broker.address), SEED),
+    check("admin_kill_nine", lambda: kill_nine(broker), SEED),
 ]
 broker.stop()
 shutil.rmtree(data, ignore_errors=True)

@@ -14,10 +14,12 @@ import threading
 import time
 from collections import Counter
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from broker import Broker
+from member import Member, create
+from verdict import check
 
 IS_MEMBER = sys.argv[1:2] == ["--member"]
 if not IS_MEMBER:
@@ -27,51 +29,10 @@ PARTITIONS = 6
 RECORDS = 1500
 
 
-def create(address, topic):
-    admin = AdminClient({"bootstrap.servers": address})
-    for done in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
-        done.result(30)
-
-
-class Member(threading.Thread):
-    """A member that commits each record before it asks for the next."""
-
-    def __init__(self, address, group, topics, seen, **extra):
-        super().__init__(daemon=True)
-        self.seen, self.topics, self.done = seen, topics, threading.Event()
-        self.errors = []
-        config = {
-            "bootstrap.servers": address,
-            "group.id": group,
-            "group.protocol": "consumer",
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "topic.metadata.refresh.interval.ms": 1000,
-            "log_level": 0,
-            "error_cb": lambda error: self.errors.append(error) if error.fatal() else None,
-        }
-        config.update({name: value for name, value in extra.items() if value is not None})
-        self.consumer = Consumer(config)
-
-    def run(self):
-        self.consumer.subscribe(self.topics)
-        while not self.done.is_set():
-            message = self.consumer.poll(0.1)
-            if message is None or message.error():
-                continue
-            try:
-                self.consumer.commit(message, asynchronous=False)
-                self.seen.append(message.value())
-            except KafkaException:
-                self.again(message)
-        self.consumer.close()
-
-    def again(self, message):
-        """The commit was not taken: whoever has the partition now sees the record again."""
-        try:
-            self.consumer.seek(TopicPartition(message.topic(), message.partition(), message.offset()))
-        except KafkaException:
-            pass
+def newcomer(address, group, topics, seen, **settings):
+    """One of the new protocol; a setting may say otherwise."""
+    wanted = {"group.protocol": "consumer", "topic.metadata.refresh.interval.ms": 1000} | settings
+    return Member(address, group, topics, seen, wanted)
 
 
 class Mortal:
@@ -113,7 +74,7 @@ def mortal_member(address, group, topic):
         def append(self, value):
             say(b"!", value)
 
-    member = Member(address, group, [topic], Told())
+    member = newcomer(address, group, [topic], Told())
     commit = member.consumer.commit
 
     class Telling:
@@ -164,10 +125,10 @@ def finish(members, seen, records):
 
 def rebalance(broker, topic, subscription=None, assignor=None, kill=False, restart=False):
     """Three members; one leaves, one may die, the broker may be killed, while records flow."""
-    create(broker.address, topic)
+    create(broker.address, topic, PARTITIONS)
     group, seen = f"group-{topic}", []
     extra = {"group.remote.assignor": assignor}
-    new = lambda: Member(broker.address, group, [subscription or topic], seen, **extra)
+    new = lambda: newcomer(broker.address, group, [subscription or topic], seen, **extra)
     members = [new()]
     members[0].start()
     producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
@@ -197,16 +158,16 @@ def rebalance(broker, topic, subscription=None, assignor=None, kill=False, resta
 
 def grows(broker):
     """A pattern takes in a topic that is created later, and one that does not match it not."""
-    create(broker.address, "grow-a")
+    create(broker.address, "grow-a", PARTITIONS)
     seen = []
-    member = Member(broker.address, "group-grow", ["^grow-.*"], seen)
+    member = newcomer(broker.address, "group-grow", ["^grow-.*"], seen)
     member.start()
     producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
     producer.produce("grow-a", b"a")
     producer.flush(30)
     wait_until("the first topic", lambda: b"a" in seen)
-    create(broker.address, "grow-b")
-    create(broker.address, "other-grow-")
+    create(broker.address, "grow-b", PARTITIONS)
+    create(broker.address, "other-grow-", PARTITIONS)
     producer.produce("other-grow-", b"other")
     producer.produce("grow-b", b"b")
     producer.flush(30)
@@ -219,7 +180,7 @@ def grows(broker):
 
 def static(broker):
     """A static member that comes back has its partitions at once, and nobody else moves."""
-    create(broker.address, "static")
+    create(broker.address, "static", PARTITIONS)
     client = AdminClient({"bootstrap.servers": broker.address})
 
     def parts():
@@ -229,7 +190,7 @@ def static(broker):
         return {m.group_instance_id: (m.member_id, owned(m)) for m in group.members}
 
     names = ["static-1", "static-2"]
-    new = lambda name: Member(broker.address, "group-static", ["static"], [], **{"group.instance.id": name})
+    new = lambda name: newcomer(broker.address, "group-static", ["static"], [], **{"group.instance.id": name})
     members = [new(name) for name in names]
     for member in members:
         member.start()
@@ -253,11 +214,11 @@ def static(broker):
 
 def migrates(broker):
     """A classic group becomes one of the new protocol, member by member, and classic again; records flow."""
-    create(broker.address, "migrates")
+    create(broker.address, "migrates", PARTITIONS)
     group, seen = "group-migrates", []
     old = {"group.protocol": "classic", "partition.assignment.strategy": "cooperative-sticky"}
     old.update({"session.timeout.ms": 6000, "heartbeat.interval.ms": 300})
-    new = lambda **extra: Member(broker.address, group, ["migrates"], seen, **extra)
+    new = lambda **extra: newcomer(broker.address, group, ["migrates"], seen, **extra)
     client = AdminClient({"bootstrap.servers": broker.address})
     kind = lambda: {g.group_id: g for g in client.list_consumer_groups().result(30).valid}[group].type.name
     members, kinds = [new(**old), new(**old)], []
@@ -288,9 +249,9 @@ def migrates(broker):
 
 def admin(broker):
     """What an admin sees of a group: listed, described, its offsets; deleted when it is empty."""
-    create(broker.address, "admin")
+    create(broker.address, "admin", PARTITIONS)
     seen = []
-    member = Member(broker.address, "group-admin", ["admin"], seen)
+    member = newcomer(broker.address, "group-admin", ["admin"], seen)
     member.start()
     producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
     producer.produce("admin", b"x", partition=0)
@@ -311,17 +272,6 @@ def admin(broker):
     if [(p.topic, p.partition, p.offset) for p in offsets] != [("admin", 0, 1)]:
         raise AssertionError(f"the offsets are {offsets}")
     client.delete_consumer_groups(["group-admin"])["group-admin"].result(30)
-
-
-def check(name, run):
-    began = time.monotonic()
-    try:
-        run()
-        print(f"PASS consumer_groups_{name} ({time.monotonic() - began:.0f} s)", flush=True)
-        return True
-    except Exception as error:  # each check speaks for itself
-        print(f"FAIL consumer_groups_{name}: {error} (seed {SEED})", flush=True)
-        return False
 
 
 if IS_MEMBER:
@@ -351,7 +301,7 @@ checks = {
     "admin": lambda: admin(broker),
 }
 wanted = os.environ.get("ONLY", "").split() or list(checks)
-passed = [check(name, checks[name]) for name in wanted]
+passed = [check(f"consumer_groups_{name}", checks[name], SEED) for name in wanted]
 broker.stop()
 shutil.rmtree(data, ignore_errors=True)
 sys.exit(not all(passed))

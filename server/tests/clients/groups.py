@@ -13,10 +13,11 @@ import time
 from collections import Counter
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 from kafka import KafkaConsumer
 
 from broker import Broker
+from member import Member, create
+from verdict import check
 
 BINARY, SCRATCH = sys.argv[1:3]
 SEED = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
@@ -26,66 +27,33 @@ GROUPS = 10
 KILLS = 6
 
 
-def create(address, topic):
-    admin = AdminClient({"bootstrap.servers": address})
-    for done in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
-        done.result(30)
+# Short sessions, so that a member that left is missed soon.
+SESSION_MS, HEARTBEAT_MS = 6000, 300
 
 
-class Librdkafka(threading.Thread):
-    """A member that commits each record before it asks for the next."""
-
-    def __init__(self, address, group, topic, strategy, seen, done):
-        super().__init__()
-        self.seen, self.done, self.topic = seen, done, topic
-        self.consumer = Consumer(
-            {
-                "bootstrap.servers": address,
-                "group.id": group,
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": False,
-                "partition.assignment.strategy": strategy,
-                "session.timeout.ms": 6000,
-                "heartbeat.interval.ms": 300,
-                "log_level": 0,
-            }
-        )
-
-    def run(self):
-        self.consumer.subscribe([self.topic])
-        while not self.done.is_set():
-            message = self.consumer.poll(0.1)
-            if message is None or message.error():
-                continue
-            try:
-                self.consumer.commit(message, asynchronous=False)
-                self.seen.append(message.value())
-            except KafkaException:
-                self.again(message)
-        self.consumer.close()
-
-    def again(self, message):
-        """A rebalance took the commit away: who has the partition now sees the record again."""
-        try:
-            self.consumer.seek(TopicPartition(message.topic(), message.partition(), message.offset()))
-        except KafkaException:
-            pass  # another member has it, and starts from what was committed
+def librdkafka(strategy):
+    settings = {
+        "partition.assignment.strategy": strategy,
+        "session.timeout.ms": SESSION_MS,
+        "heartbeat.interval.ms": HEARTBEAT_MS,
+    }
+    return lambda address, group, topic, seen: Member(address, group, [topic], seen, settings)
 
 
 class KafkaPython(threading.Thread):
     """The same with kafka-python and its default assignor."""
 
-    def __init__(self, address, group, topic, _strategy, seen, done):
-        super().__init__()
-        self.seen, self.done = seen, done
+    def __init__(self, address, group, topic, seen):
+        super().__init__(daemon=True)
+        self.seen, self.done = seen, threading.Event()
         self.consumer = KafkaConsumer(
             topic,
             bootstrap_servers=address,
             group_id=group,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
-            session_timeout_ms=6000,
-            heartbeat_interval_ms=300,
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             max_poll_records=1,
         )
 
@@ -101,19 +69,19 @@ class KafkaPython(threading.Thread):
         self.consumer.close()
 
 
-def rebalance(address, name, member, strategy):
+def rebalance(address, name, member):
     """Members join one after another and one leaves, while records flow."""
     topic, group = f"flow-{name}", f"group-{name}"
-    create(address, topic)
+    create(address, topic, PARTITIONS)
     seen, members = [], []
     producer = Producer({"bootstrap.servers": address, "enable.idempotence": True, "linger.ms": 1})
     for i in range(RECORDS):
         if i % (RECORDS // 4) == 0:
             if len(members) < 3:
-                members.append((member(address, group, topic, strategy, seen, done := threading.Event()), done))
-                members[-1][0].start()
+                members.append(member(address, group, topic, seen))
+                members[-1].start()
             else:
-                members[0][1].set()
+                members[0].done.set()
         producer.produce(topic, str(i).encode(), partition=i % PARTITIONS)
         producer.poll(0.01)
     if producer.flush(30):
@@ -121,9 +89,9 @@ def rebalance(address, name, member, strategy):
     deadline = time.monotonic() + 60
     while len(set(seen)) < RECORDS and time.monotonic() < deadline:
         time.sleep(0.1)
-    for thread, done in members:
-        done.set()
-        thread.join(30)
+    for one in members:
+        one.done.set()
+        one.join(30)
     lost = RECORDS - len(set(seen))
     twice = [value for value, times in Counter(seen).items() if times > 1]
     if lost or twice:
@@ -133,7 +101,7 @@ def rebalance(address, name, member, strategy):
 def crash(broker):
     """Groups commit while the broker is killed."""
     rng = random.Random(SEED)
-    create(broker.address, "crash")
+    create(broker.address, "crash", PARTITIONS)
     done = threading.Event()
     acknowledged = [[0] * PARTITIONS for _ in range(GROUPS)]
 
@@ -179,25 +147,15 @@ def crash(broker):
         raise AssertionError(f"only {commits} partitions were ever committed: nothing was shown")
 
 
-def check(name, run):
-    try:
-        run()
-        print(f"PASS groups_{name}", flush=True)
-        return True
-    except Exception as error:  # each check speaks for itself
-        print(f"FAIL groups_{name}: {error} (seed {SEED})", flush=True)
-        return False
-
-
 data = os.path.join(SCRATCH, "groups")
 shutil.rmtree(data, ignore_errors=True)
 broker = Broker(BINARY, data, settings=["group.initial.rebalance.delay.ms=200"])
 broker.start()
 passed = [
-    check("librdkafka_eager", lambda: rebalance(broker.address, "range", Librdkafka, "range")),
-    check("librdkafka_cooperative", lambda: rebalance(broker.address, "coop", Librdkafka, "cooperative-sticky")),
-    check("kafka_python", lambda: rebalance(broker.address, "python", KafkaPython, None)),
-    check("kill_nine", lambda: crash(broker)),
+    check("groups_librdkafka_eager", lambda: rebalance(broker.address, "range", librdkafka("range")), SEED),
+    check("groups_librdkafka_cooperative", lambda: rebalance(broker.address, "coop", librdkafka("cooperative-sticky")), SEED),
+    check("groups_kafka_python", lambda: rebalance(broker.address, "python", KafkaPython), SEED),
+    check("groups_kill_nine", lambda: crash(broker), SEED),
 ]
 broker.stop()
 shutil.rmtree(data, ignore_errors=True)

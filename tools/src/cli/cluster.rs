@@ -9,6 +9,7 @@ use uuid::Uuid;
 use wire::{ErrorCode, find_coordinator, list_offsets, metadata};
 
 use super::connect::Brokers;
+use super::offsets::Offsets;
 use crate::load::client::{Client, ClientError};
 
 /// How long a coordinator may take to be there: the first question creates the offsets topic.
@@ -144,7 +145,7 @@ impl Cluster {
         topics: &[TopicInfo],
         places: &[Place],
         timestamp: i64,
-    ) -> Result<HashMap<Place, Result<i64, ErrorCode>>, ClientError> {
+    ) -> Result<Offsets, ClientError> {
         let mut found = HashMap::new();
         for (leader, places) in by_leader(topics, places, &mut found) {
             let mut by_topic: BTreeMap<&str, Vec<list_offsets::Partition>> = BTreeMap::new();
@@ -171,7 +172,7 @@ impl Cluster {
                 }
             }
         }
-        Ok(found)
+        Ok(found.into())
     }
 
     /// The broker that coordinates a group.

@@ -12,6 +12,7 @@ pub mod exit;
 mod format;
 pub mod group;
 mod moment;
+mod offsets;
 mod output;
 pub mod produce;
 pub mod reference;

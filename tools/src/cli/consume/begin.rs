@@ -2,11 +2,10 @@
 
 use std::str::FromStr;
 
-use wire::ErrorCode;
 use wire::list_offsets::{EARLIEST, LATEST};
 
 use super::reader::Cursor;
-use crate::cli::cluster::{Cluster, Place, TopicInfo, refused};
+use crate::cli::cluster::{Cluster, Place, TopicInfo};
 use crate::cli::moment::{Moment, Stretch};
 use crate::load::client::ClientError;
 use crate::load::clock::wall_ms;
@@ -70,15 +69,7 @@ pub(super) fn place(
     let timed = since.map(|ms| cluster.offsets(topics, &places, ms)).transpose()?.unwrap_or_default();
     let mut cursors = Vec::with_capacity(places.len());
     for place in places {
-        let of = |found: &std::collections::HashMap<Place, Result<i64, ErrorCode>>| {
-            let code = match found.get(&place) {
-                Some(Ok(offset)) => return Ok(*offset),
-                Some(Err(code)) => *code,
-                None => ErrorCode::UnknownTopicOrPartition,
-            };
-            Err(refused(format!("offsets of {}/{}", place.0, place.1), code, None))
-        };
-        let (start, end) = (of(&starts)?, of(&ends)?);
+        let (start, end) = (starts.of(&place)?, ends.of(&place)?);
         let wanted = match begin {
             Begin::Start => start,
             Begin::End => end,
@@ -86,7 +77,9 @@ pub(super) fn place(
             Begin::After(n) => start.saturating_add(n).min(end),
             Begin::Last(n) => end.saturating_sub(n).max(start),
             // Nothing is that late: what comes next.
-            Begin::Time(_) | Begin::Ago(_) => Some(of(&timed)?).filter(|offset| *offset >= 0).unwrap_or(end),
+            Begin::Time(_) | Begin::Ago(_) => {
+                Some(timed.of(&place)?).filter(|offset| *offset >= 0).unwrap_or(end)
+            }
         };
         let next = wanted.clamp(start, end);
         if next != wanted {

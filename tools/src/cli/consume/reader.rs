@@ -143,9 +143,9 @@ impl<'a> Reader<'a> {
         let found =
             cluster.offsets(std::slice::from_ref(&self.topic), std::slice::from_ref(&place), EARLIEST)?;
         let cursor = self.cursors.iter_mut().find(|c| c.partition == partition);
-        if let (Some(Ok(start)), Some(cursor)) = (found.get(&place), cursor) {
+        if let (Some(start), Some(cursor)) = (found.known(&place), cursor) {
             eprintln!("{}/{partition} has no offset {}: goes on at {start}", place.0, cursor.next);
-            cursor.next = *start;
+            cursor.next = start;
         }
         Ok(())
     }

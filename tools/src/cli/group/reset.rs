@@ -1,7 +1,7 @@
 //! Where a group is to go on reading, as kafka-consumer-groups does it: without `--execute` only the plan is
 //! shown; a group with members is refused, because they would commit over it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -17,7 +17,6 @@ use crate::cli::exit::Usage;
 use crate::cli::moment::{Moment, Stretch};
 use crate::cli::output::{Look, print_json};
 use crate::cli::table::table;
-use crate::load::client::ClientError;
 use crate::load::clock::wall_ms;
 
 /// The newest OffsetCommit that names topics; later ones want ids.
@@ -164,7 +163,7 @@ fn plan(
     let timed = since.map(|ms| cluster.offsets(&topics, &list, ms)).transpose()?;
     let mut steps = Vec::with_capacity(list.len());
     for place in list {
-        let (start, end) = (known(&starts, &place)?, known(&ends, &place)?);
+        let (start, end) = (starts.of(&place)?, ends.of(&place)?);
         let from = current.get(&place).copied();
         let to = if args.to_earliest {
             start
@@ -174,7 +173,7 @@ fn plan(
             from.unwrap_or(end)
         } else if let Some(timed) = &timed {
             // Nothing is that late: the end.
-            Some(known(timed, &place)?).filter(|offset| *offset >= 0).unwrap_or(end)
+            Some(timed.of(&place)?).filter(|offset| *offset >= 0).unwrap_or(end)
         } else if let Some(n) = args.shift_by {
             let at = || format!("{}:{} has no committed offset to shift from", place.0, place.1);
             from.with_context(at)?.saturating_add(n)
@@ -188,15 +187,6 @@ fn plan(
         steps.push(Step { place, from, to: within });
     }
     Ok(steps)
-}
-
-fn known(found: &HashMap<Place, Result<i64, ErrorCode>>, place: &Place) -> Result<i64, ClientError> {
-    let code = match found.get(place) {
-        Some(Ok(offset)) => return Ok(*offset),
-        Some(Err(code)) => *code,
-        None => ErrorCode::UnknownTopicOrPartition,
-    };
-    Err(refused(format!("offsets of {}/{}", place.0, place.1), code, None))
 }
 
 /// Commits from outside of the group, which the coordinator allows while it is empty.

@@ -97,13 +97,10 @@ fn rows(
     let list: Vec<Place> = places.iter().cloned().collect();
     let starts = cluster.offsets(&topics, &list, wire::list_offsets::EARLIEST)?;
     let ends = cluster.offsets(&topics, &list, wire::list_offsets::LATEST)?;
-    let known = |found: &HashMap<Place, Result<i64, ErrorCode>>, place: &Place| {
-        found.get(place).copied().and_then(Result::ok)
-    };
     let mut waiting = HashMap::new();
     for place in &list {
         if let (Some(at), Some(start), Some(end)) =
-            (committed.get(place), known(&starts, place), known(&ends, place))
+            (committed.get(place), starts.known(place), ends.known(place))
             && *at < end
         {
             // What retention has taken waits no longer.
@@ -113,14 +110,14 @@ fn rows(
     let written = age::written_at(cluster, &topics, &waiting)?;
     let now = wall_ms();
     let row = |place: Place| {
-        let (committed, end) = (committed.get(&place).copied(), known(&ends, &place));
+        let (committed, end) = (committed.get(&place).copied(), ends.known(&place));
         let lag = committed.zip(end).map(|(committed, end)| (end - committed).max(0));
         let lag_seconds = match lag {
             Some(0) => Some(0.0),
             Some(_) => written.get(&place).map(|at| (now - at).max(0) as f64 / 1000.0),
             None => None,
         };
-        let (start, member) = (known(&starts, &place), owners.get(&place).copied());
+        let (start, member) = (starts.known(&place), owners.get(&place).copied());
         Row { topic: place.0, partition: place.1, committed, start, end, lag, lag_seconds, member }
     };
     Ok(list.into_iter().map(row).collect())

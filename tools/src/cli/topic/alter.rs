@@ -151,19 +151,11 @@ fn cuts(cluster: &mut Cluster, args: &AlterArgs, topics: &[TopicInfo]) -> anyhow
                 _ => {}
             }
             for place in topic.places().filter(|p| !matches!(before, Before::At(only, _) if *only != p.1)) {
-                let of = |found: &std::collections::HashMap<Place, Result<i64, ErrorCode>>| {
-                    let code = match found.get(&place) {
-                        Some(Ok(offset)) => return Ok(*offset),
-                        Some(Err(code)) => *code,
-                        None => ErrorCode::UnknownTopicOrPartition,
-                    };
-                    Err(refused(format!("offsets of {}/{}", place.0, place.1), code, None))
-                };
-                let (start, end) = (of(&starts)?, of(&ends)?);
+                let (start, end) = (starts.of(&place)?, ends.of(&place)?);
                 let below = match (before, &timed) {
                     (Before::Offset(offset) | Before::At(_, offset), _) => *offset,
                     // All are older.
-                    (_, Some(timed)) => Some(of(timed)?).filter(|o| *o >= 0).unwrap_or(end),
+                    (_, Some(timed)) => Some(timed.of(&place)?).filter(|o| *o >= 0).unwrap_or(end),
                     (_, None) => end,
                 };
                 if below > end {

@@ -6,6 +6,7 @@ use wire::list_offsets::{EARLIEST, LATEST};
 
 use crate::cli::cluster::{Cluster, Place};
 use crate::cli::config::settings::{Resource, settings};
+use crate::cli::offsets::Offsets;
 use crate::cli::output::{Look, print_json};
 use crate::cli::table::table;
 
@@ -20,9 +21,7 @@ pub(super) fn run(cluster: &mut Cluster, names: &[String], look: Look) -> anyhow
         let resource = Resource { kind: RESOURCE_TOPIC, name: topic.name.clone() };
         let settings = settings(cluster, &[resource], None, false)?;
         let settings: Vec<_> = settings.into_iter().flat_map(|(_, settings)| settings).collect();
-        let offset = |found: &std::collections::HashMap<Place, Result<i64, _>>, partition: i32| {
-            found.get(&(topic.name.clone(), partition)).copied().and_then(Result::ok)
-        };
+        let offset = |told: &Offsets, partition: i32| told.known(&(topic.name.clone(), partition));
         if look.is_json() {
             let partitions: Vec<_> = topic
                 .partitions
