@@ -8,7 +8,8 @@ use engine::controller::{AlterTarget, Alteration};
 use wire::ErrorCode;
 use wire::alter_configs::{Config, Request, Resource, ResourceResult, Response};
 
-use super::config_resource::{Fault, alter, target};
+use super::config_resource::{alter, target};
+use super::errors::{Fault, told};
 use super::served::{Call, Refused};
 use crate::limits::ITEMS_PER_REQUEST_MAX;
 
@@ -41,10 +42,7 @@ fn value(config: &Config<'_>) -> Result<(String, String), Fault> {
 }
 
 fn result<'a>(resource: &Resource<'a>, outcome: Result<(), Fault>) -> ResourceResult<'a> {
-    let (error_code, error_message) = match outcome {
-        Ok(()) => (ErrorCode::None, None),
-        Err((code, message)) => (code, Some(Cow::Owned(message))),
-    };
+    let (error_code, error_message) = told(outcome);
     ResourceResult {
         error_code,
         error_message,

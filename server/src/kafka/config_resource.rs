@@ -7,11 +7,8 @@ use engine::controller::{AlterConfigs, AlterTarget, Alteration, Context, alter_c
 use wire::ErrorCode;
 use wire::describe_configs::{RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_TOPIC};
 
-use super::errors;
+use super::errors::{self, Fault};
 use crate::shard::Core;
-
-/// A refusal: Kafka's code, and a sentence for the client's user.
-pub(super) type Fault = (ErrorCode, String);
 
 /// Whose settings are to be altered.
 pub(super) fn target(resource_type: i8, name: &str, this: NodeId) -> Result<AlterTarget, Fault> {

@@ -7,7 +7,7 @@ use engine::controller::{Context, GrowTopic, grow_topics};
 use wire::ErrorCode;
 use wire::create_partitions::{Request, Response, Topic, TopicResult};
 
-use super::errors;
+use super::errors::{self, Fault, told};
 use super::served::{Call, Refused};
 use crate::limits::{ITEMS_PER_REQUEST_MAX, TOPICS_PER_REQUEST_MAX};
 use crate::shard::OFFSETS_TOPIC;
@@ -16,7 +16,7 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
     Refused::above(ITEMS_PER_REQUEST_MAX, request.topics.len())?;
     let wanted: Vec<GrowTopic> = request.topics.iter().map(wanted).collect();
-    let outcomes: Vec<Result<(), (ErrorCode, String)>> = if wanted.len() > TOPICS_PER_REQUEST_MAX {
+    let outcomes: Vec<Result<(), Fault>> = if wanted.len() > TOPICS_PER_REQUEST_MAX {
         let message = format!("more than {TOPICS_PER_REQUEST_MAX} topics in one request");
         vec![Err((ErrorCode::PolicyViolation, message)); wanted.len()]
     } else {
@@ -48,10 +48,7 @@ fn wanted(topic: &Topic<'_>) -> GrowTopic {
     }
 }
 
-fn result<'a>(topic: &Topic<'a>, outcome: Result<(), (ErrorCode, String)>) -> TopicResult<'a> {
-    let (error_code, error_message) = match outcome {
-        Ok(()) => (ErrorCode::None, None),
-        Err((code, message)) => (code, Some(Cow::Owned(message))),
-    };
+fn result<'a>(topic: &Topic<'a>, outcome: Result<(), Fault>) -> TopicResult<'a> {
+    let (error_code, error_message) = told(outcome);
     TopicResult { name: Cow::Borrowed(topic.name), error_code, error_message }
 }

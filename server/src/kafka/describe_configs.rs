@@ -12,7 +12,8 @@ use wire::describe_configs::{
     Response, Synonym,
 };
 
-use super::config_resource::{Fault, check_broker, unsupported};
+use super::config_resource::{check_broker, unsupported};
+use super::errors::Fault;
 use super::served::{Call, Refused};
 use crate::limits::DESCRIBED_PER_REQUEST_MAX;
 use crate::shard::{Catalog, Core};

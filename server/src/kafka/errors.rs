@@ -1,5 +1,7 @@
 //! The engine's refusals as Kafka's error codes.
 
+use std::borrow::Cow;
+
 use engine::broker::{AppendError, DeleteRecordsError, FetchError};
 use engine::controller::{Refused, Why};
 use engine::fetch::SessionError;
@@ -8,6 +10,9 @@ use engine::record::{BatchError, Blame};
 use wire::ErrorCode;
 
 use crate::shard::ControlError;
+
+/// A refusal: Kafka's code, and a sentence for the client's user.
+pub(super) type Fault = (ErrorCode, String);
 
 /// What a producer is told about a batch that was not accepted.
 pub(super) fn of_batch(error: &BatchError) -> ErrorCode {
@@ -89,4 +94,12 @@ pub(super) fn of_refusal(refused: &Refused) -> ErrorCode {
 pub(super) fn of_control(error: &ControlError) -> (ErrorCode, String) {
     tracing::error!(%error, "a change of the cluster was not made");
     (ErrorCode::KafkaStorageError, error.to_string())
+}
+
+/// An outcome as answers have it.
+pub(super) fn told(outcome: Result<(), Fault>) -> (ErrorCode, Option<Cow<'static, str>>) {
+    match outcome {
+        Ok(()) => (ErrorCode::None, None),
+        Err((code, message)) => (code, Some(Cow::Owned(message))),
+    }
 }

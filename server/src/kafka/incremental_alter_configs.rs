@@ -11,7 +11,8 @@ use wire::incremental_alter_configs::{
     Resource, ResourceResult, Response,
 };
 
-use super::config_resource::{Fault, alter, target};
+use super::config_resource::{alter, target};
+use super::errors::{Fault, told};
 use super::served::{Call, Refused};
 use crate::limits::ITEMS_PER_REQUEST_MAX;
 
@@ -49,10 +50,7 @@ fn op(config: &AlterableConfig<'_>) -> Result<(String, AlterOp), Fault> {
 }
 
 fn result<'a>(resource: &Resource<'a>, outcome: Result<(), Fault>) -> ResourceResult<'a> {
-    let (error_code, error_message) = match outcome {
-        Ok(()) => (ErrorCode::None, None),
-        Err((code, message)) => (code, Some(Cow::Owned(message))),
-    };
+    let (error_code, error_message) = told(outcome);
     ResourceResult {
         error_code,
         error_message,
