@@ -34,10 +34,18 @@ pub fn fingerprint(data_dir: &Path) -> MachineFingerprint {
         clocksource: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         memlock_bytes: getrlimit(Resource::Memlock).current,
         governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        kernel_command_line: line("/proc/cmdline"),
+        kernel_command_line: kernels_own(&line("/proc/cmdline")),
     };
     machine.hardware_id = hardware_id(&machine);
     machine
+}
+
+/// The kernel's part of its command line: which program comes first, and with what, is no setting of the kernel.
+fn kernels_own(line: &str) -> String {
+    let own = line.split(" -- ").next().unwrap_or_default().split(' ');
+    own.filter(|word| !word.starts_with("init=") && !word.starts_with("rdinit="))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The folder under `/sys` of the whole disk below `dir`, if it is one.
