@@ -1,5 +1,4 @@
-//! Fuzz targets of the protocol. Each runs for a bounded number of inputs under `cargo test`, and as long
-//! as wanted, guided by coverage, under `cargo bolero test` (see the README).
+//! Fuzz targets of the protocol. Each runs for a bounded number of inputs under `cargo test`.
 //!
 //! An input names a message, a version and the bytes that a sound value is made of, and how its encoding
 //! is spoilt. Nothing may panic, and decoding may allocate no more than the bytes that are there warrant.
@@ -16,6 +15,7 @@ use bolero::{TypeGenerator, check};
 use common::for_each_message;
 use common::spoil::Edits;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use wire::stored::{consumer_group, consumer_protocol, group};
 use wire::{ApiKey, Message, Reader, RequestHeader, ResponseHeader, Writer, sample};
 
 #[global_allocator]
@@ -168,5 +168,39 @@ fn response_headers() {
         let subject = &SUBJECTS[usize::from(*subject) % SUBJECTS.len()];
         let header = ResponseHeader::decode(subject.key, subject.version, &mut Reader::new(bytes));
         let _ = black_box(header);
+    });
+}
+
+/// Bytes behind the small numbers that versions are.
+#[derive(Clone, Debug, TypeGenerator)]
+struct Versioned {
+    version: u8,
+    rest: Vec<u8>,
+}
+
+/// What groups keep in `__consumer_offsets`, and what their consumers tell each other through the broker.
+#[test]
+fn bytes_of_groups() {
+    let _turn = alone();
+    check!().with_iterations(BRIEF).with_type::<Versioned>().for_each(|input| {
+        let mut bytes = i16::from(input.version % 24).to_be_bytes().to_vec();
+        bytes.extend(&input.rest);
+        let readers: [fn(&[u8]); 11] = [
+            |b| drop(black_box(group::Key::read(b))),
+            |b| drop(black_box(group::OffsetValue::from_bytes(b))),
+            |b| drop(black_box(group::GroupValue::from_bytes(b))),
+            |b| drop(black_box(consumer_group::from_bytes::<consumer_group::EpochValue>(b))),
+            |b| drop(black_box(consumer_group::from_bytes::<consumer_group::MemberValue<'_>>(b))),
+            |b| drop(black_box(consumer_group::from_bytes::<consumer_group::TargetEpochValue>(b))),
+            |b| drop(black_box(consumer_group::from_bytes::<consumer_group::TargetValue>(b))),
+            |b| drop(black_box(consumer_group::from_bytes::<consumer_group::CurrentValue>(b))),
+            |b| drop(black_box(consumer_group::from_bytes::<consumer_group::RegexValue<'_>>(b))),
+            |b| drop(black_box(consumer_protocol::Subscription::from_bytes(b))),
+            |b| drop(black_box(consumer_protocol::assignment(b))),
+        ];
+        for (number, read) in readers.iter().enumerate() {
+            let ((), used) = allocated(|| read(&bytes));
+            assert!(used <= bound(&bytes), "reader {number}: {used} allocated for {bytes:?}");
+        }
     });
 }
