@@ -5,7 +5,8 @@
 
 A cell is what the client said of one scenario: `ok`, `n/a` with what the client itself lacks, or `FAILED` with why.
 `results.json` keeps the cells of the last kept run. A cell that was not ok then is known: printed as red, and no failure
-here. A cell that was ok and no longer is, is a failure. `--write` keeps this run's cells.
+here. A cell that was ok and no longer is, n/a included, is a failure. `--write` keeps this run's cells: a run of all of them,
+since a row has one date and kafka-dump-log judges what every client left.
 """
 
 import argparse
@@ -42,7 +43,10 @@ def arguments():
     parser.add_argument("--client", action="append", default=[])
     parser.add_argument("--scenario", action="append", default=[])
     parser.add_argument("--write", action="store_true")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.write and (asked.client or asked.scenario):
+        parser.error("--write keeps a whole run: without --client and --scenario")
+    return asked
 
 
 def filled(words, built):
@@ -170,7 +174,7 @@ def verdict(name, scenario, cell, known):
     before = known.get(name, {}).get("cells", {}).get(scenario)
     if cell["is"] == "ok":
         print(f"PASS {name} {scenario}{why}", flush=True)
-    elif cell["is"] == "n/a" or (before and before["is"] == cell["is"]):
+    elif (cell["is"] == "n/a" and not (before and before["is"] == "ok")) or (before and before["is"] == cell["is"]):
         print(f"{'N/A' if cell['is'] == 'n/a' else 'RED'}  {name} {scenario}{why}", flush=True)
         return False
     else:

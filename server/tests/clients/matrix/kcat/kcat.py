@@ -160,6 +160,7 @@ def by_time():
     for at, want in asked.items():
         cell.same(f"offset for {at}", kcat("-Q", "-t", f"{topic}:0:{at}").decode().split()[-1], want)
     cell.same("read from there", read(topic, 0, "-o", f"s@{stamps[2]}")[0], b"2")
+    return "five records, 50 ms apart"
 
 
 def shapes():
@@ -174,6 +175,7 @@ def shapes():
     got = read(topic, 0, "-o", "beginning", form="%K %S %k %h\n")
     headers = b"twice=one,twice=two,empty="
     cell.same("sizes", got, [b"5 921600 large ", b"5 0 empty ", b"9 -1 tombstone ", b"-1 1  " + headers])
+    return "of the 900 KiB record only the size is looked at"
 
 
 def restart():
@@ -195,6 +197,7 @@ def restart():
     finally:
         reader.close()
     cell.same("records", reader.lines, [b"%d" % i for i in range(300)])
+    return "one reader of one partition, without a group"
 
 
 version = subprocess.run(["kcat", "-V"], capture_output=True, text=True).stdout
