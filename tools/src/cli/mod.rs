@@ -23,8 +23,11 @@ pub mod topic;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use signal_hook::consts::SIGPIPE;
 use tracing_subscriber::EnvFilter;
 
 use crate::bench::{self, Bench};
@@ -46,7 +49,7 @@ Examples:
   ringlog completions bash                      for the shell; also zsh, fish, elvish, powershell
   ringlog doctor                                what this machine lacks, and the fix
 
-Exit codes: 0 done · 1 failed · 2 usage · 3 precondition · 4 no connection · 5 data check · 6 invalid run · 10 regression · 130 interrupted";
+Exit codes: 0 done · 1 failed · 2 usage · 3 precondition · 4 no connection · 5 data check · 6 invalid run · 10 regression · 99 limit not held · 130 interrupted";
 
 /// A Kafka-compatible broker that acknowledges only what is on disk, its load generator and its tools.
 #[derive(Parser, Clone, Debug)]
@@ -98,10 +101,33 @@ pub enum Command {
     Man(reference::ManArgs),
 }
 
+impl Command {
+    /// Whether nothing is left to do when nobody reads what it prints.
+    fn ends_with_its_reader(&self) -> bool {
+        matches!(
+            self,
+            Command::Topic(_)
+                | Command::Group(_)
+                | Command::Config(_)
+                | Command::Report(_)
+                | Command::Doctor(_)
+                | Command::Completions(_)
+                | Command::Man(_)
+        )
+    }
+}
+
 /// Parses the command line and runs what it asks for.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(cli.log_format);
+    if cli.command.as_ref().is_some_and(Command::ends_with_its_reader) {
+        // Without it, printing for a reader that has gone is a panic. Consumers mind it themselves: they commit.
+        let always = Arc::new(AtomicBool::new(true));
+        if let Err(error) = signal_hook::flag::register_conditional_default(SIGPIPE, always) {
+            eprintln!("ringlog: cannot watch for SIGPIPE: {error}");
+        }
+    }
     match run(cli.command) {
         Ok(code) => code,
         Err(e) => {

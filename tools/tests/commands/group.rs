@@ -82,3 +82,13 @@ fn a_group_of_a_deleted_topic_is_described_without_it() {
     assert_eq!(orders["lag"], 0);
     assert_eq!(committed(&described["groups"][0], rows.len() - 1), 1);
 }
+
+#[test]
+fn the_lag_of_a_group_that_has_committed_nothing_is_unknown() {
+    let world = World::start();
+    world.topic("orders", &[3]);
+    let _member = world.spawn(&["consume", "-t", "orders", "-g", "pay", "-o", "end"]);
+    let group = world.await_group("pay", "Stable", 1);
+    assert!(group["lag"].is_null(), "{group}");
+    assert!(world.ok(&["group", "describe", "pay"]).contains("lag -\n"));
+}

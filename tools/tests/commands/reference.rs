@@ -1,7 +1,8 @@
 //! `ringlog completions` and `ringlog man`.
 
 use std::io::Write;
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 
 fn ringlog(args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_ringlog")).args(args).output().expect("the binary runs");
@@ -34,4 +35,20 @@ fn there_is_a_manual_page_for_each_command() {
         let text = std::fs::read_to_string(dir.path().join(page)).expect("a page");
         assert!(text.contains(".SH SYNOPSIS"), "{page}");
     }
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_a_command_as_it_ends_any_other() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringlog"));
+    let mut child =
+        command.arg("man").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    drop(child.stdout.take());
+    let said = child.wait_with_output().expect("an end");
+    assert_eq!(
+        said.status.signal(),
+        Some(signal_hook::consts::SIGPIPE),
+        "{}",
+        String::from_utf8_lossy(&said.stderr)
+    );
+    assert_eq!(said.stderr, b"");
 }

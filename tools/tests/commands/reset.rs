@@ -139,3 +139,15 @@ fn a_reset_without_a_target_or_a_scope_is_wrong_usage() {
         "cannot be used",
     );
 }
+
+#[test]
+fn a_file_says_which_partitions_alone() {
+    let world = world();
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("to.csv");
+    std::fs::write(&file, "# nothing\n").expect("written");
+    let file = file.to_str().expect("text");
+    let reset = ["group", "reset-offsets", "pay", "--from-file", file, "--execute"];
+    world.refused(&[&reset[..], &["--topic", "orders:0"]].concat(), 2, "cannot be used with");
+    world.refused(&reset, 2, "names no partition");
+}

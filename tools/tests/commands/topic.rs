@@ -69,3 +69,15 @@ fn records_are_deleted_below_an_offset_a_time_or_the_end() {
     assert_eq!(starts(), [5, 3]);
     assert_eq!(world.ok(&["consume", "-t", "orders", "-e"]), "");
 }
+
+#[test]
+fn of_two_starts_for_one_partition_the_later_holds() {
+    let world = World::start();
+    world.topic("orders", &[5]);
+    let twice =
+        ["topic", "alter", "orders", "--delete-records-before", "3", "--delete-records-before", "1", "--yes"];
+    let altered = world.json(&twice);
+    let deleted = altered["records_deleted"].as_array().expect("a list");
+    assert_eq!(deleted.len(), 1, "{altered}");
+    assert_eq!((&deleted[0]["old_start_offset"], &deleted[0]["new_start_offset"]), (&0.into(), &3.into()));
+}

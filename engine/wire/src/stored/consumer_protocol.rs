@@ -50,6 +50,17 @@ impl<'a> Subscription<'a> {
     }
 }
 
+/// The bytes of a subscription to these topics, in version 0.
+#[must_use]
+pub fn subscription_bytes(topics: &[&str]) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.i16(0);
+    w.count(Some(topics.len()), SHAPE);
+    topics.iter().for_each(|topic| w.string(Some(topic), SHAPE));
+    w.bytes_length(None, SHAPE);
+    w.into_head()
+}
+
 /// Reads an assignment; no bytes at all are an empty one.
 ///
 /// # Errors

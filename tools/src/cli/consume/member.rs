@@ -4,16 +4,18 @@
 //! [`SESSION`] costs the membership, and the next heartbeat joins again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use wire::stored::consumer_protocol::{Subscription, subscription_bytes};
 use wire::{ErrorCode, heartbeat, join_group, leave_group, offset_commit, sync_group};
 
 use super::range::{Candidate, assign};
 use super::reader::Cursor;
 use crate::cli::cluster::{Cluster, Place, refused};
-use crate::cli::group::consumer::{assignment, parts_of, subscription, topics_of};
+use crate::cli::group::parts::{bytes_of, parts_of};
 use crate::cli::group::view::committed;
 use crate::load::client::{CALL_TIMEOUT, ClientError};
 
@@ -28,6 +30,9 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(330);
 
 /// Before a coordinator that moves or loads is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the last commit is tried.
+const LAST_COMMIT: Duration = Duration::from_secs(10);
 
 /// The newest OffsetCommit that names topics; later ones want ids.
 const OFFSET_COMMIT_BY_NAME: i16 = 9;
@@ -56,31 +61,38 @@ impl Member {
         Ok(Member { group, topic, coordinator, id: String::new(), generation: -1, beat_at: Instant::now() })
     }
 
-    /// Joins, as often as it takes until the group has agreed: the partitions that are ours.
-    pub(super) fn join(&mut self, cluster: &mut Cluster) -> anyhow::Result<Vec<i32>> {
-        loop {
+    /// Joins, as often as it takes until the group has agreed: the partitions that are ours. `None` if it is to stop
+    /// before; a request that is under way waits for its answer.
+    pub(super) fn join(
+        &mut self,
+        cluster: &mut Cluster,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<Option<Vec<i32>>> {
+        let deadline = Instant::now() + JOIN_PATIENCE;
+        while !stop.load(Ordering::Relaxed) {
             let code = match self.try_join(cluster)? {
                 Ok(parts) => {
                     self.beat_at = Instant::now();
-                    return Ok(parts);
+                    return Ok(Some(parts));
                 }
                 Err(code) => code,
             };
             match code {
                 ErrorCode::MemberIdRequired | ErrorCode::RebalanceInProgress => {}
                 ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration => self.id.clear(),
-                code if code.is_retriable() => {
+                code if code.is_retriable() && Instant::now() < deadline => {
                     sleep(PAUSE);
                     self.coordinator = cluster.coordinator(&self.group)?;
                 }
                 code => return Err(refused(format!("join group {}", self.group), code, None).into()),
             }
         }
+        Ok(None)
     }
 
     /// One JoinGroup and one SyncGroup.
     fn try_join(&mut self, cluster: &mut Cluster) -> anyhow::Result<Result<Vec<i32>, ErrorCode>> {
-        let metadata = subscription(&[&self.topic]);
+        let metadata = subscription_bytes(&[&self.topic]);
         let millis = SESSION.as_millis() as i32;
         let request = join_group::Request {
             group_id: &self.group,
@@ -97,7 +109,8 @@ impl Member {
         let (code, id) = (answer.error_code, answer.member_id.into_owned());
         let (generation, leads) = (answer.generation_id, answer.leader == id && !answer.skip_assignment);
         let candidate = |m: join_group::Member<'_>| {
-            let topics = topics_of(&m.metadata).context("another member's subscription")?;
+            let wanted = Subscription::from_bytes(&m.metadata).context("another member's subscription")?;
+            let topics = wanted.topics.into_iter().map(str::to_owned).collect();
             let instance = m.group_instance_id.map(std::borrow::Cow::into_owned);
             anyhow::Ok(Candidate { id: m.member_id.into_owned(), instance, topics })
         };
@@ -146,7 +159,7 @@ impl Member {
         let topics = cluster.topics(Some(&names))?;
         let partitions = topics.into_iter().map(|t| (t.name, t.partitions.len() as i32)).collect();
         let parts = assign(members, &partitions);
-        Ok(parts.into_iter().map(|(id, parts)| (id, assignment(&parts))).collect())
+        Ok(parts.into_iter().map(|(id, parts)| (id, bytes_of(&parts))).collect())
     }
 
     /// Gives a sign of life where one is due. False if the group gives partitions out anew.
@@ -192,6 +205,24 @@ impl Member {
             cursors.iter_mut().for_each(|c| c.committed = c.next);
         }
         self.stays(cluster, code, "commit for")
+    }
+
+    /// The last commit, tried again for a while.
+    ///
+    /// # Errors
+    /// What was printed and is not committed: the group will see it again.
+    pub(super) fn commit_at_last(
+        &mut self,
+        cluster: &mut Cluster,
+        cursors: &mut [Cursor],
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + LAST_COMMIT;
+        let printed = |cursors: &[Cursor]| cursors.iter().any(|c| c.next != c.committed);
+        while self.commit(cluster, cursors)? && printed(cursors) && Instant::now() < deadline {}
+        if printed(cursors) {
+            bail!("group {} took no last commit: it will see some records again", self.group);
+        }
+        Ok(())
     }
 
     fn stays(&mut self, cluster: &mut Cluster, code: ErrorCode, what: &str) -> anyhow::Result<bool> {

@@ -122,15 +122,24 @@ fn in_group(cluster: &mut Cluster, args: &ConsumeArgs, group: &str) -> anyhow::R
     }
     let mut reader = Reader::new(cluster, args)?;
     let mut member = Member::new(cluster, group, &args.topic)?;
+    let code = as_member(cluster, args, &mut reader, &mut member, &stop);
+    member.leave(cluster);
+    code
+}
+
+/// Joins and reads until it is done or told to stop.
+fn as_member(
+    cluster: &mut Cluster,
+    args: &ConsumeArgs,
+    reader: &mut Reader<'_>,
+    member: &mut Member,
+    stop: &AtomicBool,
+) -> anyhow::Result<u8> {
     loop {
-        let parts = member.join(cluster)?;
+        let Some(parts) = member.join(cluster, stop)? else { return Ok(INTERRUPTED) };
         reader.topic = cluster.existing(std::slice::from_ref(&args.topic))?.remove(0);
-        reader.cursors = resume(cluster, &reader, &member, &parts, args.offset)?;
-        let turn = read(cluster, &mut reader, &mut member, &stop);
-        if !matches!(turn, Ok(Turn::Rebalance)) {
-            member.leave(cluster);
-        }
-        match turn? {
+        reader.cursors = resume(cluster, reader, member, &parts, args.offset)?;
+        match read(cluster, reader, member, stop)? {
             Turn::Rebalance => {}
             Turn::Done => return Ok(0),
             Turn::Stopped => return Ok(INTERRUPTED),
@@ -175,14 +184,23 @@ fn read(
         } else {
             None
         };
-        if turn.is_some() || committed_at.elapsed() >= COMMIT_EVERY {
-            let kept = member.commit(cluster, &mut reader.cursors)?;
-            committed_at = Instant::now();
-            match (turn, kept) {
-                (Some(turn), _) => return Ok(turn),
-                (None, false) => return Ok(Turn::Rebalance),
-                (None, true) => {}
+        match turn {
+            Some(Turn::Rebalance) => {
+                // What is not taken now, whoever has the partition next prints again.
+                member.commit(cluster, &mut reader.cursors)?;
+                return Ok(Turn::Rebalance);
             }
+            Some(end) => {
+                member.commit_at_last(cluster, &mut reader.cursors)?;
+                return Ok(end);
+            }
+            None if committed_at.elapsed() >= COMMIT_EVERY => {
+                if !member.commit(cluster, &mut reader.cursors)? {
+                    return Ok(Turn::Rebalance);
+                }
+                committed_at = Instant::now();
+            }
+            None => {}
         }
         reader.round(cluster)?;
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::group::consumer::Parts;
+use crate::cli::group::parts::Parts;
 
 /// A member of the group, as the leader is told.
 pub(super) struct Candidate {

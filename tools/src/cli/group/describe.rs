@@ -26,6 +26,7 @@ pub(super) fn print(views: &[View], look: Look) {
 
 fn print_one(view: &View) {
     let assignor = if view.assignor.is_empty() { NOTHING } else { &view.assignor };
+    let number = |n: Option<i64>| n.map_or(NOTHING.to_owned(), |n| n.to_string());
     println!(
         "{}  {} · {} · assignor {assignor} · coordinator {} at {} · {} members · lag {}{}",
         view.group,
@@ -34,10 +35,9 @@ fn print_one(view: &View) {
         view.coordinator,
         view.address,
         view.members.len(),
-        view.lag(),
+        number(view.lag()),
         view.lag_seconds().map(|s| format!(" ({s:.1} s)")).unwrap_or_default(),
     );
-    let number = |n: Option<i64>| n.map_or(NOTHING.to_owned(), |n| n.to_string());
     let row = |row: &Row| {
         let member = row.member.map(|at| &view.members[at]);
         let word = |word: fn(&Member) -> &str| member.map_or(NOTHING, word).to_owned();

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `view` | a group in full: state, members, commits, lag, put together from several answers |
 //! | `age` | how long the oldest record that a group has not read has been waiting |
-//! | `consumer` | the bytes with which consumers tell each other topics and assignments |
+//! | `parts` | the partitions of a member, as consumers tell them each other |
 //! | `describe` | a group as a table or as JSON |
 //! | `scope` | which partitions a command is about: `orders`, `orders:0,2`, all, or a file |
 //! | `reset` | where a group is to go on reading: planned first, committed with `--execute` |
@@ -13,8 +13,8 @@
 //! Invariants: nothing changes without `--execute` or `--yes`; a group that has members is not reset.
 
 mod age;
-pub(super) mod consumer;
 mod describe;
+pub(super) mod parts;
 mod reset;
 mod scope;
 pub(super) mod view;

@@ -57,7 +57,7 @@ pub(super) struct ResetArgs {
     #[arg(long, group = "to", value_name = "N", allow_negative_numbers = true)]
     shift_by: Option<i64>,
     /// To what a file says: lines topic,partition,offset, as --export prints them
-    #[arg(long, group = "to", value_name = "FILE")]
+    #[arg(long, group = "to", value_name = "FILE", conflicts_with_all = ["topic", "all_topics"])]
     from_file: Option<PathBuf>,
     /// Commit the plan
     #[arg(long, conflicts_with = "dry_run")]
@@ -99,6 +99,9 @@ pub(super) fn run(cluster: &mut Cluster, args: &ResetArgs, look: Look) -> anyhow
             places.into_iter().map(|place| (place, None)).collect()
         }
     };
+    if let (true, Some(file)) = (wanted.is_empty(), &args.from_file) {
+        return Err(Usage::new(format!("{} names no partition", file.display())).into());
+    }
     if wanted.is_empty() {
         bail!("group {} has committed nothing: name topics with --topic", args.group);
     }

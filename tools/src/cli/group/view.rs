@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use wire::{ApiKey, ErrorCode, consumer_group_describe, describe_groups, offset_fetch};
 
 use super::age;
-use super::consumer::{Parts, parts_of};
+use super::parts::{Parts, parts_of};
 use crate::cli::cluster::{Cluster, Place, TopicInfo, refused, until_ready};
 use crate::load::client::ClientError;
 use crate::load::clock::wall_ms;
@@ -51,9 +51,10 @@ pub(super) struct Row {
 }
 
 impl View {
-    /// Records not read yet, of partitions where that is known.
-    pub(super) fn lag(&self) -> i64 {
-        self.rows.iter().filter_map(|row| row.lag).sum()
+    /// Records not read yet, of partitions where that is known; `None` if it is of none of them.
+    pub(super) fn lag(&self) -> Option<i64> {
+        let known: Vec<i64> = self.rows.iter().filter_map(|row| row.lag).collect();
+        (self.rows.is_empty() || !known.is_empty()).then(|| known.iter().sum())
     }
 
     /// The longest wait of any partition.

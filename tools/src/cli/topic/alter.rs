@@ -1,5 +1,6 @@
 //! `ringlog topic alter`: more partitions, other settings, a later first record.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use clap::Args;
@@ -131,7 +132,7 @@ fn cuts(cluster: &mut Cluster, args: &AlterArgs, topics: &[TopicInfo]) -> anyhow
     let all: Vec<Place> = topics.iter().flat_map(|t| t.places().collect::<Vec<_>>()).collect();
     let starts = cluster.offsets(topics, &all, EARLIEST)?;
     let ends = cluster.offsets(topics, &all, LATEST)?;
-    let mut cuts = Vec::new();
+    let mut cuts: BTreeMap<Place, Cut> = BTreeMap::new();
     for before in &args.delete_records_before {
         let timed = match before {
             Before::Time(moment) => Some(cluster.offsets(topics, &all, moment.0)?),
@@ -155,7 +156,8 @@ fn cuts(cluster: &mut Cluster, args: &AlterArgs, topics: &[TopicInfo]) -> anyhow
                 let below = match (before, &timed) {
                     (Before::Offset(offset) | Before::At(_, offset), _) => *offset,
                     // All are older.
-                    (_, Some(timed)) => Some(timed.of(&place)?).filter(|o| *o >= 0).unwrap_or(end),
+                    // What came since `end` was asked stays.
+                    (_, Some(timed)) => Some(timed.of(&place)?).filter(|o| *o >= 0).unwrap_or(end).min(end),
                     (_, None) => end,
                 };
                 if below > end {
@@ -164,11 +166,13 @@ fn cuts(cluster: &mut Cluster, args: &AlterArgs, topics: &[TopicInfo]) -> anyhow
                         format!("delete records of {}/{} below {below}, it ends at {end}", place.0, place.1);
                     return Err(refused(what, code, None).into());
                 }
-                cuts.push(Cut { place, start, below });
+                // Said twice, the later start holds.
+                let cut = cuts.entry(place.clone()).or_insert(Cut { place, start, below });
+                cut.below = cut.below.max(below);
             }
         }
     }
-    Ok(cuts)
+    Ok(cuts.into_values().collect())
 }
 
 fn add_partitions(cluster: &mut Cluster, topic: &str, count: i32, dry_run: bool) -> anyhow::Result<()> {
@@ -192,7 +196,7 @@ fn delete(cluster: &mut Cluster, topics: &[TopicInfo], cuts: &[Cut]) -> anyhow::
     for (leader, places) in by_leader(topics, &places, &mut found) {
         for (topic, partition_index) in places {
             let place = (topic, partition_index);
-            let cut = cuts.iter().rfind(|c| c.place == place).expect("asked for");
+            let cut = cuts.iter().find(|c| c.place == place).expect("asked for");
             let partition = delete_records::Partition { partition_index, offset: cut.below };
             let one = delete_records::Topic { name: &place.0, partitions: vec![partition] };
             let request = delete_records::Request { topics: vec![one], timeout_ms: TIMEOUT_MS };
