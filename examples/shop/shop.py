@@ -209,7 +209,7 @@ def main():
     best = max(turnover, key=turnover.get)
     print(f"analytics-1     read   {len(late.of('counted')[0]['orders']):3} from the start: {sum(turnover.values()) / 100:.2f} turnover, most from {best}")
     print(f"\nPASS shop: {ORDERS} orders, none lost, none processed again after its commit"
-          f" ({again} a second time, because the kill came before the commit)")
+          f" ({again} a second time, not committed before)")
     shutil.rmtree(DATA, ignore_errors=True)
 
 
