@@ -2,6 +2,7 @@
 
 mod harness;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::Shutdown;
 use std::time::Duration;
@@ -179,6 +180,27 @@ fn producer_ids_are_never_given_twice() {
         }
         broker.restart();
     }
+}
+
+#[test]
+fn an_idempotent_producer_gets_an_id_of_its_own_whatever_it_says_it_has() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.client();
+    let mut ask = |producer_id, producer_epoch| {
+        let request =
+            init_producer_id::Request { producer_id, producer_epoch, ..init_producer_id::Request::default() };
+        let body = client.call(4, &request);
+        let response = init_producer_id::Response::decode(4, &mut Reader::new(&body)).unwrap();
+        (response.error_code, response.producer_id, response.producer_epoch)
+    };
+    // @platformatic/kafka sends zeros for none: its producers must not become one.
+    let answers = [ask(0, 0), ask(0, 0), ask(1_000_000, 7)];
+    assert!(answers.iter().all(|&(error, _, epoch)| (error, epoch) == (ErrorCode::None, 0)), "{answers:?}");
+    let ids: BTreeSet<i64> = answers.iter().map(|(_, id, _)| *id).collect();
+    assert_eq!(ids.len(), 3, "{answers:?}");
+    assert!(!ids.contains(&1_000_000));
+    assert_eq!(ask(-1, 0), (ErrorCode::InvalidRequest, -1, -1));
+    assert_eq!(ask(0, -1), (ErrorCode::InvalidRequest, -1, -1));
 }
 
 #[test]

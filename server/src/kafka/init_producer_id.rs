@@ -12,14 +12,11 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let refused = |error_code| Response { error_code, producer_epoch: -1, ..Response::default() };
     let response = if request.transactional_id.is_some() {
         refused(ErrorCode::TransactionalIdAuthorizationFailed)
-    } else if request.producer_id >= 0 && (0..i16::MAX).contains(&request.producer_epoch) {
-        // A producer that recovers goes on under the next epoch of its own id (KIP-360).
-        Response {
-            producer_id: request.producer_id,
-            producer_epoch: request.producer_epoch + 1,
-            ..Response::default()
-        }
+    } else if (request.producer_id == -1) != (request.producer_epoch == -1) {
+        refused(ErrorCode::InvalidRequest)
     } else {
+        // Whatever id it says it has: without a transactional id nothing tells that it is the client's own,
+        // and some send 0 for none.
         match call.core.producer_id().await {
             Ok(producer_id) => Response { producer_id, producer_epoch: 0, ..Response::default() },
             Err(error) => refused(errors::of_control(&error).0),
