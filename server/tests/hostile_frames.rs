@@ -109,10 +109,14 @@ fn api_versions_is_answered_at_any_version() {
     let response = api_versions::Response::decode(0, &mut Reader::new(&frame[4..])).unwrap();
     assert_eq!(response.error_code, ErrorCode::UnsupportedVersion);
     let of = |key: ApiKey| response.api_keys.iter().find(|k| k.api_key == key.code()).unwrap().clone();
-    assert_eq!((of(ApiKey::ApiVersions).min_version, of(ApiKey::ApiVersions).max_version), (0, 4));
+    assert_eq!((of(ApiKey::ApiVersions).min_version, of(ApiKey::ApiVersions).max_version), (0, 5));
     assert_eq!((of(ApiKey::Produce).min_version, of(ApiKey::Produce).max_version), (0, 13));
 
-    let request = api_versions::Request { client_software_name: "-bad name", client_software_version: "1" };
+    let request = api_versions::Request {
+        client_software_name: "-bad name",
+        client_software_version: "1",
+        ..Default::default()
+    };
     let body = client.call(3, &request);
     let response = api_versions::Response::decode(3, &mut Reader::new(&body)).unwrap();
     assert_eq!(response.error_code, ErrorCode::InvalidRequest);

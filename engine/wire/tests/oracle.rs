@@ -16,8 +16,14 @@ const CASES: u32 = 24;
 
 /// Versions that are served but unknown to the oracle; golden frames stand in for them, and for
 /// DescribeLogDirs kafka-python in `server/tests/clients/admin.py`.
-const BEYOND_THE_ORACLE: [(ApiKey, i16); 3] =
-    [(ApiKey::OffsetCommit, 10), (ApiKey::OffsetFetch, 10), (ApiKey::DescribeLogDirs, 5)];
+const BEYOND_THE_ORACLE: [(ApiKey, i16); 6] = [
+    (ApiKey::ListOffsets, 11),
+    (ApiKey::OffsetCommit, 10),
+    (ApiKey::OffsetFetch, 10),
+    (ApiKey::ApiVersions, 5),
+    (ApiKey::DescribeLogDirs, 5),
+    (ApiKey::DeleteGroups, 3),
+];
 
 fn with_entropy(test: impl Fn(&[u8])) {
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };

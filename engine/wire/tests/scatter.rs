@@ -213,7 +213,11 @@ fn api_versions_names_every_served_key_and_finds_the_highest_common_version() {
     assert_eq!(older.highest_common(ApiKey::Metadata), None);
     assert_eq!(older.highest_common(ApiKey::Produce), None);
 
-    let named = |name, version| Request { client_software_name: name, client_software_version: version };
+    let named = |name, version| Request {
+        client_software_name: name,
+        client_software_version: version,
+        ..Request::default()
+    };
     assert!(named("apache-kafka-java", "4.4.0").is_valid(3));
     for (name, version) in [("", "1"), ("-a", "1"), ("a b", "1"), ("a", "1."), ("a", "")] {
         assert!(!named(name, version).is_valid(3), "{name:?} {version:?}");

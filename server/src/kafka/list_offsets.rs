@@ -7,8 +7,8 @@ use engine::base::PartitionKey;
 use engine::broker::{FetchError, TimedOffset};
 use wire::ErrorCode;
 use wire::list_offsets::{
-    EARLIEST, EARLIEST_LOCAL, LATEST, LATEST_TIERED, MAX_TIMESTAMP, Partition, PartitionResponse, Request,
-    Response, Topic, TopicResponse,
+    EARLIEST, EARLIEST_LOCAL, EARLIEST_PENDING_UPLOAD, LATEST, LATEST_TIERED, MAX_TIMESTAMP, Partition,
+    PartitionResponse, Request, Response, Topic, TopicResponse,
 };
 
 use super::errors;
@@ -81,6 +81,7 @@ fn is_known(timestamp: i64, version: i16) -> bool {
         MAX_TIMESTAMP => version >= 7,
         EARLIEST_LOCAL => version >= 8,
         LATEST_TIERED => version >= 9,
+        EARLIEST_PENDING_UPLOAD => version >= 11,
         time => time >= 0,
     }
 }
@@ -100,8 +101,8 @@ async fn look_up(
             let leader_epoch = core.shard.epoch_at(key, bounds.log_start).unwrap_or(bounds.leader_epoch);
             Ok(Some(TimedOffset { offset: bounds.log_start, timestamp: -1, leader_epoch }))
         }
-        // Nothing is tiered.
-        LATEST_TIERED => Ok(None),
+        // Nothing is tiered, and nothing waits to be.
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(None),
         MAX_TIMESTAMP => core.shard.max_timestamp(key).await,
         time => core.shard.offset_for_time(key, time).await,
     }

@@ -222,10 +222,10 @@ fn special_timestamps_are_those_of_the_requests_version() {
         let partition = &response.topics[0].partitions[0];
         (partition.error_code, partition.offset)
     };
-    for (timestamp, since, offset) in [(-3, 7, 0), (-4, 8, 0), (-5, 9, -1)] {
+    for (timestamp, since, offset) in [(-3, 7, 0), (-4, 8, 0), (-5, 9, -1), (-6, 11, -1)] {
         assert_eq!(ask(since - 1, timestamp), (ErrorCode::UnsupportedVersion, -1), "{timestamp}");
         assert_eq!(ask(since, timestamp), (ErrorCode::None, offset), "{timestamp}");
     }
-    assert_eq!(ask(10, -6), (ErrorCode::UnsupportedVersion, -1));
+    assert_eq!(ask(11, -7), (ErrorCode::UnsupportedVersion, -1));
     assert_eq!(ask(1, i64::MAX), (ErrorCode::None, -1), "nothing is that new, which is no error");
 }

@@ -18,8 +18,12 @@ pub(crate) fn topic_id(client: &mut Client, name: &str) -> Uuid {
 fn no_feature_is_advertised_by_accident() {
     let broker = Broker::start(&[]);
     let mut client = broker.client();
-    for version in [3, 4] {
-        let request = api_versions::Request { client_software_name: "test", client_software_version: "1.0" };
+    for version in [3, 4, 5] {
+        let request = api_versions::Request {
+            client_software_name: "test",
+            client_software_version: "1.0",
+            ..Default::default()
+        };
         let body = client.call(version, &request);
         let response = api_versions::Response::decode(version, &mut Reader::new(&body)).unwrap();
         assert_eq!(response.error_code, ErrorCode::None);
@@ -28,6 +32,37 @@ fn no_feature_is_advertised_by_accident() {
         assert!(!names.contains(&"transaction.version"), "{names:?}");
         assert!(response.supported_features.iter().all(|f| f.name != "transaction.version"));
     }
+}
+
+#[test]
+fn a_client_that_reached_another_cluster_or_broker_is_told_to_bootstrap_anew() {
+    let broker = Broker::start(&["node.id=7"]);
+    let mut client = broker.client();
+    let body = client.call(13, &metadata::Request::default());
+    let known = metadata::Response::decode(13, &mut Reader::new(&body)).unwrap();
+    assert_eq!(known.error_code, ErrorCode::None);
+    let cluster = known.cluster_id.unwrap();
+    let mut ask = |version, cluster_id, node_id| {
+        let request = api_versions::Request {
+            client_software_name: "test",
+            client_software_version: "1.0",
+            cluster_id,
+            node_id,
+        };
+        let body = client.call(version, &request);
+        api_versions::Response::decode(version, &mut Reader::new(&body)).unwrap().error_code
+    };
+    let (here, elsewhere) = (Some(cluster.as_ref()), Some("AAAAAAAAAAAAAAAAAAAAAA"));
+    for expected in [(None, -1), (here, 7)] {
+        assert_eq!(ask(5, expected.0, expected.1), ErrorCode::None, "{expected:?}");
+    }
+    for moved in [(here, 8), (elsewhere, 7), (Some(""), 7)] {
+        assert_eq!(ask(5, moved.0, moved.1), ErrorCode::RebootstrapRequired, "{moved:?}");
+    }
+    for half in [(None, 7), (here, -1), (elsewhere, -1)] {
+        assert_eq!(ask(5, half.0, half.1), ErrorCode::InvalidRequest, "{half:?}");
+    }
+    assert_eq!(ask(4, elsewhere, 8), ErrorCode::None, "version 4 does not carry it");
 }
 
 #[test]

@@ -164,6 +164,7 @@ impl Client {
         let request = api_versions::Request {
             client_software_name: CLIENT_ID,
             client_software_version: env!("CARGO_PKG_VERSION"),
+            ..api_versions::Request::default()
         };
         let mut version = 3;
         loop {

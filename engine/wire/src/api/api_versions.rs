@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use crate::{ApiKey, ErrorCode, Message};
 
+/// The node id of a client that knows no broker yet.
+pub const ANY_NODE: i32 = -1;
+
 message! {
     /// Asks for the served keys and versions.
     pub struct Request<'a> {
@@ -11,6 +14,10 @@ message! {
         3.. => client_software_name: &'a str;
         /// Its version.
         3.. => client_software_version: &'a str;
+        /// The cluster that the client believes to speak to, null before it knows one (KIP-1242).
+        5.. => cluster_id: Option<&'a str>;
+        /// The broker that it believes to speak to, -1 before it knows one.
+        5.. => node_id: i32 = ANY_NODE;
     }
 }
 

@@ -37,5 +37,7 @@ message! {
         0.. => group_id: Cow<'a, str>;
         /// Zero, or what went wrong.
         0.. => error_code: ErrorCode;
+        /// What went wrong in words (KIP-1331).
+        3.. => error_message: Option<Cow<'a, str>>;
     }
 }

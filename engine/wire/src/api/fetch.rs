@@ -87,6 +87,8 @@ message! {
     tags {
         /// The directory of a follower.
         0, 17.. => replica_directory_id: Uuid;
+        /// The high watermark that a follower knows, -1 if it knows none (KIP-1166). A consumer has none.
+        1, 18.. => high_watermark: i64 = i64::MAX;
     }
 }
 

@@ -67,9 +67,9 @@ macro_rules! served {
 
 served! {
     Produce = 0, 3..=13, flexible 9;
-    Fetch = 1, 4..=17, flexible 12;
-    ListOffsets = 2, 1..=10, flexible 6;
-    Metadata = 3, 0..=12, flexible 9;
+    Fetch = 1, 4..=18, flexible 12;
+    ListOffsets = 2, 1..=11, flexible 6;
+    Metadata = 3, 0..=13, flexible 9;
     OffsetCommit = 8, 2..=10, flexible 8;
     OffsetFetch = 9, 1..=10, flexible 6;
     FindCoordinator = 10, 0..=6, flexible 3;
@@ -79,7 +79,7 @@ served! {
     SyncGroup = 14, 0..=5, flexible 4;
     DescribeGroups = 15, 0..=6, flexible 5;
     ListGroups = 16, 0..=5, flexible 3;
-    ApiVersions = 18, 0..=4, flexible 3;
+    ApiVersions = 18, 0..=5, flexible 3;
     CreateTopics = 19, 2..=7, flexible 5;
     DeleteTopics = 20, 1..=6, flexible 4;
     DeleteRecords = 21, 0..=2, flexible 2;
@@ -90,7 +90,7 @@ served! {
     AlterReplicaLogDirs = 34, 1..=2, flexible 2;
     DescribeLogDirs = 35, 1..=5, flexible 2;
     CreatePartitions = 37, 0..=3, flexible 2;
-    DeleteGroups = 42, 0..=2, flexible 2;
+    DeleteGroups = 42, 0..=3, flexible 2;
     ElectLeaders = 43, 0..=2, flexible 2;
     IncrementalAlterConfigs = 44, 0..=1, flexible 1;
     AlterPartitionReassignments = 45, 0..=1, flexible 0;

@@ -15,6 +15,9 @@ pub const MAX_TIMESTAMP: i64 = -3;
 pub const EARLIEST_LOCAL: i64 = -4;
 /// A timestamp of a request that asks for the last offset in remote storage (version 9 on).
 pub const LATEST_TIERED: i64 = -5;
+/// A timestamp of a request that asks for the first offset that remote storage still lacks (version 11
+/// on, KIP-1023).
+pub const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 message! {
     /// Asks for offsets.

@@ -52,6 +52,8 @@ message! {
         0.. => topics: Vec<Topic<'a>>;
         /// Bits of the operations allowed on the cluster.
         8..=10 => cluster_authorized_operations: i32 = OPERATIONS_NOT_ASKED;
+        /// An error of the whole request, as that the client must bootstrap anew (KIP-1102).
+        13.. => error_code: ErrorCode;
     }
 }
 

@@ -58,6 +58,11 @@ public class Golden {
         admin.listOffsets(Map.of(first, OffsetSpec.maxTimestamp())).all().get();
         for (var protocol : List.of("classic", "consumer")) consume(protocol, first);
         transact();
+        try {
+            admin.deleteConsumerGroups(List.of("golden-absent")).all().get();
+        } catch (Exception absent) {
+            System.out.println(absent);
+        }
         admin.deleteTopics(List.of("golden-gone")).all().get();
         admin.close();
     }

@@ -19,7 +19,7 @@ NAMES = {
     15: "describe_groups", 16: "list_groups", 18: "api_versions", 19: "create_topics", 20: "delete_topics",
     22: "init_producer_id", 23: "offset_for_leader_epoch", 24: "add_partitions_to_txn", 25: "add_offsets_to_txn",
     26: "end_txn", 28: "txn_offset_commit", 32: "describe_configs", 33: "alter_configs", 37: "create_partitions",
-    44: "incremental_alter_configs", 60: "describe_cluster", 68: "consumer_group_heartbeat",
+    42: "delete_groups", 44: "incremental_alter_configs", 60: "describe_cluster", 68: "consumer_group_heartbeat",
     69: "consumer_group_describe", 75: "describe_topic_partitions",
 }  # fmt: skip
 # Newest version to let through, by API key.
