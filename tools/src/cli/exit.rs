@@ -56,6 +56,13 @@ impl Usage {
     pub fn new(reason: impl Display) -> Usage {
         Usage(reason.to_string())
     }
+
+    /// A partition was asked for that a topic of so many does not have.
+    #[must_use]
+    pub fn no_partition(topic: &str, partitions: usize, asked: i32) -> Usage {
+        let last = partitions.saturating_sub(1);
+        Usage(format!("{topic} has partitions 0 to {last}, no {asked}"))
+    }
 }
 
 /// Something that this machine lacks, in words.

@@ -78,9 +78,7 @@ pub fn run(args: &ProduceArgs) -> anyhow::Result<u64> {
     if let Some(partition) = args.partition
         && usize::try_from(partition).map_or(true, |p| p >= view.leaders.len())
     {
-        return Err(
-            Usage::new(format!("{} has partitions 0 to {}", args.topic, view.leaders.len() - 1)).into()
-        );
+        return Err(Usage::no_partition(&args.topic, view.leaders.len(), partition).into());
     }
     let mut producer = Producer {
         args,

@@ -6,6 +6,9 @@ use uuid::Uuid;
 
 use crate::{ApiKey, ErrorCode, Message};
 
+/// The newest version that names topics; later ones want ids.
+pub const NEWEST_BY_NAME: i16 = 9;
+
 message! {
     /// The request.
     pub struct Request<'a> {

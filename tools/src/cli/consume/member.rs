@@ -34,9 +34,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long the last commit is tried.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 
-/// The newest OffsetCommit that names topics; later ones want ids.
-const OFFSET_COMMIT_BY_NAME: i16 = 9;
-
 /// The assignor that every client offers.
 const ASSIGNOR: &str = "range";
 
@@ -198,7 +195,8 @@ impl Member {
             ..offset_commit::Request::default()
         };
         let client = cluster.node(self.coordinator)?;
-        let answer: offset_commit::Response<'_> = client.call_up_to(OFFSET_COMMIT_BY_NAME, &request)?;
+        let answer: offset_commit::Response<'_> =
+            client.call_up_to(offset_commit::NEWEST_BY_NAME, &request)?;
         let results = answer.topics.iter().flat_map(|t| &t.partitions);
         let code = results.map(|p| p.error_code).find(|code| code.is_err()).unwrap_or_default();
         if !code.is_err() {

@@ -87,10 +87,7 @@ fn alone(cluster: &mut Cluster, args: &ConsumeArgs) -> anyhow::Result<u8> {
     let all: Vec<i32> = reader.topic.partitions.iter().map(|p| p.index).collect();
     let partitions = match args.partition {
         Some(partition) if all.contains(&partition) => vec![partition],
-        Some(_) => {
-            let last = all.len().saturating_sub(1);
-            return Err(Usage::new(format!("{} has partitions 0 to {last}", args.topic)).into());
-        }
+        Some(partition) => return Err(Usage::no_partition(&args.topic, all.len(), partition).into()),
         None => all,
     };
     reader.cursors = place(cluster, &reader.topic, &partitions, args.offset)?;

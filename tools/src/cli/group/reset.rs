@@ -19,9 +19,6 @@ use crate::cli::output::{Look, print_json};
 use crate::cli::table::table;
 use crate::load::clock::wall_ms;
 
-/// The newest OffsetCommit that names topics; later ones want ids.
-const OFFSET_COMMIT_BY_NAME: i16 = 9;
-
 /// `ringlog group reset-offsets`
 #[derive(Args, Clone, Debug)]
 #[command(group = ArgGroup::new("to").required(true))]
@@ -209,7 +206,8 @@ fn commit(cluster: &mut Cluster, coordinator: i32, group: &str, steps: &[Step]) 
         }
         let request = offset_commit::Request { group_id: group, topics, ..offset_commit::Request::default() };
         let client = cluster.node(coordinator)?;
-        let answer: offset_commit::Response<'_> = client.call_up_to(OFFSET_COMMIT_BY_NAME, &request)?;
+        let answer: offset_commit::Response<'_> =
+            client.call_up_to(offset_commit::NEWEST_BY_NAME, &request)?;
         let results = answer.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (t, p)));
         let failed = results.into_iter().find(|(_, p)| p.error_code.is_err());
         Ok(match failed {

@@ -42,8 +42,7 @@ pub(super) fn places(cluster: &mut Cluster, scopes: &[Scope]) -> anyhow::Result<
         let all: Vec<i32> = topic.partitions.iter().map(|p| p.index).collect();
         let wanted = if scope.partitions.is_empty() { &all } else { &scope.partitions };
         if let Some(none) = wanted.iter().find(|p| !all.contains(p)) {
-            let last = all.len().saturating_sub(1);
-            return Err(Usage::new(format!("{} has partitions 0 to {last}, no {none}", topic.name)).into());
+            return Err(Usage::no_partition(&topic.name, all.len(), *none).into());
         }
         places.extend(wanted.iter().map(|p| (topic.name.clone(), *p)));
     }

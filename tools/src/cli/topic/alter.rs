@@ -139,15 +139,14 @@ fn cuts(cluster: &mut Cluster, args: &AlterArgs, topics: &[TopicInfo]) -> anyhow
             _ => None,
         };
         for topic in topics {
-            let last = topic.partitions.len() as i32 - 1;
+            let count = topic.partitions.len();
             match before {
-                Before::Offset(_) if last > 0 => {
-                    let says = format!("{} has partitions 0 to {last}: write PARTITION:OFFSET", topic.name);
+                Before::Offset(_) if count > 1 => {
+                    let says = format!("{} has {count} partitions: write PARTITION:OFFSET", topic.name);
                     return Err(Usage::new(says).into());
                 }
-                Before::At(partition, _) if *partition > last => {
-                    let says = format!("{} has partitions 0 to {last}, no {partition}", topic.name);
-                    return Err(Usage::new(says).into());
+                Before::At(partition, _) if topic.partitions.iter().all(|p| p.index != *partition) => {
+                    return Err(Usage::no_partition(&topic.name, count, *partition).into());
                 }
                 _ => {}
             }
