@@ -146,6 +146,19 @@ fn every_golden_frame_decodes_to_its_end_and_encodes_to_the_same_bytes() {
 }
 
 #[test]
+fn every_served_key_is_served_in_the_versions_of_kafka_4_4() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/java/api_versions-v5-response.bin");
+    let frame = std::fs::read(path).expect("what Apache Kafka 4.4.0 answered");
+    let mut r = Reader::new(&frame);
+    ResponseHeader::decode(ApiKey::ApiVersions, 5, &mut r).expect("a header");
+    let kafka = wire::api_versions::Response::decode(5, &mut r).expect("a body");
+    for key in ApiKey::ALL {
+        let ours = wire::api_versions::ApiVersion::of(*key);
+        assert!(kafka.api_keys.contains(&ours), "{key:?}: {ours:?}");
+    }
+}
+
+#[test]
 fn golden_requests_that_are_not_served_are_refused_by_their_header() {
     let mut refused = 0;
     for golden in golden().iter().filter(|golden| golden.is_request) {

@@ -128,8 +128,8 @@ fn lengths_that_lie_are_errors_with_their_facts() {
     assert_eq!(decode(9, &[0x80; 9]), Err(DecodeError::Varint { at: 0 }));
     assert_eq!(decode(9, &[0xff, 0xff, 0xff, 0xff, 0x1f]), Err(DecodeError::Varint { at: 0 }));
     assert_eq!(decode(1, &[0, 0]), Err(DecodeError::Short { at: 0, need: 4, left: 2 }));
-    let version = DecodeError::Version { key: ApiKey::Metadata, version: 13 };
-    assert_eq!(decode(13, &[]), Err(version));
+    let version = DecodeError::Version { key: ApiKey::Metadata, version: 14 };
+    assert_eq!(decode(14, &[]), Err(version));
 }
 
 #[test]
