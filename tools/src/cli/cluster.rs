@@ -107,6 +107,9 @@ impl Cluster {
         let request =
             metadata::Request { topics, allow_auto_topic_creation: false, ..metadata::Request::default() };
         let answer: metadata::Response<'_> = self.first.call(&request)?;
+        if answer.error_code.is_err() {
+            return Err(refused("learn of the topics", answer.error_code, None));
+        }
         let addresses = answer.brokers.iter().map(|b| (b.node_id, format!("{}:{}", b.host, b.port)));
         let addresses: BTreeMap<i32, String> = addresses.collect();
         let partition = |p: metadata::Partition| PartitionInfo {

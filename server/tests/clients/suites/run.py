@@ -112,8 +112,9 @@ def of_package(name, suite, built):
     if not os.path.exists(os.path.join(at, source)):
         with tarfile.open(os.path.join(at, source + ".tar.gz")) as archive:
             archive.extractall(at, filter="data")
-        # The distribution lacks it, and Python has a package of that name itself.
-        open(os.path.join(at, source, "test", "__init__.py"), "w").close()
+    # The distribution lacks both, and Python has a package `test` itself.
+    open(os.path.join(at, source, "test", "__init__.py"), "w").close()
+    shutil.copy(os.path.join(HERE, f"{name}-service.py"), os.path.join(at, source, "test", "service.py"))
     return python, os.path.join(at, source)
 
 
