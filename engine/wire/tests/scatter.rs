@@ -205,7 +205,7 @@ fn api_versions_names_every_served_key_and_finds_the_highest_common_version() {
     let older = Response {
         api_keys: vec![
             ApiVersion { api_key: 1, min_version: 0, max_version: 11 },
-            ApiVersion { api_key: 3, min_version: 13, max_version: 14 },
+            ApiVersion { api_key: 3, min_version: 14, max_version: 15 },
         ],
         ..Default::default()
     };

@@ -228,9 +228,11 @@ def main():
             continue
         data = os.path.join(scratch, f"suite-{name}")
         shutil.rmtree(data, ignore_errors=True)
-        broker = Broker(binary, data, settings=["group.initial.rebalance.delay.ms=100", *suite["broker"]])
+        broker = Broker(binary, data)
         if "port" in suite:
             broker.address = f"127.0.0.1:{suite['port']}"
+        wanted = [setting.format(address=broker.address) for setting in suite["broker"]]
+        broker.settings = ["group.initial.rebalance.delay.ms=100", *wanted]
         broker.start()
         try:
             environment = os.environ | {k: v.format(address=broker.address) for k, v in suite["environment"].items()}
