@@ -197,6 +197,28 @@ fn a_reassignment_to_the_same_broker_moves_nothing_and_any_other_is_refused() {
 }
 
 #[test]
+fn a_reassignment_is_answered_in_no_more_than_a_constant_times_its_bytes() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.client();
+    let name = "x".repeat(500_000);
+    let of = |partitions: usize| {
+        let partition = alter_partition_reassignments::Partition { partition_index: 0, replicas: None };
+        let partitions = vec![partition; partitions];
+        alter_partition_reassignments::Request {
+            topics: vec![alter_partition_reassignments::Topic { name: &name, partitions }],
+            ..Default::default()
+        }
+    };
+    let body = client.call(1, &of(1000));
+    let response = alter_partition_reassignments::Response::decode(1, &mut Reader::new(&body)).unwrap();
+    let message = response.responses[0].partitions[999].error_message.as_deref().unwrap();
+    assert!((249..400).contains(&message.len()), "{} bytes", message.len());
+    client.send(1, &of(85_000));
+    assert!(client.is_closed());
+    assert_eq!(broker.client().metadata_of("t").0, ErrorCode::None);
+}
+
+#[test]
 fn a_replica_stays_in_its_directory_and_there_is_no_other() {
     let broker = Broker::start(&[]);
     let mut client = broker.client();

@@ -13,6 +13,7 @@ use crate::shard::Catalog;
 
 pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
+    Refused::above_items(request.topics.iter().map(|t| t.partitions.len()))?;
     let catalog = call.core.catalog();
     let may_resize = request.allow_replication_factor_change;
     let topics = request.topics.iter().map(|topic| TopicResult {
@@ -49,7 +50,7 @@ fn judge(
     may_resize: bool,
 ) -> Result<(), (ErrorCode, String)> {
     let (_, state) = named::find(catalog, topic, index)
-        .map_err(|code| (code, format!("there is no partition {index} of {topic}")))?;
+        .map_err(|code| (code, format!("there is no partition {index} of {topic:.249}")))?;
     let Some(wanted) = replicas else {
         return Err((ErrorCode::NoReassignmentInProgress, "no move is under way".to_owned()));
     };

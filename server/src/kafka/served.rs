@@ -18,7 +18,7 @@ use super::{
     list_groups, list_offsets, list_partition_reassignments, metadata, offset_commit, offset_delete,
     offset_fetch, offset_for_leader_epoch, produce, sync_group, unregister_broker,
 };
-use crate::limits::SMALL_REQUEST_BYTES_MAX;
+use crate::limits::{ITEMS_PER_REQUEST_MAX, SMALL_REQUEST_BYTES_MAX};
 use crate::runtime::{Outbox, Reason, Reply, Service, hint};
 use crate::shard::Core;
 
@@ -144,6 +144,12 @@ impl Refused {
     /// Refuses a request of more items than that.
     pub(super) fn above(max: usize, got: usize) -> Result<(), Refused> {
         if got > max { Err(Refused::TooMany { got, max }) } else { Ok(()) }
+    }
+
+    /// Refuses a request whose topics name more partitions than [`ITEMS_PER_REQUEST_MAX`], given how many each
+    /// names; one that names none counts as one, for it is answered too.
+    pub(super) fn above_items(named: impl Iterator<Item = usize>) -> Result<(), Refused> {
+        Refused::above(ITEMS_PER_REQUEST_MAX, named.map(|count| count.max(1)).sum())
     }
 
     fn reason(self) -> Reason {
