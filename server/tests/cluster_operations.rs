@@ -218,6 +218,39 @@ fn a_reassignment_is_answered_in_no_more_than_a_constant_times_its_bytes() {
     assert_eq!(broker.client().metadata_of("t").0, ErrorCode::None);
 }
 
+/// Sends a request that must end its connection.
+#[track_caller]
+fn ends<'a, M: Message<'a>>(broker: &Broker, version: i16, request: &M) {
+    let mut client = broker.client();
+    client.send(version, request);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn requests_that_name_too_many_partitions_end_their_connection() {
+    const MANY: usize = 20_001;
+    let broker = Broker::start(&[]);
+    let quorum = describe_quorum::Topic {
+        topic_name: "t",
+        partitions: vec![describe_quorum::Partition { partition_index: 0 }; MANY],
+    };
+    ends(&broker, 2, &describe_quorum::Request { topics: vec![quorum] });
+    let producers = describe_producers::Topic { name: "t", partition_indexes: vec![0; MANY] };
+    ends(&broker, 0, &describe_producers::Request { topics: vec![producers] });
+    let want = offset_for_leader_epoch::Partition { partition: 0, current_leader_epoch: -1, leader_epoch: 0 };
+    let epochs = offset_for_leader_epoch::Topic { topic: "t", partitions: vec![want; MANY] };
+    ends(&broker, 4, &offset_for_leader_epoch::Request { replica_id: -1, topics: vec![epochs] });
+    let elections = elect_leaders::Topic { topic: "t", partitions: vec![0; MANY] };
+    let topic_partitions = Some(vec![elections]);
+    ends(&broker, 2, &elect_leaders::Request { topic_partitions, ..Default::default() });
+    let moved = alter_replica_log_dirs::Topic { name: "t", partitions: vec![0; MANY] };
+    let dir = alter_replica_log_dirs::Dir { path: "/", topics: vec![moved] };
+    ends(&broker, 2, &alter_replica_log_dirs::Request { dirs: vec![dir] });
+    let empty = describe_producers::Topic { name: "", partition_indexes: vec![] };
+    ends(&broker, 0, &describe_producers::Request { topics: vec![empty; MANY] });
+    assert_eq!(broker.client().metadata_of("t").0, ErrorCode::None);
+}
+
 #[test]
 fn a_replica_stays_in_its_directory_and_there_is_no_other() {
     let broker = Broker::start(&[]);

@@ -10,6 +10,7 @@ use super::served::{Call, Refused};
 
 pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
+    Refused::above_items(request.dirs.iter().flat_map(|dir| &dir.topics).map(|t| t.partitions.len()))?;
     let catalog = call.core.catalog();
     let ours = &call.core.node.data_dir;
     let results = request.dirs.iter().flat_map(|dir| {

@@ -11,7 +11,6 @@ use wire::delete_records::{Partition, PartitionResult, Request, Response, Topic,
 use super::errors;
 use super::named;
 use super::served::{Call, Refused};
-use crate::limits::ITEMS_PER_REQUEST_MAX;
 use crate::shard::{Catalog, Core};
 
 /// Everything below the high watermark.
@@ -22,7 +21,7 @@ type Asked = (Vec<DeleteRecords>, Vec<(usize, usize)>);
 
 pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
-    Refused::above(ITEMS_PER_REQUEST_MAX, request.topics.iter().map(|t| t.partitions.len()).sum())?;
+    Refused::above_items(request.topics.iter().map(|t| t.partitions.len()))?;
     let catalog = call.core.catalog();
     let mut topics: Vec<TopicResult<'_>> = Vec::with_capacity(request.topics.len());
     let mut per_core: BTreeMap<CoreId, Asked> = BTreeMap::new();

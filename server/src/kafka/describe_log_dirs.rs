@@ -9,7 +9,6 @@ use wire::ErrorCode;
 use wire::describe_log_dirs::{DirPartition, DirTopic, LogDir, Request, Response};
 
 use super::served::{Call, Refused};
-use crate::limits::ITEMS_PER_REQUEST_MAX;
 use crate::shard::{Catalog, Core};
 
 /// Where a partition's line stands: topic and partition.
@@ -17,8 +16,7 @@ type Line = (usize, usize);
 
 pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
-    let asked = request.topics.iter().flatten().map(|t| t.partitions.len().max(1)).sum();
-    Refused::above(ITEMS_PER_REQUEST_MAX, asked)?;
+    Refused::above_items(request.topics.iter().flatten().map(|t| t.partitions.len()))?;
     let catalog = call.core.catalog();
     let mut topics: Vec<DirTopic<'_>> = Vec::new();
     let mut per_core: BTreeMap<CoreId, Vec<(PartitionKey, Line)>> = BTreeMap::new();

@@ -15,6 +15,7 @@ use crate::shard::{Catalog, Core};
 
 pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
+    Refused::above_items(request.topics.iter().map(|t| t.partition_indexes.len()))?;
     let core = call.core.clone();
     let catalog = core.catalog();
     let mut left = PRODUCERS_PER_ANSWER_MAX;

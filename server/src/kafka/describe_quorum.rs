@@ -13,6 +13,7 @@ const METADATA_TOPIC: &str = "__cluster_metadata";
 
 pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
+    Refused::above_items(request.topics.iter().map(|t| t.partitions.len()))?;
     let catalog = call.core.catalog();
     let node = &call.core.node;
     let position = catalog.image().position();

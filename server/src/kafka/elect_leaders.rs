@@ -13,6 +13,7 @@ const ELECTION_TYPES: std::ops::RangeInclusive<i8> = 0..=1;
 
 pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
+    Refused::above_items(request.topic_partitions.iter().flatten().map(|t| t.partitions.len()))?;
     let catalog = call.core.catalog();
     let mut response = Response::default();
     if !ELECTION_TYPES.contains(&request.election_type) {

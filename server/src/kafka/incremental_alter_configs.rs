@@ -14,11 +14,10 @@ use wire::incremental_alter_configs::{
 use super::config_resource::{alter, target};
 use super::errors::{Fault, told};
 use super::served::{Call, Refused};
-use crate::limits::ITEMS_PER_REQUEST_MAX;
 
 pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
-    Refused::above(ITEMS_PER_REQUEST_MAX, request.resources.len())?;
+    Refused::above_items(request.resources.iter().map(|r| r.configs.len()))?;
     let this = call.core.node.id;
     let asked = request.resources.iter().map(|r| wanted(r, this)).collect();
     let outcomes = alter(call.core, asked, request.validate_only).await;

@@ -8,12 +8,10 @@ use wire::offset_delete::{PartitionResult, Request, Response, TopicResult};
 
 use super::group;
 use super::served::{Call, Refused};
-use crate::limits::ITEMS_PER_REQUEST_MAX;
 
 pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
-    let items = request.topics.iter().map(|t| t.partitions.len()).sum();
-    Refused::above(ITEMS_PER_REQUEST_MAX, items)?;
+    Refused::above_items(request.topics.iter().map(|t| t.partitions.len()))?;
     let partitions: Vec<(String, i32)> = request
         .topics
         .iter()

@@ -16,6 +16,7 @@ use crate::shard::Core;
 
 pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
+    Refused::above_items(request.topics.iter().map(|t| t.partitions.len()))?;
     if request.replica_id >= 0 {
         return Err(Refused::Replica);
     }

@@ -146,8 +146,8 @@ impl Refused {
         if got > max { Err(Refused::TooMany { got, max }) } else { Ok(()) }
     }
 
-    /// Refuses a request whose topics name more partitions than [`ITEMS_PER_REQUEST_MAX`], given how many each
-    /// names; one that names none counts as one, for it is answered too.
+    /// Refuses a request whose topics or resources name more than [`ITEMS_PER_REQUEST_MAX`] partitions or
+    /// settings, given how many each names. One that names none counts as one, for it is answered too.
     pub(super) fn above_items(named: impl Iterator<Item = usize>) -> Result<(), Refused> {
         Refused::above(ITEMS_PER_REQUEST_MAX, named.map(|count| count.max(1)).sum())
     }
