@@ -1,6 +1,6 @@
 //! Alterations: SET, DELETE, APPEND, SUBTRACT (IncrementalAlterConfigs).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::def::{ConfigError, Def, Kind, list_items};
 
@@ -40,6 +40,8 @@ pub(super) fn apply(
         if !def.dynamic {
             return Err(ConfigError::new(name, op.value(), "it is read-only while the broker runs"));
         }
+        // Before any work on it: a list of a request's length is compared word by word.
+        def.check_length(op.value())?;
         let base = || out.get(name).cloned().unwrap_or_else(|| current(def));
         let is_list = matches!(def.kind, Kind::List(_));
         let value = match op {
@@ -55,16 +57,13 @@ pub(super) fn apply(
             AlterOp::Append(words) => {
                 let base = base();
                 let mut list: Vec<&str> = list_items(&base).collect();
-                for word in list_items(words) {
-                    if !list.contains(&word) {
-                        list.push(word);
-                    }
-                }
+                let mut held: BTreeSet<&str> = list.iter().copied().collect();
+                list.extend(list_items(words).filter(|word| held.insert(word)));
                 list.join(",")
             }
             AlterOp::Subtract(words) => {
                 let base = base();
-                let gone: Vec<&str> = list_items(words).collect();
+                let gone: BTreeSet<&str> = list_items(words).collect();
                 list_items(&base).filter(|w| !gone.contains(w)).collect::<Vec<_>>().join(",")
             }
         };

@@ -213,19 +213,22 @@ impl Def {
     /// # Errors
     /// Names this setting, the value and the reason.
     pub fn check(&self, value: &str) -> Result<(), ConfigError> {
-        if value.len() > VALUE_BYTES_MAX {
-            let start: String = value.chars().take(32).collect();
-            return Err(ConfigError::new(
-                self.name,
-                &format!("{start}…"),
-                format!("{} bytes are more than the {VALUE_BYTES_MAX} allowed", value.len()),
-            ));
-        }
+        self.check_length(value)?;
         self.kind.check(value).map_err(|reason| ConfigError::new(self.name, value, reason))?;
         match self.refusal.and_then(|refusal| refusal(value)) {
             None => Ok(()),
             Some(reason) => Err(ConfigError::new(self.name, value, reason)),
         }
+    }
+
+    /// Refuses a value that is too long to keep.
+    pub(super) fn check_length(&self, value: &str) -> Result<(), ConfigError> {
+        if value.len() <= VALUE_BYTES_MAX {
+            return Ok(());
+        }
+        let start: String = value.chars().take(32).collect();
+        let reason = format!("{} bytes are more than the {VALUE_BYTES_MAX} allowed", value.len());
+        Err(ConfigError::new(self.name, &format!("{start}…"), reason))
     }
 }
 
