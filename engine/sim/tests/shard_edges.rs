@@ -481,3 +481,62 @@ fn any_timestamp_may_be_asked_for() {
         assert!(shard.offset_for_time(key(0), i64::MAX).await.expect("an answer").is_none());
     });
 }
+
+#[test]
+fn a_checkpoint_goes_on_when_the_partition_that_it_waits_for_is_deleted() {
+    let world = World::new(12);
+    let inner = world.clone();
+    world.run_until(async move {
+        let settings = ShardSettings { journal_files: 1, ..journals(MIB as u64) };
+        let (shard, _) = open_with(&inner, &hosted(2, &TopicSettings::default()), POOL, settings).await;
+        for i in 0..3 {
+            produce(&inner, &shard, key(1), &batch(i, 100_000)).await;
+        }
+        inner.sleep(Duration::from_secs(1)).await;
+        // Its segment is open; that of the other one cannot be.
+        inner.faults(|f| (f.eio_ppm, f.eio_ops) = (1_000_000, vec![DiskOp::Open]));
+        produce(&inner, &shard, key(0), &batch(0, 100)).await;
+        let (world, appends) = (inner.clone(), shard.clone());
+        let producer = inner.start(async move {
+            for i in 3..20 {
+                produce(&world, &appends, key(1), &batch(i, 100_000)).await;
+            }
+        });
+        inner.sleep(Duration::from_secs(5)).await;
+        assert!(!producer.is_ready() && !shard.is_offline(), "the journal is full, and a checkpoint waits");
+        inner.faults(|f| f.eio_ppm = 0);
+        shard.delete(key(0)).await.expect("deleted");
+        producer.join().await;
+        assert_eq!(read_all(&shard, key(1)).await, expected(20, |i| i as u8));
+    });
+}
+
+#[test]
+fn retention_that_waits_for_memory_ends_when_the_journal_fails() {
+    let world = World::new(13);
+    let inner = world.clone();
+    world.run_until(async move {
+        let settings =
+            TopicSettings { segment_bytes: 400_000, retention_ms: None, ..TopicSettings::default() };
+        // Its own handle: each has a pool of its own.
+        let disk = inner.disk(POOL);
+        let mut recovered = recover(&disk, &hosted(1, &settings), 1, inner.now()).await.expect("recovery");
+        let (state, journals) = (recovered.cores.remove(0), journals(8 * MIB as u64));
+        let shard = Shard::open(disk.clone(), state, journals, inner.now()).await.expect("open");
+        start(&inner, &shard);
+        for i in 0..4 {
+            produce(&inner, &shard, key(0), &batch(i, 300_000)).await;
+        }
+        inner.sleep(Duration::from_secs(1)).await;
+        shard.housekeep(inner.now()).await;
+        shard.update(key(0), TopicSettings { retention_bytes: Some(1), ..settings });
+        // A write that never returns keeps its memory, and the rest is taken.
+        let next = inner.counters().ops;
+        inner.faults(|f| f.stall_at.extend(next..next + 20));
+        shard.append(inner.now(), key(0), &batch(4, 100)).expect("room");
+        inner.sleep(Duration::from_secs(1)).await;
+        let _taken: Vec<_> = std::iter::from_fn(|| disk.take(engine::io::BLOCK)).collect();
+        shard.housekeep(inner.now()).await;
+        assert!(shard.is_offline());
+    });
+}

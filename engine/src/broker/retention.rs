@@ -120,6 +120,9 @@ impl<D: Disk> Shard<D> {
     /// Makes a higher log start durable. False if the shard failed first.
     pub(super) async fn raise_log_start(&self, slot: u32, log_start: Offset) -> bool {
         loop {
+            if self.inner.failed.get() {
+                return false;
+            }
             let pushed = {
                 let mut guard = self.inner.state.borrow_mut();
                 let state = &mut *guard;

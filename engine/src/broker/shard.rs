@@ -361,6 +361,8 @@ impl<D: Disk> Shard<D> {
             partition.signal.notify();
             drop(partition);
             inner.room.notify();
+            // A checkpoint may have waited for it.
+            inner.files.notify();
             self.until_let_go(slot).await;
         }
         self.remove_slowly(&FileName::partition_dir(key)).await
