@@ -7,7 +7,7 @@ use engine::broker::{
     DeleteRecords, DeleteRecordsError, FetchError, HostedPartition, Shard, ShardSettings, recover,
 };
 use engine::config::TopicSettings;
-use engine::io::{Disk, FileName};
+use engine::io::{BLOCK, Disk, FileName, Open};
 use engine::record::{BatchBuilder, Codec};
 use sim::{SimDisk, World};
 
@@ -22,17 +22,20 @@ fn settings() -> TopicSettings {
     TopicSettings { segment_bytes: 20_000, retention_ms: None, ..TopicSettings::default() }
 }
 
-/// A shard with its jobs, over what the disk holds.
-async fn open(world: &World, partitions: i32) -> Shard<SimDisk> {
-    let hosted = |index| HostedPartition {
+fn hosted(partitions: i32) -> Vec<HostedPartition> {
+    let one = |index| HostedPartition {
         key: key(index),
         core: CoreId(0),
         leader_epoch: LeaderEpoch(0),
         settings: settings(),
     };
-    let hosted: Vec<HostedPartition> = (0..partitions).map(hosted).collect();
+    (0..partitions).map(one).collect()
+}
+
+/// A shard with its jobs, over what the disk holds.
+async fn open(world: &World, partitions: i32) -> Shard<SimDisk> {
     let disk = world.disk(8 * MIB);
-    let mut recovered = recover(&disk, &hosted, 1, world.now()).await.expect("recovery");
+    let mut recovered = recover(&disk, &hosted(partitions), 1, world.now()).await.expect("recovery");
     let bytes = MIB as u64;
     let settings =
         ShardSettings { journal_bytes: bytes, journal_bytes_first: bytes, ..ShardSettings::default() };
@@ -188,4 +191,94 @@ fn whole_segments_below_the_log_start_leave_the_disk_and_a_clean_stop_keeps_it()
     world.run_until(async move {
         assert_eq!(log_start(&open(&inner, 1).await, 0), Offset(10));
     });
+}
+
+/// Flips a bit of each place in the core's journals where these bytes stand. How many there are.
+async fn damage(disk: &SimDisk, bytes: &[u8]) -> usize {
+    let mut found = 0;
+    for entry in disk.list(&FileName::core_dir(CoreId(0))).await.expect("a list") {
+        if !entry.name.base().starts_with("journal-") {
+            continue;
+        }
+        let file = disk.open(&entry.name, Open::Existing).await.expect("open");
+        for at in (0..entry.len).step_by(BLOCK) {
+            let block = disk.read(&file, at, BLOCK).await.expect("readable");
+            let Some(place) = block.windows(bytes.len()).position(|w| w == bytes) else { continue };
+            let mut damaged = disk.take(BLOCK).expect("memory");
+            damaged[..BLOCK].copy_from_slice(&block);
+            damaged[place] ^= 1;
+            disk.write(&file, at, disk.seal(damaged, BLOCK)).await.expect("written");
+            found += 1;
+        }
+        disk.flush(&file).await.expect("flushed");
+    }
+    found
+}
+
+#[test]
+fn a_log_start_above_records_that_were_damaged_fences_its_partition() {
+    let world = World::new(5);
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open(&inner, 2).await;
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.push(1000, None, Some(b"these records will be lost"), &[]);
+        let appended = shard.append(inner.now(), key(0), &builder.finish()).expect("room");
+        shard.until_durable(appended.ticket).await.expect("online");
+        assert_eq!(delete(&shard, 0, None).await, Ok(Offset(1)));
+        produce(&inner, &shard, key(1), 3).await;
+    });
+    world.crash();
+    let inner = world.clone();
+    world.run_until(async move {
+        let disk = inner.disk(8 * MIB);
+        assert_eq!(damage(&disk, b"these records will be lost").await, 1);
+        let recovered = recover(&disk, &hosted(2), 1, inner.now()).await.expect("recovery");
+        assert_eq!(recovered.report.frames_damaged, 1);
+        assert_eq!(recovered.report.partitions_damaged, [key(0)], "its offset 0 must not be given again");
+    });
+}
+
+/// One batch of a record for each timestamp.
+async fn produce_at(world: &World, shard: &Shard<SimDisk>, key: PartitionKey, timestamps: &[i64]) {
+    let mut builder = BatchBuilder::new(Codec::None);
+    for timestamp in timestamps {
+        builder.push(*timestamp, None, Some(&[7; 100]), &[]);
+    }
+    let appended = shard.append(world.now(), key, &builder.finish()).expect("room");
+    shard.until_durable(appended.ticket).await.expect("online");
+}
+
+#[test]
+fn the_largest_timestamp_is_looked_for_among_the_records_that_are_left() {
+    for written in [true, false] {
+        let world = World::new(6);
+        let inner = world.clone();
+        world.run_until(async move {
+            let shard = open(&inner, 1).await;
+            // Offsets 0 to 2, 3 and 4, 5, 6.
+            for timestamps in [&[900, 1000, 300][..], &[800, 500], &[100], &[500]] {
+                produce_at(&inner, &shard, key(0), timestamps).await;
+            }
+            if written {
+                shard.close(inner.now()).await.expect("closed");
+            }
+            let shard = if written { open(&inner, 1).await } else { shard.clone() };
+            let max = |below: i64| {
+                let shard = shard.clone();
+                async move {
+                    assert_eq!(delete(&shard, 0, Some(below)).await, Ok(Offset(below)));
+                    let found = shard.max_timestamp(key(0)).await.expect("an answer");
+                    found.map(|found| (found.offset.0, found.timestamp))
+                }
+            };
+            assert_eq!(max(1).await, Some((1, 1000)));
+            assert_eq!(max(2).await, Some((3, 800)), "the largest of its batch is gone");
+            assert_eq!(max(4).await, Some((4, 500)), "the first of two");
+            assert_eq!(max(5).await, Some((6, 500)));
+            produce_at(&inner, &shard, key(0), &[400]).await;
+            assert_eq!(max(7).await, Some((7, 400)), "in no segment yet, and alone");
+            assert_eq!(max(8).await, None);
+        });
+    }
 }

@@ -13,6 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::checkpoint::{self, Checkpoint, CoreState, PartitionState};
 use super::commit::slices_of;
 use super::extent::is_placed;
+use super::partition::Partition;
 use super::replay::{FrameReader, ReadFrame};
 use super::shard::{HostedPartition, Shard, ShardSettings};
 use super::tail::{Held, TailBatch};
@@ -253,8 +254,13 @@ impl<D: Disk> Recovery<D> {
             return;
         }
         self.old_owner.entry(place.key).or_insert(core);
-        if entry.kind == EntryKind::LogStart && place.base_offset <= partition.head.end() {
-            partition.log_start = partition.log_start.max(place.base_offset);
+        if entry.kind == EntryKind::LogStart {
+            if place.base_offset <= partition.head.end() {
+                partition.log_start = partition.log_start.max(place.base_offset);
+            } else {
+                // It was visible up to there once: to go on below would give its offsets a second time.
+                fence(partition, sequence, &mut self.report);
+            }
             return;
         }
         let Some(header) = entry.header() else { return };
@@ -266,13 +272,7 @@ impl<D: Disk> Recovery<D> {
             Some(Ok(Applied::Already)) => return,
             Some(Ok(_)) => {}
             Some(Err(_)) | None => {
-                tracing::error!(
-                    partition = %place.key,
-                    sequence,
-                    "the journal does not continue this partition: it is fenced, its bytes are kept"
-                );
-                partition.fenced = true;
-                self.report.partitions_damaged.push(place.key);
+                fence(partition, sequence, &mut self.report);
                 return;
             }
         }
@@ -364,6 +364,17 @@ impl<D: Disk> Recovery<D> {
         let cores = self.shards.iter().map(Shard::to_state).collect();
         Recovered { cores, report: self.report }
     }
+}
+
+/// What the journal says of this partition does not continue what is there.
+fn fence<D: Disk>(partition: &mut Partition<D>, sequence: u64, report: &mut RecoveryReport) {
+    tracing::error!(
+        partition = %partition.key,
+        sequence,
+        "the journal does not continue this partition: it is fenced, its bytes are kept"
+    );
+    partition.fenced = true;
+    report.partitions_damaged.push(partition.key);
 }
 
 impl<D: Disk> Shard<D> {

@@ -6,7 +6,7 @@ use super::shard::Shard;
 use super::tail::TailBatch;
 use crate::base::{Offset, PartitionKey};
 use crate::io::Disk;
-use crate::log::scan::{Damaged, Step, Walk};
+use crate::log::scan::{Damaged, Found, Step, Walk};
 use crate::log::times;
 use crate::record::{BatchHeader, HEADER_BYTES, TimestampType};
 
@@ -53,7 +53,7 @@ impl<D: Disk> Shard<D> {
                 return Ok(Some(found));
             }
         }
-        Ok(self.scan_tail(key, from, wanted))
+        Ok(self.scan_tail(key, from, timestamp))
     }
 
     /// The first record with the largest timestamp in the log (KIP-734). `None` if the log is empty
@@ -63,21 +63,60 @@ impl<D: Disk> Shard<D> {
     /// See [`FetchError`].
     pub async fn max_timestamp(&self, key: PartitionKey) -> Result<Option<TimedOffset>, FetchError> {
         let from = self.bounds(key)?.log_start;
-        let (written, hot) = {
+        let written = self.written_max(key, from).await?;
+        let unwritten = self.unwritten_max(key, from);
+        Ok(match (written, unwritten) {
+            (Some(written), Some(hot)) if written.timestamp < hot.timestamp => Some(hot),
+            (None, hot) => hot,
+            (written, _) => written,
+        })
+    }
+
+    /// The first record with the largest timestamp in the segments.
+    async fn written_max(&self, key: PartitionKey, from: Offset) -> Result<Option<TimedOffset>, FetchError> {
+        let candidate = |from| -> Result<_, FetchError> {
             let state = self.inner.state.borrow();
             let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
-            let written = times::segment_of_max(&partition.written, from).map(|s| (s.base, s.max));
-            (written, partition.tail.unwritten().map(|b| b.max_timestamp).max())
+            let segment = times::segment_of_max(&partition.written, from);
+            Ok(segment.map(|s| (s.base, s.max, partition.written.end_of(s.base))))
         };
-        if let Some(hot) = hot
-            && hot >= 0
-            && written.is_none_or(|(_, max)| max.timestamp < hot)
-        {
-            return Ok(self.scan_tail(key, from, Wanted::Max(hot)));
-        }
-        let Some((base, max)) = written else { return Ok(None) };
+        let Some((base, max, end)) = candidate(from)? else { return Ok(None) };
         let source = self.source(key, base).await?;
-        self.scan_segment(&source, from.max(max.offset), from, Wanted::Max(max.timestamp)).await
+        if max.offset >= from {
+            let near = max.offset;
+            let found = self.scan_segment(&source, near, from, Wanted::Max(max.timestamp)).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        // The log starts within this segment, behind its largest timestamp: what is left of it is walked
+        // once, and the segments behind it are whole.
+        let rest = self.largest_left(&source, from).await?;
+        let Some((base, max, _)) = candidate(end)? else { return Ok(rest) };
+        if rest.is_some_and(|rest| rest.timestamp >= max.timestamp) {
+            return Ok(rest);
+        }
+        let source = self.source(key, base).await?;
+        self.scan_segment(&source, max.offset, end, Wanted::Max(max.timestamp)).await
+    }
+
+    /// The first record with the largest timestamp of those that are in no segment yet.
+    fn unwritten_max(&self, key: PartitionKey, from: Offset) -> Option<TimedOffset> {
+        let state = self.inner.state.borrow();
+        let left = || state.by_key(key).into_iter().flat_map(|p| p.tail.unwritten());
+        let exact = |batch: &TailBatch<D::Chunk>| {
+            let bytes: Vec<u8> = batch.slices.iter().flat_map(|s| s.iter().copied()).collect();
+            times::first_of_max(&bytes, from, INFLATE_BYTES_MAX)
+        };
+        // The log starts within one batch at most.
+        let cut = left().find(|b| b.base_offset < from && b.last_offset >= from).and_then(exact);
+        let whole = left().filter(|b| b.base_offset >= from);
+        let largest = whole.reduce(|best, b| if b.max_timestamp > best.max_timestamp { b } else { best });
+        match (cut, largest) {
+            (Some(cut), Some(batch)) if batch.max_timestamp <= cut.timestamp => Some(cut),
+            (cut, None) => cut,
+            (_, Some(batch)) => exact(batch),
+        }
     }
 
     /// When the batch that holds `from`, or the first behind it, began: the timestamp of its first record, or
@@ -125,6 +164,60 @@ impl<D: Disk> Shard<D> {
     ) -> Result<Option<TimedOffset>, FetchError> {
         let indexed = self.indexed_position(source, near).await?;
         let mut position = self.locate(source, indexed, near).await?;
+        loop {
+            let next =
+                self.find_batch(source, position, |found| wanted.may_hold(&found.header, from)).await?;
+            let Some(found) = next else { return Ok(None) };
+            let batch = self.whole_batch(source, found.position, found.bytes).await?;
+            if let Some(found) = wanted.find(&batch, from) {
+                return Ok(Some(found));
+            }
+            position = found.position + found.bytes as u64;
+        }
+    }
+
+    /// The first record with the largest timestamp of a segment's records at or after `from`, by the headers
+    /// of all batches from there on.
+    async fn largest_left(
+        &self,
+        source: &SegmentSource<D>,
+        from: Offset,
+    ) -> Result<Option<TimedOffset>, FetchError> {
+        let indexed = self.indexed_position(source, from).await?;
+        let start = self.locate(source, indexed, from).await?;
+        let (mut first, mut largest) = (None, None::<Found>);
+        self.find_batch(source, start, |found| {
+            if found.header.base_offset() < from {
+                first = Some(*found);
+            } else if largest.is_none_or(|l| l.header.max_timestamp() < found.header.max_timestamp()) {
+                largest = Some(*found);
+            }
+            false
+        })
+        .await?;
+        let mut best: Option<TimedOffset> = None;
+        for found in [first, largest].into_iter().flatten() {
+            if best.is_some_and(|best| best.timestamp >= found.header.max_timestamp()) {
+                continue;
+            }
+            let batch = self.whole_batch(source, found.position, found.bytes).await?;
+            let exact = times::first_of_max(&batch, from, INFLATE_BYTES_MAX);
+            best = match (best, exact) {
+                (Some(best), Some(exact)) if best.timestamp >= exact.timestamp => Some(best),
+                (best, None) => best,
+                (_, exact) => exact,
+            };
+        }
+        Ok(best)
+    }
+
+    /// The first batch at or behind `position`, where one begins, that is wanted.
+    async fn find_batch(
+        &self,
+        source: &SegmentSource<D>,
+        mut position: u64,
+        mut wanted: impl FnMut(&Found) -> bool,
+    ) -> Result<Option<Found>, FetchError> {
         let mut want = SCAN_BYTES;
         while position < source.end {
             let slices = self.read_range(source, position, want).await?;
@@ -142,12 +235,7 @@ impl<D: Disk> Shard<D> {
                         want = SCAN_BYTES;
                         break;
                     }
-                    Step::Batch(found) if wanted.may_hold(&found.header, from) => {
-                        let batch = self.whole_batch(source, found.position, found.bytes).await?;
-                        if let Some(found) = wanted.find(&batch, from) {
-                            return Ok(Some(found));
-                        }
-                    }
+                    Step::Batch(found) if wanted(&found) => return Ok(Some(found)),
                     Step::Batch(_) => {}
                 }
             }
@@ -172,15 +260,15 @@ impl<D: Disk> Shard<D> {
         Ok(batch)
     }
 
-    fn scan_tail(&self, key: PartitionKey, from: Offset, wanted: Wanted) -> Option<TimedOffset> {
+    fn scan_tail(&self, key: PartitionKey, from: Offset, target: i64) -> Option<TimedOffset> {
         let state = self.inner.state.borrow();
         state.by_key(key)?.tail.iter().find_map(|batch| {
             let header = batch.header();
-            if !wanted.may_hold(&header, from) {
+            if !times::may_hold(&header, from, target) {
                 return None;
             }
             let bytes: Vec<u8> = batch.slices.iter().flat_map(|s| s.iter().copied()).collect();
-            wanted.find(&bytes, from)
+            times::first_at_or_after(&bytes, from, target, INFLATE_BYTES_MAX)
         })
     }
 }
@@ -200,7 +288,9 @@ impl Wanted {
     fn find(self, batch: &[u8], from: Offset) -> Option<TimedOffset> {
         match self {
             Wanted::Since(target) => times::first_at_or_after(batch, from, target, INFLATE_BYTES_MAX),
-            Wanted::Max(_) => times::first_of_max(batch, INFLATE_BYTES_MAX),
+            Wanted::Max(target) => {
+                times::first_of_max(batch, from, INFLATE_BYTES_MAX).filter(|found| found.timestamp >= target)
+            }
         }
     }
 }

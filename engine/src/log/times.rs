@@ -5,6 +5,7 @@
 //! record by offset, whatever lies behind it.
 
 use crate::base::{LeaderEpoch, Offset};
+use crate::log::index::NO_TIMESTAMP;
 use crate::log::segments::{Segment, Segments};
 use crate::record::{BatchHeader, Records, TimestampType, payload};
 
@@ -63,18 +64,31 @@ pub fn first_at_or_after(
         .unwrap_or(Some(whole))
 }
 
-/// The first record with a whole batch's largest timestamp: the answer for −3 once the batch of the
-/// largest timestamp is found. Its last one if the records cannot be read, or none agrees with the
-/// header. `None` if the batch has no timestamps.
+/// The first record with the largest timestamp of a whole batch's records at or after `from`: the answer
+/// for −3 once the batch is found. Its last one if the records cannot be read, or none agrees with the
+/// header of a batch that is asked for as a whole. `None` if none of them has a timestamp.
 #[must_use]
-pub fn first_of_max(batch: &[u8], inflate_bytes_max: usize) -> Option<TimedOffset> {
-    let header = BatchHeader::peek(batch).filter(|header| header.max_timestamp() >= 0)?;
+pub fn first_of_max(batch: &[u8], from: Offset, inflate_bytes_max: usize) -> Option<TimedOffset> {
+    let header = BatchHeader::peek(batch).filter(|header| may_hold(header, from, 0))?;
     let max = header.max_timestamp();
     if header.attributes().timestamp_type() == TimestampType::LogAppendTime {
-        return Some(timed(header, header.base_offset(), max));
+        return Some(timed(header, header.base_offset().max(from), max));
     }
-    let exact = first(batch, header, inflate_bytes_max, |found| found.timestamp == max).ok().flatten();
-    Some(exact.unwrap_or(timed(header, header.last_offset(), max)))
+    let last = timed(header, header.last_offset(), max);
+    if from <= header.base_offset() {
+        let exact = first(batch, header, inflate_bytes_max, |found| found.timestamp == max).ok().flatten();
+        return Some(exact.unwrap_or(last));
+    }
+    // The largest may lie below: each record that is left counts.
+    let mut best: Option<TimedOffset> = None;
+    let read = first(batch, header, inflate_bytes_max, |found| {
+        let better = found.timestamp > best.map_or(NO_TIMESTAMP, |best| best.timestamp);
+        if found.offset >= from && better {
+            best = Some(*found);
+        }
+        false
+    });
+    if read.is_ok() { best } else { Some(last) }
 }
 
 /// The batch's records cannot be read.
@@ -84,7 +98,7 @@ fn first(
     batch: &[u8],
     header: &BatchHeader,
     inflate_bytes_max: usize,
-    wanted: impl Fn(&TimedOffset) -> bool,
+    mut wanted: impl FnMut(&TimedOffset) -> bool,
 ) -> Result<Option<TimedOffset>, Unreadable> {
     let records = payload(batch, inflate_bytes_max).map_err(|_| Unreadable)?;
     for record in Records::of(header, &records) {
@@ -169,7 +183,10 @@ mod tests {
             assert_eq!(find(&batch, 0, 1_301), None);
             assert_eq!(find(&batch, 104, 0), None);
             let max = TimedOffset { offset: Offset(101), timestamp: 1_300, leader_epoch: LeaderEpoch(6) };
-            assert_eq!(first_of_max(&batch, MAX), Some(max));
+            assert_eq!(first_of_max(&batch, Offset(0), MAX), Some(max));
+            let rest = |from| first_of_max(&batch, Offset(from), MAX).map(|t| (t.offset.0, t.timestamp));
+            assert_eq!(rest(102), Some((103, 1_300)));
+            assert_eq!(rest(104), None);
         }
     }
 
@@ -180,7 +197,8 @@ mod tests {
         assert_eq!(find(&batch, 0, 1_001), Some((100, 1_300)));
         assert_eq!(find(&batch, 102, 1_001), Some((102, 1_300)));
         assert_eq!(find(&batch, 0, 1_301), None);
-        assert_eq!(first_of_max(&batch, MAX).map(|t| t.offset), Some(Offset(103)));
+        assert_eq!(first_of_max(&batch, Offset(0), MAX).map(|t| t.offset), Some(Offset(103)));
+        assert_eq!(first_of_max(&batch, Offset(102), MAX).map(|t| t.offset), Some(Offset(103)));
     }
 
     #[test]
@@ -189,6 +207,7 @@ mod tests {
         stamp_append_time(&mut batch, WallMs(2_000));
         assert_eq!(find(&batch, 102, 1_500), Some((102, 2_000)));
         assert_eq!(find(&batch, 0, 2_001), None);
-        assert_eq!(first_of_max(&batch, MAX).map(|t| t.offset), Some(Offset(100)));
+        assert_eq!(first_of_max(&batch, Offset(0), MAX).map(|t| t.offset), Some(Offset(100)));
+        assert_eq!(first_of_max(&batch, Offset(102), MAX).map(|t| t.offset), Some(Offset(102)));
     }
 }
