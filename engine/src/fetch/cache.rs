@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::session::{Asked, Outcome, Session, TopicRef};
 use crate::base::Instant;
@@ -16,6 +17,10 @@ use crate::base::Instant;
 /// A session gives way to any other once it was idle for this long; one younger than this gives way to
 /// none.
 pub const SESSION_EVICTION: Duration = Duration::from_secs(120);
+
+/// Sessions that give way to one newcomer at most: who opens a session of many partitions must not close
+/// those of many clients.
+pub const SESSION_VICTIMS_MAX: usize = 8;
 
 /// What bounds a cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,6 +129,9 @@ impl SessionCache {
         for (topic, asked, outcome) in partitions {
             let slot = session.ask(topic, asked);
             session.tell(slot, &outcome);
+            if session.bytes() > self.limits.bytes_max {
+                return 0;
+            }
         }
         session.answered();
         if session.is_empty() || !self.make_room(now, &session) {
@@ -161,8 +169,13 @@ impl SessionCache {
             return Err(SessionError::Form { id });
         }
         let before = kept.session.bytes();
+        let room = self.limits.bytes_max.saturating_sub(self.bytes);
         for (topic, asked) in asked {
             kept.session.ask(topic, asked);
+            // It is closed below: no more memory for it.
+            if kept.session.bytes() - before > room {
+                break;
+            }
         }
         kept.session.forget(forgotten);
         self.bytes += kept.session.bytes() - before;
@@ -198,29 +211,39 @@ impl SessionCache {
         }
     }
 
-    /// Lets sessions go until one of this size fits; `false` if too few may go.
+    /// Lets as many sessions go as one of this size needs, at most [`SESSION_VICTIMS_MAX`]; `false`, and
+    /// none goes, if that is not enough.
     fn make_room(&mut self, now: Instant, wanted: &Session) -> bool {
         if wanted.bytes() > self.limits.bytes_max {
             return false;
         }
-        while self.kept.len() >= self.limits.slots || self.bytes + wanted.bytes() > self.limits.bytes_max {
-            let Some(id) = self.evictable(now, wanted.len()) else { return false };
-            self.evicted += 1;
-            self.close(id);
+        let (mut sessions, mut bytes) = (self.kept.len(), self.bytes);
+        let mut victims: SmallVec<[i32; SESSION_VICTIMS_MAX]> = SmallVec::new();
+        while sessions >= self.limits.slots || bytes + wanted.bytes() > self.limits.bytes_max {
+            if victims.len() == SESSION_VICTIMS_MAX {
+                return false;
+            }
+            let Some(id) = self.evictable(now, wanted.len(), &victims) else { return false };
+            sessions -= 1;
+            bytes -= self.kept[&id].session.bytes();
+            victims.push(id);
         }
+        self.evicted += victims.len() as u64;
+        victims.into_iter().for_each(|id| self.close(id));
         true
     }
 
-    /// The session that gives way to one of `size` partitions: the one idle longest, if that is longer
-    /// than [`SESSION_EVICTION`]; else the smallest that has lived as long and is not larger.
-    fn evictable(&self, now: Instant, size: usize) -> Option<i32> {
-        let (id, oldest) = self.kept.iter().min_by_key(|(id, kept)| (kept.used, **id))?;
+    /// The session that gives way to one of `size` partitions beside the `victims`: the one idle longest, if
+    /// that is longer than [`SESSION_EVICTION`]; else the smallest that has lived as long and is smaller.
+    fn evictable(&self, now: Instant, size: usize, victims: &[i32]) -> Option<i32> {
+        let left = || self.kept.iter().filter(|(id, _)| !victims.contains(id));
+        let (id, oldest) = left().min_by_key(|(id, kept)| (kept.used, **id))?;
         if now.since(oldest.used) > SESSION_EVICTION {
             return Some(*id);
         }
-        let lived = self.kept.iter().filter(|(_, kept)| kept.has_lived());
+        let lived = left().filter(|(_, kept)| kept.has_lived());
         let (id, smallest) = lived.min_by_key(|(id, kept)| (kept.session.len(), **id))?;
-        (smallest.session.len() <= size).then_some(*id)
+        (smallest.session.len() < size).then_some(*id)
     }
 }
 

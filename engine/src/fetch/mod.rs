@@ -13,5 +13,5 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use cache::{SESSION_EVICTION, SessionCache, SessionError, SessionLimits};
+pub use cache::{SESSION_EVICTION, SESSION_VICTIMS_MAX, SessionCache, SessionError, SessionLimits};
 pub use session::{Asked, Outcome, Session, TopicRef};

@@ -159,7 +159,7 @@ fn a_young_session_gives_way_to_none_and_an_idle_one_to_any() {
 }
 
 #[test]
-fn a_session_that_has_lived_gives_way_to_one_that_is_not_smaller() {
+fn a_session_that_has_lived_gives_way_to_a_larger_one_only() {
     let mut world = World::new(LIMITS);
     let ids = [8, 4, 6].map(|size| world.open(at(0), size));
     let used = |world: &mut World, id, now| {
@@ -171,11 +171,28 @@ fn a_session_that_has_lived_gives_way_to_one_that_is_not_smaller() {
     };
     ids.iter().for_each(|&id| used(&mut world, id, 130));
     assert_eq!(world.open(at(131), 3), 0, "smaller than each");
+    assert_eq!(world.open(at(131), 4), 0, "as large as the smallest: two clients would take turns");
     let larger = world.open(at(131), 5);
     assert!(larger > 0);
     assert_eq!(world.cache.answering(ids[1], 1).err(), Some(SessionError::NotFound { id: ids[1] }));
     assert_eq!(world.open(at(131), 5), 0, "those left are larger, and the new one is young");
-    assert!(world.open(at(131), 6) > 0);
+    assert!(world.open(at(131), 7) > 0);
+}
+
+#[test]
+fn a_newcomer_closes_few_sessions_or_none() {
+    let limits = SessionLimits { slots: 100, bytes_max: 20_000 };
+    let mut world = World::new(limits);
+    while world.open(at(0), 1) > 0 {}
+    let (held, bytes) = (world.cache.len(), world.cache.bytes());
+    assert!(held > 2 * SESSION_VICTIMS_MAX, "{held} sessions");
+    let one = bytes / held;
+    assert_eq!(world.open(at(200), 100), 0, "that would take nearly all of them");
+    assert_eq!((world.cache.len(), world.cache.evicted()), (held, 0));
+    assert!(world.open(at(200), 10) > 0);
+    let gone = held + 1 - world.cache.len();
+    assert!((2..=SESSION_VICTIMS_MAX).contains(&gone), "{gone} of {one} bytes each");
+    assert_eq!(world.cache.evicted(), gone as u64);
 }
 
 #[test]
@@ -190,8 +207,17 @@ fn memory_is_bounded_whatever_is_asked() {
     assert_eq!(grown, Err(SessionError::NotFound { id: growing }));
     assert_eq!(world.cache.len(), 1, "the one that grew is closed");
     assert!(world.fetch(small, 1, &[], &[], |_| end(0)).is_ok());
+    // What is asked for is not even looked at beyond the bound.
+    let mut looked = 0;
+    let endless = (0..).map(|p| (TopicRef::Name("t"), asked(p, 0))).inspect(|_| looked += 1);
+    let grown = world.cache.go_on(at(3), (small, 2), false, endless, std::iter::empty()).err();
+    assert_eq!(grown, Some(SessionError::NotFound { id: small }));
+    let endless = (0..).map(|p| (TopicRef::Name("t"), asked(p, 0), end(0)));
+    assert_eq!(world.cache.open(at(3), false, endless, || 1), 0);
+    assert!(looked < 1000 && world.cache.is_empty());
+    assert!(world.open(at(3), 10) > 0);
     let mut opened = 1;
-    while world.open(at(0), 10) > 0 {
+    while world.open(at(3), 10) > 0 {
         opened += 1;
         assert!(world.cache.bytes() <= limits.bytes_max);
     }
