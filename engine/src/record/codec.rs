@@ -66,6 +66,25 @@ pub fn inflate(codec: Codec, bytes: &[u8], max_out: usize) -> Result<Vec<u8>, In
     }
 }
 
+/// How an LZ4 frame begins: magic, then flags.
+///
+/// | bits of the flags | |
+/// |---|---|
+/// | 7–6 | version, 01 |
+/// | 5 | blocks are independent |
+/// | 4, 3, 2 | checksum of each block, size of the content, checksum of the content |
+/// | 1–0 | reserved, dictionary |
+const LZ4_MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+const LZ4_FLAGS_CHECKED: u8 = 0b1110_0011;
+const LZ4_FLAGS_WANTED: u8 = 0b0110_0000;
+
+/// Whether LZ4 bytes begin as Kafka's own decoder demands: one frame of independent blocks, without a
+/// dictionary. A batch that does not would be stored and then stop every Java consumer.
+pub(super) fn is_lz4_for_all(bytes: &[u8]) -> bool {
+    let flags = bytes.strip_prefix(&LZ4_MAGIC).and_then(|rest| rest.first());
+    flags.is_some_and(|flags| flags & LZ4_FLAGS_CHECKED == LZ4_FLAGS_WANTED)
+}
+
 /// Compresses `bytes`, appending to `out`.
 pub fn compress(codec: Codec, bytes: &[u8], out: &mut Vec<u8>) {
     // Writers into memory fail for no reason but running out of it.

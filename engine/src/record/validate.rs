@@ -3,7 +3,7 @@
 //! Checks go from cheap to dear, in Kafka's order where a client can tell: shape, size, checksum,
 //! header, then each record. Compressed records are walked only if the caller gives an output bound.
 
-use super::codec::InflateError;
+use super::codec::{InflateError, is_lz4_for_all};
 use super::header::{BatchHeader, Codec, HEADER_BYTES, MAGIC, TimestampType, crc_matches};
 use super::patch::Patch;
 use super::records::{RecordError, RecordFault, Records, payload};
@@ -134,6 +134,8 @@ pub enum BatchError {
     Record(#[from] RecordError),
     #[error("the compressed records: {0}")]
     Inflate(#[from] InflateError),
+    #[error("no LZ4 frame of independent blocks: Java readers take no other")]
+    Lz4Frame,
     #[error("producers may not set LogAppendTime")]
     AppendTimeByProducer,
     #[error("{} records (or more) have a timestamp outside the topic's window", .records.len())]
@@ -146,7 +148,7 @@ impl BatchError {
     pub fn blame(&self) -> Blame {
         match self {
             BatchError::Truncated { .. } | BatchError::Length { .. } | BatchError::Checksum => Blame::Corrupt,
-            BatchError::Inflate(_) => Blame::Corrupt,
+            BatchError::Inflate(_) | BatchError::Lz4Frame => Blame::Corrupt,
             BatchError::Magic { magic } if !(0..=2).contains(magic) => Blame::Corrupt,
             BatchError::Empty
             | BatchError::Trailing { .. }
@@ -184,6 +186,9 @@ impl BatchError {
 pub fn validate(bytes: &[u8], limits: &Limits) -> Result<BatchSummary, BatchError> {
     let header = check_shape(bytes, limits)?;
     let (codec, producer) = check_header(header, limits)?;
+    if codec == Codec::Lz4 && !is_lz4_for_all(&bytes[HEADER_BYTES..]) {
+        return Err(BatchError::Lz4Frame);
+    }
 
     let window = Window::of(limits);
     let walked = match (codec, limits.inflate_bytes_max) {

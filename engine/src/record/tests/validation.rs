@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use super::*;
 use crate::record::{BatchError, Blame, RecordFault};
 
@@ -47,6 +49,35 @@ fn each_lie_in_the_header_has_its_refusal() {
         refusal(&bad, &limits()),
         BatchError::Record(RecordError { index: 3, fault: RecordFault::Truncated })
     ));
+}
+
+#[test]
+fn an_lz4_frame_that_java_readers_refuse_is_corrupt() {
+    let batch = sample(Codec::Lz4);
+    let flags = batch[HEADER_BYTES + 4];
+    let frames: [(&str, usize, &[u8]); 6] = [
+        ("linked blocks", 4, &[flags & !(1 << 5)]),
+        ("another version", 4, &[flags | 1 << 7]),
+        ("a dictionary", 4, &[flags | 1]),
+        ("the reserved bit", 4, &[flags | 2]),
+        ("another magic", 0, &[5]),
+        ("a skippable frame", 0, &[0x50, 0x2a, 0x4d, 0x18]),
+    ];
+    for (what, at, bytes) in frames {
+        let error = refusal(&tampered(&batch, HEADER_BYTES + at, bytes), &limits());
+        assert_eq!((&error, error.blame()), (&BatchError::Lz4Frame, Blame::Corrupt), "{what}");
+    }
+    for cut in HEADER_BYTES..HEADER_BYTES + 5 {
+        assert_eq!(refusal(&resealed(batch[..cut].to_vec()), &limits()), BatchError::Lz4Frame);
+    }
+    // The encoder of `kafkajs-lz4`'s usual plug-in links its blocks.
+    let mut linked = Vec::new();
+    let info = lz4_flex::frame::FrameInfo::new().block_mode(lz4_flex::frame::BlockMode::Linked);
+    let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, &mut linked);
+    encoder.write_all(&inflate(Codec::Lz4, &batch[HEADER_BYTES..], INFLATE_MAX).unwrap()).unwrap();
+    encoder.finish().unwrap();
+    let linked = resealed([&batch[..HEADER_BYTES], &linked].concat());
+    assert_eq!(refusal(&linked, &limits()), BatchError::Lz4Frame);
 }
 
 #[test]
