@@ -314,3 +314,52 @@ fn retention_is_looked_at_in_the_interval_that_was_set() {
     until("retention", || (0..2).all(|p| client.list_offset("t", p, -2).offset == 1));
     assert_eq!(client.produce("t", 0, -1, &batch(&[b"new"])), (ErrorCode::None, 1));
 }
+
+#[test]
+fn alterations_of_more_settings_than_there_are_end_the_connection() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.client();
+    let config = incremental_alter_configs::AlterableConfig {
+        name: "retention.ms",
+        config_operation: OPERATION_SET,
+        value: Some("1"),
+    };
+    let resource = incremental_alter_configs::Resource {
+        resource_type: RESOURCE_TOPIC,
+        resource_name: "t",
+        configs: vec![config; 20_001],
+    };
+    let request = incremental_alter_configs::Request { resources: vec![resource], ..Default::default() };
+    client.send(1, &request);
+    assert!(client.is_closed());
+    let config = alter_configs::Config { name: "retention.ms", value: Some("1") };
+    let resource = alter_configs::Resource {
+        resource_type: RESOURCE_TOPIC,
+        resource_name: "t",
+        configs: vec![config; 20_001],
+    };
+    let mut client = broker.client();
+    client.send(2, &alter_configs::Request { resources: vec![resource], ..Default::default() });
+    assert!(client.is_closed());
+}
+
+#[test]
+fn an_override_that_a_broker_setting_made_invalid_is_counted_and_takes_no_other_with_it() {
+    let mut broker = Broker::start(&[
+        "admin.listen=127.0.0.4:0",
+        "log.retention.ms=1",
+        "log.retention.check.interval.ms=200",
+    ]);
+    let mut client = broker.client();
+    let settings = &[("retention.ms", "3153600000000"), ("min.compaction.lag.ms", "100")];
+    assert_eq!(client.create_topic("kept", 1, settings), ErrorCode::None);
+    let old = batch_at(1_000, &[b"old"]);
+    assert_eq!(client.produce("kept", 0, -1, &old), (ErrorCode::None, 0));
+    broker.restart_with("log.cleaner.max.compaction.lag.ms=50");
+    let mut client = broker.client();
+    assert_eq!(client.create_topic("expiring", 1, &[]), ErrorCode::None);
+    assert_eq!(client.produce("expiring", 0, -1, &old), (ErrorCode::None, 0));
+    until("retention", || client.list_offset("expiring", 0, -2).offset == 1);
+    assert_eq!(client.list_offset("kept", 0, -2).offset, 0, "a hundred years are not over");
+    until("the count", || broker.metrics().contains("ringlog_settings_ignored{core=\"0\"} 1\n"));
+}

@@ -145,6 +145,47 @@ impl BrokerSettings {
         BrokerSettings::resolve(given)
     }
 
+    /// As [`BrokerSettings::with_dynamic`], of settings that were stored by other rules: each that does not
+    /// pass any more, by itself or beside those that do, is passed over and told.
+    #[must_use]
+    pub fn with_stored(
+        &self,
+        all: &BTreeMap<String, String>,
+        this: &BTreeMap<String, String>,
+    ) -> (BrokerSettings, Vec<ConfigError>) {
+        if let Ok(settings) = self.with_dynamic(all, this) {
+            return (settings, Vec::new());
+        }
+        let mut held = [BTreeMap::new(), BTreeMap::new()];
+        let mut settings = self.clone();
+        let mut left: Vec<(usize, &String, &String)> = [all, this]
+            .into_iter()
+            .enumerate()
+            .flat_map(|(i, m)| m.iter().map(move |(n, v)| (i, n, v)))
+            .collect();
+        // One may need another that comes later, as a value does its new maximum.
+        loop {
+            let (before, mut ignored) = (left.len(), Vec::new());
+            left.retain(|&(level, name, value)| {
+                held[level].insert(name.clone(), value.clone());
+                match self.with_dynamic(&held[0], &held[1]) {
+                    Ok(better) => {
+                        settings = better;
+                        false
+                    }
+                    Err(error) => {
+                        held[level].remove(name);
+                        ignored.push(error);
+                        true
+                    }
+                }
+            });
+            if left.len() == before {
+                return (settings, ignored);
+            }
+        }
+    }
+
     /// Applies alterations to the dynamic settings of one level (all brokers, or this one): that
     /// level's new overrides, checked.
     ///

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
 
@@ -240,6 +241,18 @@ fn alterations_apply_in_order_and_all_or_none() {
 }
 
 #[test]
+fn a_list_too_long_to_keep_is_refused_before_any_work_on_it() {
+    let name = "leader.replication.throttled.replicas";
+    let start = map(&[(name, "0:1,0:2")]);
+    // Either would leave a short list.
+    let words = "0:1,".repeat(VALUE_BYTES_MAX);
+    for op in [AlterOp::Append(words.clone()), AlterOp::Subtract(words)] {
+        let error = topic::alter(&start, &[(name.to_owned(), op)], &BrokerSettings::default()).unwrap_err();
+        assert!(error.reason.contains("more than") && error.value.len() < 100, "{error}");
+    }
+}
+
+#[test]
 fn a_broker_value_no_topic_could_have_is_refused_under_its_own_name() {
     let error = broker(&[("log.segment.bytes", "4096")]).unwrap_err();
     assert_eq!(error.name, "log.segment.bytes");
@@ -325,4 +338,44 @@ fn the_documentation_page_has_a_row_for_each_setting() {
     for def in topic::DEFS.iter().chain(broker::DEFS) {
         assert!(page.contains(&format!("| `{}` |", def.name)), "{}", def.name);
     }
+}
+
+#[test]
+fn one_stored_override_that_is_not_valid_any_more_leaves_the_others_in_force() {
+    let lag = broker(&[("log.cleaner.max.compaction.lag.ms", "50")]).unwrap();
+    let set = map(&[
+        ("retention.ms", "86400000000"),
+        ("min.compaction.lag.ms", "100"),
+        ("gone.in.this.version", "1"),
+        ("segment.bytes", "7"),
+    ]);
+    let (settings, ignored) = topic::stored(&set, &lag);
+    assert_eq!(settings.retention_ms, Some(86_400_000_000), "or a thousand days of records were deleted");
+    assert_eq!(settings.segment_bytes, TopicSettings::default().segment_bytes);
+    let names: Vec<&str> = ignored.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(names, ["gone.in.this.version", "segment.bytes", "min.compaction.lag.ms"]);
+    let (settings, ignored) =
+        topic::stored(&map(&[("retention.ms", "for ever"), ("retention.bytes", "1")]), &lag);
+    assert_eq!((settings.retention_ms, settings.retention_bytes, ignored.len()), (None, Some(1), 1));
+    let (settings, ignored) =
+        topic::stored(&map(&[("max.compaction.lag.ms", "0")]), &BrokerSettings::default());
+    assert_eq!((settings, ignored.len()), (TopicSettings::default(), 1));
+    assert_eq!(topic::stored(&map(&[("retention.ms", "9")]), &lag).1, []);
+}
+
+#[test]
+fn one_stored_setting_of_a_broker_that_is_not_valid_any_more_leaves_the_others_in_force() {
+    let start = BrokerSettings::default();
+    let all = map(&[
+        ("log.retention.ms", "86400000000"),
+        ("group.consumer.heartbeat.interval.ms", "16000"),
+        ("gone.in.this.version", "1"),
+    ]);
+    let this = map(&[("group.consumer.max.heartbeat.interval.ms", "20000"), ("num.partitions", "many")]);
+    let (settings, ignored) = start.with_stored(&all, &this);
+    assert_eq!(settings.topic_defaults().retention_ms, Some(86_400_000_000));
+    assert_eq!(settings.groups.consumer.heartbeat, Duration::from_secs(16), "by a maximum that comes later");
+    let names: Vec<&str> = ignored.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(names, ["gone.in.this.version", "num.partitions"]);
+    assert_eq!(start.with_stored(&map(&[]), &map(&[])), (start.clone(), Vec::new()));
 }

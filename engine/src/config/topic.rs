@@ -131,6 +131,45 @@ pub fn parse(
     Ok(resolve(&raw))
 }
 
+/// The settings of a topic whose overrides were checked when they were stored, by other rules or beside
+/// other settings of the broker: each that does not pass any more is passed over and told, the rest holds.
+/// Of retention that cannot be read nothing is deleted.
+#[must_use]
+pub fn stored(
+    overrides: &BTreeMap<String, String>,
+    broker: &BrokerSettings,
+) -> (TopicSettings, Vec<ConfigError>) {
+    let mut ignored = Vec::new();
+    let mut kept = BTreeMap::new();
+    for (name, value) in overrides {
+        match find(name, value).and_then(|def| def.check(value.trim())) {
+            Ok(()) => _ = kept.insert(name.clone(), value.clone()),
+            Err(error) => {
+                ignored.push(error);
+                if RETENTION.contains(&name.as_str()) {
+                    kept.insert(name.clone(), KEEP_ALL.to_owned());
+                }
+            }
+        }
+    }
+    for lag in ["min.compaction.lag.ms", "max.compaction.lag.ms"] {
+        if let Err(error) = parse(&kept, broker)
+            && kept.remove(lag).is_some()
+        {
+            ignored.push(error);
+        }
+    }
+    let settings = parse(&kept, broker).unwrap_or_else(|error| {
+        ignored.push(error);
+        TopicSettings { retention_ms: None, retention_bytes: None, ..broker.topic_defaults() }
+    });
+    (settings, ignored)
+}
+
+/// Settings that delete records, and the value that deletes none.
+const RETENTION: [&str; 2] = ["retention.ms", "retention.bytes"];
+const KEEP_ALL: &str = "-1";
+
 /// Refuses a log that must be compacted before it may be.
 fn check_lags(raw: &dyn Fn(&str) -> String) -> Result<(), ConfigError> {
     let ms = |name: &str| raw(name).parse::<i64>().expect("checked by its definition");
@@ -150,9 +189,7 @@ pub fn describe(overrides: &BTreeMap<String, String>, broker: &BrokerSettings) -
         .filter(|def| def.support != Support::Dropped || overrides.contains_key(def.name))
         .map(|def| describe_one(def, overrides.get(def.name), broker))
         .collect();
-    // Stored overrides were checked when they were set; a broker default that turned bad since is
-    // refused at start.
-    let mode = parse(overrides, broker).map_or("unknown", |s| s.durability());
+    let mode = stored(overrides, broker).0.durability();
     out.push(Described {
         name: DURABILITY,
         value: Some(mode.to_owned()),

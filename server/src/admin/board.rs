@@ -43,6 +43,8 @@ pub struct CoreReport {
     pub topics_relaxed: usize,
     /// Names of the latter.
     pub relaxed: Vec<String>,
+    /// Stored settings of topics and brokers that are not valid any more; on core 0 alone.
+    pub settings_ignored: usize,
     /// Whether any of its groups has committed anything.
     pub has_commits: bool,
     /// How long its requests took.
@@ -114,6 +116,7 @@ impl CoreReport {
     fn name_topics(&mut self, core: &Core) {
         (self.topics_durable, self.topics_relaxed) = (0, 0);
         self.relaxed.clear();
+        self.settings_ignored = core.catalog().ignored();
         for entry in core.catalog().topics() {
             if entry.settings.is_relaxed() {
                 self.topics_relaxed += 1;

@@ -125,6 +125,9 @@ pub(super) fn render(cores: &[CoreReport]) -> String {
         for name in &zero.relaxed {
             line(&mut out, "topic_relaxed", &format!("topic=\"{name}\""), 1);
         }
+        let doc = "Stored settings that are not valid any more, and not in force.";
+        family(&mut out, "settings_ignored", "gauge", doc);
+        line(&mut out, "settings_ignored", "core=\"0\"", zero.settings_ignored as u64);
     }
     out
 }

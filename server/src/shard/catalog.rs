@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine::base::TopicId;
 use engine::broker::HostedPartition;
-use engine::config::{BrokerSettings, TopicSettings, topic};
+use engine::config::{BrokerSettings, ConfigError, TopicSettings, topic};
 use engine::metadata::{ConfigResource, Image, Topic};
 use rustc_hash::FxHashMap;
 
@@ -22,6 +22,8 @@ pub struct TopicEntry {
     pub settings: TopicSettings,
     /// The broker's own: clients read it, but do not write it.
     pub internal: bool,
+    /// Overrides that are not valid any more, and not in force.
+    pub ignored: usize,
 }
 
 /// One image of the cluster, indexed. Immutable; a newer one takes over what did not change.
@@ -29,6 +31,8 @@ pub struct TopicEntry {
 pub struct Catalog {
     image: Image,
     broker: BrokerSettings,
+    /// Settings of brokers altered at run time that are not valid any more, and not in force.
+    ignored: Vec<ConfigError>,
     by_name: FxHashMap<Rc<str>, Rc<TopicEntry>>,
     by_id: FxHashMap<TopicId, Rc<TopicEntry>>,
 }
@@ -50,11 +54,13 @@ impl Catalog {
         const NOTHING: &BTreeMap<String, String> = &BTreeMap::new();
         let all = image.configs(ConfigResource::AllBrokers).unwrap_or(NOTHING);
         let this = image.configs(ConfigResource::Broker(node.id)).unwrap_or(NOTHING);
-        let broker = node.settings.with_dynamic(all, this).unwrap_or_else(|error| {
-            // Each was checked when it was set; only a newer build with other rules gets here.
-            tracing::error!(%error, "a setting altered at run time is not valid any more: ignored");
-            node.settings.clone()
-        });
+        // Each was checked when it was set; only a newer build with other rules ignores any.
+        let (broker, ignored) = node.settings.with_stored(all, this);
+        if old.is_none_or(|old| old.ignored != ignored) {
+            for error in &ignored {
+                tracing::error!(%error, "a setting altered at run time is not valid any more: ignored");
+            }
+        }
         let old = old.filter(|o| o.broker == broker);
         let mut by_name = FxHashMap::default();
         let mut by_id = FxHashMap::default();
@@ -64,7 +70,13 @@ impl Catalog {
             by_name.insert(Rc::from(topic.name.as_str()), entry.clone());
             by_id.insert(topic.id, entry);
         }
-        Catalog { image, broker, by_name, by_id }
+        Catalog { image, broker, ignored, by_name, by_id }
+    }
+
+    /// Settings of topics and brokers that are stored, but not valid any more and so not in force.
+    #[must_use]
+    pub fn ignored(&self) -> usize {
+        self.ignored.len() + self.topics().map(|e| e.ignored).sum::<usize>()
     }
 
     /// The image.
@@ -104,9 +116,10 @@ impl Catalog {
 }
 
 fn resolve(topic: &Arc<Topic>, broker: &BrokerSettings) -> TopicEntry {
-    let settings = topic::parse(&topic.configs, broker).unwrap_or_else(|error| {
-        tracing::error!(topic = topic.name, %error, "its settings are not valid any more: defaults apply");
-        broker.topic_defaults()
-    });
-    TopicEntry { topic: topic.clone(), settings, internal: topic.name == OFFSETS_TOPIC }
+    let (settings, ignored) = topic::stored(&topic.configs, broker);
+    for error in &ignored {
+        tracing::error!(topic = topic.name, %error, "a setting is not valid any more: ignored, the others hold");
+    }
+    let internal = topic.name == OFFSETS_TOPIC;
+    TopicEntry { topic: topic.clone(), settings, internal, ignored: ignored.len() }
 }

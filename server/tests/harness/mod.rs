@@ -56,6 +56,12 @@ impl Broker {
         self.running = Some(server::start(Config::load(&sources).unwrap()).unwrap());
     }
 
+    /// As [`Broker::restart`], with another setting.
+    pub(crate) fn restart_with(&mut self, set: &str) {
+        self.set.push(set.to_owned());
+        self.restart();
+    }
+
     /// Stops it cleanly.
     pub(crate) fn stop(&mut self) {
         if let Some(running) = self.running.take() {
@@ -70,6 +76,16 @@ impl Broker {
     /// Where its metrics are, if `admin.listen` is set.
     pub(crate) fn admin(&self) -> Option<SocketAddr> {
         self.running.as_ref().unwrap().admin()
+    }
+
+    /// Its metrics page; `admin.listen` must be set.
+    pub(crate) fn metrics(&self) -> String {
+        let mut http = TcpStream::connect(self.admin().expect("admin.listen is set")).unwrap();
+        http.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+        let mut page = String::new();
+        http.read_to_string(&mut page).unwrap();
+        assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
+        page
     }
 
     pub(crate) fn data(&self) -> &std::path::Path {
