@@ -74,6 +74,14 @@ fn an_open_loop_on_a_broker_of_our_own_is_checked_and_reported() {
     assert!(times.iter().all(|t| t["count"].as_u64() > Some(0)), "{stages}");
     assert!(stages["flush_bytes"]["min"].as_f64() >= Some(4000.0), "{stages}");
     assert!(stages["cores"][0]["busy_share"].as_f64() > Some(0.0), "{stages}");
+    // Where the directory lies on a disk that counts, the broker wrote more to it than was acknowledged.
+    let disk = &report["disk"];
+    assert!(disk.is_null() || disk["intervals"].as_array().is_some_and(|i| !i.is_empty()), "{disk}");
+    if let Some(times) = disk["write_amplification"].as_f64() {
+        assert!(times >= 1.0, "{disk}");
+    }
+    let taken = &report["validity"];
+    assert!(taken["steal_share"].is_f64() && taken["others_share"].as_f64() < Some(1.0), "{taken}");
     assert!(report["broker"]["pid"].is_u64() && report["broker"]["rss_bytes_max"].is_u64());
     for file in ["report.json", "index.html", "broker.log"] {
         assert!(dir.path().join("run").join(file).is_file(), "{file}");
@@ -158,6 +166,51 @@ fn a_broker_that_dies_ends_the_bench_with_4_and_a_partial_report() {
         let report = std::fs::read(out.join("report.json")).expect("a report");
         let report: serde_json::Value = serde_json::from_slice(&report).expect("json");
         assert_eq!(report["partial"], true);
+    }
+}
+
+#[test]
+fn ten_equal_runs_leave_a_noise_floor_and_nothing_else() {
+    let dir = directory();
+    let noise = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_ringlog"))
+            .args([
+                "bench",
+                "noise",
+                "--warmup",
+                "0s",
+                "--duration",
+                "300ms",
+                "--rate",
+                "3000",
+                "--quiet-max",
+                "0s",
+            ])
+            .args(args)
+            .arg("--data")
+            .arg(dir.path().join("data"))
+            .arg("--out")
+            .arg(dir.path().join("runs"))
+            .arg("--store")
+            .arg(dir.path().join("noise"))
+            .output()
+            .expect("the binary runs")
+    };
+    assert_eq!(noise(&["--runs", "9"]).status.code(), Some(2), "an interval needs ten");
+    assert_eq!(noise(&["--floors"]).status.code(), Some(2));
+    let output = noise(&[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    // Where other tests make runs invalid, too few are left, and that is said.
+    assert!(matches!(output.status.code(), Some(0 | 6)), "{said}");
+    assert_eq!(std::fs::read_dir(dir.path().join("data")).expect("perf/data").count(), 0, "the data is gone");
+    assert!(dir.path().join("runs/10/report.json").is_file(), "{said}");
+    if output.status.success() {
+        let kept = std::fs::read_dir(dir.path().join("noise")).expect("the store").next();
+        let path = kept.expect("a machine").expect("an entry").path();
+        let kept = std::fs::read_to_string(path).expect("a file");
+        let kept: serde_json::Value = serde_json::from_str(&kept).expect("json");
+        assert_eq!((&kept["entries"][0]["runs"], &kept["entries"][0]["pairs"]), (&10.into(), &5.into()));
+        assert!(kept["entries"][0]["floors"]["throughput"].is_f64(), "{kept}");
     }
 }
 

@@ -253,7 +253,7 @@ fn noise_needs_ten_equal_runs() {
     let root = root();
     two_sides(root.path(), &STEADY, &STEADY);
     let said = ringlog(root.path(), &["report", "noise", "a"]);
-    assert_eq!(said.code, Some(1));
+    assert_eq!(said.code, Some(6));
     assert!(said.err.contains("holds 5 valid runs; a noise floor needs 10"), "{}", said.err);
 }
 

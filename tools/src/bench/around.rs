@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::{BenchArgs, disk};
+use super::{BenchArgs, disk, settle, workload};
+use crate::cli::exit::Usage;
 use crate::floors::{self, Budget, Cores, Session, usable_cpus};
 use crate::load::null::{KEEP_BYTES_MAX, NullBroker, Options};
 use crate::load::plan::{Acks, KeySpread, Pace, Plan};
@@ -96,6 +97,19 @@ impl Around {
         report.floors = Some(floors);
         Ok(())
     }
+}
+
+/// What the generator reaches with the load of these arguments on a broker that keeps nothing, 10^6 bytes of keys and
+/// values a second, on the CPUs that they name.
+///
+/// # Errors
+/// A load that is not one, or cannot be run.
+pub(crate) fn generator_ceiling(args: &BenchArgs) -> anyhow::Result<f64> {
+    let file = workload::of(args)?;
+    let plan = settle::settle(&args.knobs, &file, "ringlog-ceiling".to_string()).plan;
+    let plan = Plan { core: args.load_core, ..plan };
+    plan.check().map_err(Usage::because)?;
+    ceiling(&plan, cores(args, &plan))
 }
 
 /// What the generator reaches with this load on a broker that keeps nothing, 10^6 bytes per second.

@@ -8,8 +8,11 @@
 //! | `quantity` | times, sizes and words as people write them |
 //! | `settle` | knobs → plan, with the origin of every value |
 //! | `disk` | what a run writes, and whether it fits |
+//! | `device` | what the disk did meanwhile, by the kernel's counters |
 //! | `target` | the broker under load: a child of ours, the null broker, or somebody's |
 //! | `child` | a broker of our own as a second process |
+//! | `host` | CPU time that others used meanwhile, or that the machine's host took |
+//! | `profile` | `perf` beside the broker |
 //! | `watch` | the live line, and the broker's CPU and memory while the load runs |
 //! | `outcome` | what the load measured → the report |
 //! | `session` | one broker under one load or several, cleaned up after |
@@ -17,6 +20,7 @@
 //! | `sweep`, `limit` | several rates: the highest under a limit, and latency against load |
 //! | `words` | a bench in words: header, settings, the command that repeats it |
 //! | `run` | one load: the order of things |
+//! | `noise` | equal runs: the machine's A/A noise floor |
 //! | `floors` | what the machine can do without a broker |
 //! | `around` | the floors and the generator's ceiling right before and after a run |
 //! | `self_check` | a broker that is stopped: the lab proves itself |
@@ -27,12 +31,16 @@
 
 mod around;
 pub mod child;
+mod device;
 pub mod disk;
 pub mod floors;
+mod host;
 pub mod knobs;
 pub mod limit;
+pub mod noise;
 pub mod omb;
 mod outcome;
+mod profile;
 mod properties;
 pub mod quantity;
 mod run;
@@ -51,9 +59,10 @@ use std::path::PathBuf;
 
 use crate::versus::{self, VersusArgs};
 
+pub(crate) use around::generator_ceiling;
 pub use run::run;
 pub(crate) use session::stop_on_signal;
-pub(crate) use target::expand as cpus;
+pub(crate) use target::{all_cpus, expand as cpus};
 
 /// `ringlog bench`: a load, or a question of the lab's own.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -76,6 +85,9 @@ pub enum Question {
     Search(Box<sweep::SearchArgs>),
     /// Latency against load: a run at each of several rates
     Curve(Box<sweep::CurveArgs>),
+    /// The same load ten times over: how far equal runs lie apart here, kept for comparisons
+    #[command(visible_alias = "aa")]
+    Noise(Box<noise::NoiseArgs>),
     /// What this disk, loopback and processor can do by themselves: what bounds any broker here
     Floors(floors::FloorsArgs),
     /// Ringlog and another broker under the same load on the same cores, in turns
@@ -94,6 +106,7 @@ pub fn answer(bench: &Bench) -> anyhow::Result<u8> {
         None => run(&bench.args),
         Some(Question::Search(args)) => sweep::search(args),
         Some(Question::Curve(args)) => sweep::curve(args),
+        Some(Question::Noise(args)) => noise::run(args),
         Some(Question::Floors(args)) => floors::run(args),
         Some(Question::Versus(args)) => versus::run(args),
         Some(Question::SelfCheck(args)) => self_check::run(args),
@@ -135,6 +148,9 @@ pub struct BenchArgs {
     /// The generator's ceiling is what this run is measured against: do not mark the run for being near it
     #[arg(long, requires = "floors")]
     pub share_of_limit: bool,
+    /// Sample where the broker's CPU time goes meanwhile, with `perf`; the figures are the profiler's too then
+    #[arg(long, conflicts_with = "null")]
+    pub profile: bool,
     /// Where the report goes [default: perf/runs/DATE-ID]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,
@@ -156,6 +172,9 @@ pub struct BenchArgs {
     /// CPU of the generator [default: the second that we may use]
     #[arg(long, value_name = "CPU", help_heading = "Generator")]
     pub load_core: Option<usize>,
+    /// Leave the generator to the scheduler, and give a broker of our own every CPU: what a machine does that nobody arranged
+    #[arg(long, conflicts_with = "load_core", help_heading = "Generator")]
+    pub unpinned: bool,
     /// In mode produce: do not read everything back afterwards
     #[arg(long, help_heading = "Generator")]
     pub no_read_back: bool,

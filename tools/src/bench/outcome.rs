@@ -1,5 +1,6 @@
 //! What the load measured → the report.
 
+use super::host::{Others, STEAL_SHARE_MAX};
 use crate::load::plan::Plan;
 use crate::load::recorder::{Clock, Counts, Interval, Latencies};
 use crate::load::warm::WarmWindow;
@@ -102,7 +103,7 @@ pub(super) fn is_late(late_share: f64) -> bool {
 }
 
 /// Whether the figures describe the broker.
-pub(super) fn validity(outcome: &Outcome, plan: &Plan) -> Validity {
+pub(super) fn validity(outcome: &Outcome, plan: &Plan, others: Option<Others>) -> Validity {
     let counts = outcome.measured.counts;
     let late_share = if counts.sends == 0 { 0.0 } else { counts.late_sends as f64 / counts.sends as f64 };
     let open = plan.pace.is_open() && plan.mode.produces();
@@ -127,6 +128,13 @@ pub(super) fn validity(outcome: &Outcome, plan: &Plan) -> Validity {
     if idle && !outcome.interrupted {
         reasons.push("nothing was answered within the window: the broker stood still".to_string());
     }
+    let steal_share = others.map(|others| others.steal);
+    if let Some(share) = steal_share.filter(|share| *share > STEAL_SHARE_MAX) {
+        reasons.push(format!(
+            "{:.1} % of the CPU time went to other machines on the same host (steal): measure again when it is quiet",
+            share * 100.0
+        ));
+    }
     for (code, count) in &outcome.errors {
         reasons
             .push(format!("{count} records were refused with {}", wire::ErrorCode::from_code(*code).name()));
@@ -137,5 +145,6 @@ pub(super) fn validity(outcome: &Outcome, plan: &Plan) -> Validity {
     if let Some(failure) = &outcome.failure {
         reasons.push(failure.to_string());
     }
-    Validity { late_share, achieved_share, reasons, ..Validity::default() }
+    let others_share = others.map(|others| others.others);
+    Validity { late_share, achieved_share, steal_share, others_share, reasons, ..Validity::default() }
 }

@@ -10,10 +10,11 @@ use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::knobs::Knobs;
+use super::profile::Profiler;
 use super::quantity::Span;
 use super::settle::{Settled, load_settings, settle};
 use super::target::Target;
-use super::watch::{Seen, watch};
+use super::watch::{Seen, Wanted, watch};
 use super::{BenchArgs, outcome, slo, words, workload};
 use crate::cli::exit;
 use crate::floors::usable_cpus;
@@ -43,6 +44,7 @@ pub(super) struct Session {
     target: Option<Target>,
     broker: BrokerFacts,
     brokers: Vec<String>,
+    profiler: Option<Profiler>,
 }
 
 impl Session {
@@ -60,6 +62,7 @@ impl Session {
         let run_id = calendar::run_id(u64::try_from(clock::wall_ms()).unwrap_or(0), &machine.hardware_id);
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from("perf/runs").join(&run_id));
         std::fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+        let profiler = args.profile.then(|| Profiler::new(&out)).transpose()?;
         let (brokers, broker) = (args.brokers.clone(), BrokerFacts::foreign(""));
         Ok(Session {
             args,
@@ -71,6 +74,7 @@ impl Session {
             target: None,
             broker,
             brokers,
+            profiler,
         })
     }
 
@@ -90,7 +94,8 @@ impl Session {
             }
         }
         plan.read_back &= !self.args.no_read_back;
-        plan.core = self.args.load_core.or_else(|| usable_cpus().get(1).copied());
+        let second = || usable_cpus().get(1).copied().filter(|_| !self.args.unpinned);
+        plan.core = self.args.load_core.or_else(second);
         plan.brokers.clone_from(&self.brokers);
         if let Some(file) = &settled.payload_file {
             plan.payload = payload(file)?;
@@ -175,9 +180,11 @@ impl Session {
             latency: outcome::latency_set(&outcome.measured.latencies),
             intervals: outcome::intervals(&outcome.measured.intervals),
             check: outcome::data_check(&outcome),
-            validity: outcome::validity(&outcome, plan),
+            validity: outcome::validity(&outcome, plan, seen.others),
             floors: None,
             share_of_floor: Vec::new(),
+            profile: seen.profile,
+            disk: seen.disk.map(|disk| disk.beside(outcome.measured.counts.bytes_in)),
             partial: outcome.interrupted || outcome.failure.is_some(),
         };
         report.slo = slo::judge(&settled.slos, &Document::from(&report));
@@ -201,14 +208,20 @@ impl Session {
                 });
             })
         })?;
-        let seen = watch(&receive, target, self.args.json);
+        let profiler = self.profiler.as_ref();
+        let seen = watch(&receive, target, Wanted { data: &self.args.data, profiler, quiet: self.args.json });
         let outcome = generator.join().map_err(|_| anyhow::anyhow!("the generator panicked"))??;
         Ok((outcome, seen))
     }
 
-    /// Stops the broker, if it is ours, and takes its data away.
+    /// Stops the broker, if it is ours, and takes its data away; another may be started.
+    pub(super) fn pause(&mut self) -> anyhow::Result<()> {
+        self.target.take().map_or(Ok(()), Target::stop)
+    }
+
+    /// Stops the broker, if it is ours, and takes its data away, for good.
     pub(super) fn stop(&mut self) -> anyhow::Result<()> {
-        let stopped = self.target.take().map_or(Ok(()), Target::stop);
+        let stopped = self.pause();
         // From here on a second signal is the first.
         self.stop.store(true, Ordering::Relaxed);
         stopped

@@ -62,6 +62,7 @@ impl Target {
         disk::check(&data.path, disk::disk_bytes(plan, &args.set))?;
         let cores = match &args.broker_cores {
             Some(cores) => cores.clone(),
+            None if args.unpinned => all_cpus(),
             None => usable_cpus().first().copied().unwrap_or(0).to_string(),
         };
         let broker = Broker::start(&data.path, &cores, &args.set, &out.join("broker.log"))?;
@@ -76,6 +77,15 @@ impl Target {
             Target::Own { broker, .. } => vec![broker.address.clone()],
             Target::Null(null) => vec![null.address()],
             Target::Foreign { .. } => args.brokers.clone(),
+        }
+    }
+
+    /// Its process, if it runs here and is another than this one.
+    pub(super) fn pid(&self) -> Option<u32> {
+        match self {
+            Target::Own { broker, .. } => Some(broker.pid()),
+            Target::Foreign { pid, .. } => *pid,
+            Target::Null(_) => None,
         }
     }
 
@@ -162,6 +172,11 @@ impl Target {
             Target::Null(_) | Target::Foreign { .. } => Ok(()),
         }
     }
+}
+
+/// Every CPU that we may use, as a list.
+pub(crate) fn all_cpus() -> String {
+    usable_cpus().iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// The CPUs of a list such as `0,2-3`.

@@ -83,6 +83,15 @@ pub(super) fn command_line(settled: &Settled, args: &BenchArgs) -> String {
     if args.share_of_limit {
         line.push_str(" --share-of-limit");
     }
+    if args.unpinned {
+        line.push_str(" --unpinned");
+    }
+    if let Some(cores) = &args.broker_cores {
+        line.push_str(&format!(" --broker-cores {cores}"));
+    }
+    if let Some(core) = args.load_core {
+        line.push_str(&format!(" --load-core {core}"));
+    }
     for broker in &args.brokers {
         line.push_str(&format!(" --brokers {broker}"));
     }

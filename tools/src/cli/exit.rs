@@ -19,6 +19,7 @@ use server::StartError;
 
 use crate::bench::{child, disk};
 use crate::compare::Refusal;
+use crate::compare::noise::NoiseError;
 use crate::load::LoadError;
 use crate::load::client::ClientError;
 
@@ -96,6 +97,9 @@ pub fn code(error: &anyhow::Error) -> u8 {
                 Refusal::Broken(_) => DATA_CHECK,
                 Refusal::NoMetric { .. } => USAGE,
             };
+        }
+        if let Some(NoiseError::TooFew { .. }) = cause.downcast_ref::<NoiseError>() {
+            return INVALID;
         }
         if let Some(not_ready) = cause.downcast_ref::<child::NotReady>() {
             return not_ready.code.and_then(|c| u8::try_from(c).ok()).filter(|c| *c != 0).unwrap_or(FAILED);

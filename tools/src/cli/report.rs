@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 
 use super::exit;
 use crate::compare::runs::{self, Side, SideError};
-use crate::compare::{self, Question, Refusal, likeness, metric, noise, text};
-use crate::report::{curve, page, stored, units};
+use crate::compare::{self, Question, noise, text};
+use crate::report::{curve, page, stored};
 use crate::versus;
 
 const AFTER: &str = "\
@@ -134,24 +134,7 @@ fn side(path: &Path) -> anyhow::Result<Side> {
 }
 
 fn run_noise(args: &NoiseArgs) -> anyhow::Result<()> {
-    let side = side(&args.dir)?;
-    let unlike = likeness::unlike(&side.runs.iter().collect::<Vec<_>>());
-    if !unlike.is_empty() {
-        return Err(Refusal::Unlike(unlike).into());
-    }
-    let entry = noise::measured(&side)?;
-    println!(
-        "{} · {} · {} runs, {} pairs of neighbours",
-        entry.workload, entry.durability, entry.runs, entry.pairs
-    );
-    println!("a comparison of five pairs of equal runs stays within, 95 times of 100:");
-    for metric in &metric::METRICS {
-        if let Some(floor) = entry.floors.get(metric.name) {
-            println!("  {:20} ±{}", metric.label, units::percent(*floor));
-        }
-    }
-    let path = noise::keep(&args.store, &side.runs[0].document.machine.hardware_id, entry)?;
-    println!("kept in {}", path.display());
+    print!("{}", compare::keep_noise(&side(&args.dir)?, &args.store)?);
     Ok(())
 }
 

@@ -88,6 +88,22 @@ pub fn answer(a: &Side, b: &Side, store: &Path, question: Question) -> anyhow::R
     ))
 }
 
+/// Measures the noise floor from the runs of one side, which must be equal, and keeps it in `store`; returns what to print.
+///
+/// # Errors
+/// Runs that are unlike or too few, or a file that cannot be written.
+pub fn keep_noise(side: &Side, store: &Path) -> anyhow::Result<String> {
+    let unlike = likeness::unlike(&side.runs.iter().collect::<Vec<_>>());
+    if !unlike.is_empty() {
+        return Err(Refusal::Unlike(unlike).into());
+    }
+    let entry = noise::measured(side)?;
+    let mut text = text::noise(&entry);
+    let path = noise::keep(store, &side.runs[0].document.machine.hardware_id, entry)?;
+    text.push_str(&format!("kept in {}\n", path.display()));
+    Ok(text)
+}
+
 fn default_metrics(a: &Side) -> Vec<String> {
     let produces = a.runs.iter().any(|run| run.latency.produce_response.is_some());
     let names = if produces { PRIMARY } else { PRIMARY_OF_READS };

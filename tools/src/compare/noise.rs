@@ -130,7 +130,7 @@ pub fn read(store: &Path, hardware_id: &str) -> Result<Option<NoiseFile>, NoiseE
 pub fn chosen(file: Option<&NoiseFile>, workload: &str, durability: &str) -> Noise {
     let Some(file) = file.filter(|file| !file.entries.is_empty()) else {
         return Noise {
-            source: "none is stored for this machine (ringlog report noise)".to_string(),
+            source: "none is stored for this machine (ringlog bench noise)".to_string(),
             ..Noise::default()
         };
     };

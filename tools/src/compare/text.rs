@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::metric;
+use super::noise::NoiseEntry;
 use super::stats::{Finding, PAIRS_MIN};
 use super::verdict::{ComparisonDocument, Merged, Row};
 use crate::report::json::Percentiles;
@@ -47,6 +48,21 @@ pub fn terminal(document: &ComparisonDocument) -> String {
         let _ = writeln!(out, " note: {warning}");
     }
     let _ = writeln!(out, "\nVERDICT  {}", verdict(document));
+    out
+}
+
+/// A noise floor for a terminal.
+pub fn noise(entry: &NoiseEntry) -> String {
+    let mut out = format!(
+        "{} · {} · {} runs, {} pairs of neighbours\n\
+         a comparison of five pairs of equal runs stays within, 95 times of 100:\n",
+        entry.workload, entry.durability, entry.runs, entry.pairs
+    );
+    for metric in &metric::METRICS {
+        if let Some(floor) = entry.floors.get(metric.name) {
+            let _ = writeln!(out, "  {:20} ±{}", metric.label, units::percent(*floor));
+        }
+    }
     out
 }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::disk::DiskUse;
 pub use super::floors::{Floor, FloorGroup, FloorUnit, Floors, FloorsSource, Share};
 pub use super::interval::{
     INTERVALS_MAX, Interval, LATENCY_NS_MAX, LatencySet, SamplesOf, interval_length, latency_histogram,
 };
+pub use super::profile::Profile;
 use super::stages::BrokerStages;
 use super::units;
 pub use crate::load::warm::WarmEnd;
@@ -68,6 +70,10 @@ pub struct RunReport {
     pub floors: Option<Floors>,
     /// Figures of this run beside the floors that bound them; empty without floors.
     pub share_of_floor: Vec<Share>,
+    /// Where the broker's CPU time went; `None` unless asked for.
+    pub profile: Option<Profile>,
+    /// What the disk did; `None` when nobody watched it.
+    pub disk: Option<DiskUse>,
     /// True when the run was interrupted: figures cover what was measured until then.
     pub partial: bool,
 }
@@ -556,6 +562,10 @@ pub struct Validity {
     /// The share is [`GENERATOR_SHARE_MAX`] or more: the figure says as much about the generator as
     /// about the broker. Never set on a run whose denominator the ceiling is.
     pub generator_bound: bool,
+    /// CPU time of the window that the machine's host gave to others, over all of it; `None` when nobody looked.
+    pub steal_share: Option<f64>,
+    /// CPU time that neither broker nor generator used: other programs, and the kernel's own threads.
+    pub others_share: Option<f64>,
     /// Why the run does not count; empty for a valid run. One sentence each.
     pub reasons: Vec<String>,
 }

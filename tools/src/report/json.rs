@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::data::{
-    BrokerFacts, CheckVerdict, DurabilityMode, Floors, Interval, LoadSettings, MachineFingerprint, RunReport,
-    SCHEMA_VERSION, Setting, Setup, Share, SloResult, Throughput, Verdict, WarmUpFacts,
+    BrokerFacts, CheckVerdict, DiskUse, DurabilityMode, Floors, Interval, LoadSettings, MachineFingerprint,
+    Profile, RunReport, SCHEMA_VERSION, Setting, Setup, Share, SloResult, Throughput, Verdict, WarmUpFacts,
 };
 use super::quantile::{LADDER, carried_ns};
 
@@ -68,6 +68,12 @@ pub struct Document {
     /// How near the run came to it.
     #[serde(default)]
     pub share_of_floor: Vec<Share>,
+    /// Where the broker's CPU time went.
+    #[serde(default)]
+    pub profile: Option<Profile>,
+    /// What the disk did.
+    #[serde(default)]
+    pub disk: Option<DiskUse>,
     /// The broker under load.
     pub broker: BrokerFacts,
     /// Where it ran.
@@ -225,6 +231,12 @@ pub struct ValidityDocument {
     /// Half of it or more.
     #[serde(default)]
     pub generator_bound: bool,
+    /// Taken by the machine's host, of all CPU time.
+    #[serde(default)]
+    pub steal_share: Option<f64>,
+    /// Used neither by broker nor generator.
+    #[serde(default)]
+    pub others_share: Option<f64>,
     /// Why the run does not count.
     pub reasons: Vec<String>,
 }
@@ -320,10 +332,14 @@ impl From<&RunReport> for Document {
                 generator_ceiling_mb_per_s: report.validity.generator_ceiling_mb_per_s,
                 generator_ceiling_share: report.validity.generator_ceiling_share,
                 generator_bound: report.validity.generator_bound,
+                steal_share: report.validity.steal_share,
+                others_share: report.validity.others_share,
                 reasons: report.validity.reasons.clone(),
             },
             floors: report.floors.clone(),
             share_of_floor: report.share_of_floor.clone(),
+            profile: report.profile.clone(),
+            disk: report.disk.clone(),
             broker: report.broker.clone(),
             machine: report.machine.clone(),
             settings: report.settings.clone(),

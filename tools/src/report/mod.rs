@@ -11,6 +11,7 @@
 pub mod calendar;
 pub mod curve;
 pub mod data;
+pub mod disk;
 pub mod floors;
 pub mod hlog;
 pub mod interval;
@@ -18,6 +19,7 @@ pub mod json;
 pub mod live;
 pub mod machine;
 pub mod page;
+pub mod profile;
 pub mod quantile;
 pub mod sample;
 pub mod stages;

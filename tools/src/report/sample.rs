@@ -11,8 +11,10 @@ use super::data::{
     FloorsSource, Interval, LATENCY_NS_MAX, LatencySet, LoadSettings, MachineFingerprint, Origin, RunReport,
     Setting, Setup, Share, SloResult, Throughput, Validity, latency_histogram,
 };
+use super::disk::{DiskInterval, DiskUse, DiskWork};
 use super::floors::rounded;
 use super::json::{Document, Percentiles};
+use super::profile::{Hot, Profile};
 use super::stages::{BrokerStages, CoreBusy, StageTime};
 use super::{calendar, data};
 
@@ -176,11 +178,73 @@ pub fn slowed(seed: u64, slowness: f64) -> RunReport {
             achieved_share: 0.9998,
             generator_ceiling_mb_per_s: Some(412.0),
             generator_ceiling_share: Some(0.05),
+            steal_share: Some(0.0008),
+            others_share: Some(0.0123),
             ..Validity::default()
         },
         floors: Some(floors()),
         share_of_floor: shares(),
+        profile: Some(profile()),
+        disk: Some(disk(records)),
         partial: false,
+    }
+}
+
+/// What a profiler would say.
+fn profile() -> Profile {
+    let hot = |share, module: &str, symbol: &str| Hot {
+        share,
+        module: module.to_string(),
+        symbol: symbol.to_string(),
+    };
+    Profile {
+        hertz: 97,
+        file: "perf.data".to_string(),
+        hot: vec![
+            hot(0.211, "libc.so.6", "__memmove_avx512_unaligned_erms"),
+            hot(0.128, "[kernel.kallsyms]", "finish_task_switch"),
+            hot(0.074, "ringlog", "crc32c::hw_x86_64::crc_u64_parallel3"),
+            hot(0.019, "ringlog", "<engine::log::segments::Segments>::apply"),
+        ],
+    }
+}
+
+/// A disk that writes a little more than the records, with the stall and the slow checkpoint of the made-up run.
+fn disk(records: u64) -> DiskUse {
+    let second = |second: u64| {
+        let slow = if (20..=22).contains(&second) { 1.6 } else { 1.0 };
+        let written_bytes = RATE * RECORD_BYTES * (if second == 11 { 9 } else { 11 }) / 10;
+        DiskWork {
+            written_bytes,
+            writes: 5_600 + 40 * (second % 5),
+            flushes: 4_000,
+            read_bytes: 0,
+            reads: 0,
+            read_us: None,
+            write_us: Some(rounded(74.0 * slow)),
+            flush_us: Some(rounded(61.0 * slow)),
+            queue_depth: rounded(0.66 * slow),
+            busy_share: rounded(0.44 * slow),
+        }
+    };
+    let intervals: Vec<DiskInterval> =
+        (0..SECONDS).map(|s| DiskInterval { start_s: s as f64, length_s: 1.0, work: second(s) }).collect();
+    let sum = |of: fn(&DiskWork) -> u64| intervals.iter().map(|i| of(&i.work)).sum::<u64>();
+    let total = DiskWork {
+        written_bytes: sum(|w| w.written_bytes),
+        writes: sum(|w| w.writes),
+        flushes: sum(|w| w.flushes),
+        ..second(0)
+    };
+    let written = records * RECORD_BYTES * 108 / 100;
+    DiskUse {
+        device: "vda".to_string(),
+        window_s: SECONDS as f64,
+        total,
+        broker_read_bytes: Some(0),
+        broker_written_bytes: Some(written),
+        write_amplification: Some(1.08),
+        intervals,
     }
 }
 

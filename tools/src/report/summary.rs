@@ -5,6 +5,7 @@ use std::fmt::Write;
 use hdrhistogram::Histogram;
 
 use super::data::{CheckVerdict, RunReport};
+use super::disk::per_s;
 use super::quantile::{LADDER, carried_ns};
 use super::units;
 
@@ -20,6 +21,7 @@ pub fn summary(report: &RunReport) -> String {
     let mut out = String::new();
     table(&mut out, report);
     throughput(&mut out, report);
+    disk(&mut out, report);
     check(&mut out, report);
     shares(&mut out, report);
     perf_test_line(&mut out, report);
@@ -67,6 +69,24 @@ fn throughput(out: &mut String, report: &RunReport) {
     }
 }
 
+fn disk(out: &mut String, report: &RunReport) {
+    let Some(disk) = &report.disk else { return };
+    let rate = |bytes| units::significant(per_s(bytes, disk.window_s) / 1e6);
+    let times = disk.write_amplification.map_or_else(String::new, |times| {
+        format!(" · {} bytes written for each acknowledged", units::significant(times))
+    });
+    let flush =
+        disk.total.flush_us.map_or_else(String::new, |us| format!(", {} µs each", units::significant(us)));
+    let _ = writeln!(
+        out,
+        " disk {} MB/s written, {} read · {} flushes/s{flush} · queue depth {}{times}",
+        rate(disk.total.written_bytes),
+        rate(disk.total.read_bytes),
+        units::significant(per_s(disk.total.flushes, disk.window_s)),
+        units::significant(disk.total.queue_depth),
+    );
+}
+
 fn check(out: &mut String, report: &RunReport) {
     let check = &report.check;
     let verdict = report.verdict().word();
@@ -106,6 +126,14 @@ fn check(out: &mut String, report: &RunReport) {
             out,
             " {} of the generator's own ceiling ({ceiling:.1} MB/s on a null broker){mark}",
             units::percent(share)
+        );
+    }
+    if let (Some(steal), Some(others)) = (report.validity.steal_share, report.validity.others_share) {
+        let _ = writeln!(
+            out,
+            " CPU time of others {} · taken by the host {}",
+            units::percent(others),
+            units::percent(steal)
         );
     }
     for slo in &report.slo {

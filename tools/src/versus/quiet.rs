@@ -1,4 +1,7 @@
 //! Between slots: what the last one wrote is on the disk, its space is back, and the disk has nothing left to do.
+//!
+//! Two waits, in this order: for the space while the broker that deletes still runs (one that is stopped deletes
+//! nothing), then for the disk when it has been stopped. Both together have one bound.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 /// How often the machine is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How often free space is looked at, which costs nothing.
+const LOOK_SPACE: Duration = Duration::from_millis(50);
 
 /// A disk that writes less than this between two looks is at rest; a journal and a log file always trickle.
 const WRITTEN_MAX: u64 = 1 << 20;
@@ -21,7 +27,7 @@ const SECTOR_BYTES: u64 = 512;
 /// How the wait before a slot went.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quiet {
-    /// How long it took.
+    /// How long it took, the wait for the space included.
     pub seconds: f64,
     /// Whether it was quiet when the wait ended; else the longest wait was over.
     pub reached: bool,
@@ -37,7 +43,7 @@ pub struct Quiet {
 
 /// What is looked at.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     dir: PathBuf,
     /// The whole disk's `stat`, if it has one.
     stat: Option<PathBuf>,
@@ -49,7 +55,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Watches the disk below `dir` from now on.
-    pub(super) fn new(dir: &Path, dirty_max: u64, max: Duration) -> Watch {
+    pub(crate) fn new(dir: &Path, dirty_max: u64, max: Duration) -> Watch {
         let stat = crate::report::machine::block_dir(dir).map(|block| block.join("stat"));
         Watch { dir: dir.to_path_buf(), stat, free_before: free(dir), dirty_max, max }
     }
@@ -59,20 +65,34 @@ impl Watch {
         free(&self.dir)
     }
 
-    /// Writes everything out and waits, at most for the longest wait.
-    pub(super) fn wait(&mut self) -> Quiet {
+    /// Waits until what was deleted has given its space back, at most for the longest wait; returns how long that took.
+    pub(crate) fn await_space(&self) -> Duration {
         let began = Instant::now();
+        while !self.has_space(self.free()) && began.elapsed() < self.max {
+            std::thread::sleep(LOOK_SPACE);
+        }
+        began.elapsed()
+    }
+
+    fn has_space(&self, free_bytes: u64) -> bool {
+        free_bytes + SPACE_SLACK >= self.free_before
+    }
+
+    /// Writes everything out and waits, at most for the longest wait, of which `waited` is over.
+    pub(crate) fn wait(&mut self, waited: Duration) -> Quiet {
+        let began = Instant::now();
+        let waited = || waited + began.elapsed();
         rustix::fs::sync();
         let mut written = self.written();
         loop {
             std::thread::sleep(LOOK);
             let now = self.written();
-            let quiet = self.look(began.elapsed(), now.saturating_sub(written));
+            let quiet = self.look(waited(), now.saturating_sub(written));
             written = now;
             if quiet.reached {
                 return quiet;
             }
-            if began.elapsed() >= self.max {
+            if waited() >= self.max {
                 // What does not come back once would be waited for again before every slot.
                 self.free_before = self.free_before.min(quiet.free_bytes + SPACE_SLACK);
                 return quiet;
@@ -83,7 +103,7 @@ impl Watch {
     fn look(&self, waited: Duration, written_bytes: u64) -> Quiet {
         let dirty_bytes = dirty(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
         let free_bytes = self.free();
-        let space_back = free_bytes + SPACE_SLACK >= self.free_before;
+        let space_back = self.has_space(free_bytes);
         Quiet {
             seconds: waited.as_secs_f64(),
             reached: space_back && dirty_bytes <= self.dirty_max && written_bytes <= WRITTEN_MAX,
@@ -139,8 +159,16 @@ mod tests {
         let mut watch = Watch::new(dir.path(), u64::MAX, Duration::from_millis(1));
         // Nothing that is missing ever comes back.
         watch.free_before = u64::MAX;
-        let quiet = watch.wait();
-        assert!(!quiet.reached && !quiet.space_back && quiet.seconds > 0.0, "{quiet:?}");
+        assert!(watch.await_space() >= Duration::from_millis(1));
+        let quiet = watch.wait(Duration::from_secs(7));
+        assert!(!quiet.reached && !quiet.space_back && quiet.seconds > 7.0, "{quiet:?}");
         assert!(watch.free_before < u64::MAX, "it is not waited for again");
+    }
+
+    #[test]
+    fn space_that_is_there_is_not_waited_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let watch = Watch::new(dir.path(), u64::MAX, Duration::from_secs(3_600));
+        assert!(watch.await_space() < Duration::from_secs(3_600), "the bound was not used up");
     }
 }

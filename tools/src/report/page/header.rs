@@ -74,6 +74,15 @@ fn verdict(out: &mut String, document: &Document) {
             figure("validity.generator_ceiling_share", share, &units::percent(share))
         );
     }
+    if let (Some(steal), Some(others)) = (validity.steal_share, validity.others_share) {
+        let _ = write!(
+            out,
+            " Beside broker and generator {} of the CPU time was used by others, the kernel's own threads among them; the \
+             host took {}.",
+            figure("validity.others_share", others, &share(others)),
+            figure("validity.steal_share", steal, &share(steal)),
+        );
+    }
     if document.partial {
         out.push_str(" The run was interrupted: the figures cover what was measured until then.");
     }

@@ -7,7 +7,7 @@
 //! | `versus`, `versus_row` | two brokers in turns |
 //! | `load_curve` | one broker under several rates |
 //! | `shell` | what every page begins and ends with, and its size bound |
-//! | `header`, `facts`, `floors`, `stages`, `warm` | sections in words and tables |
+//! | `header`, `facts`, `floors`, `stages`, `disk`, `profile`, `warm` | sections in words and tables |
 //! | `axis`, `frame` | scales, ticks, the plot area |
 //! | `curve`, `timeline`, `heatmap`, `forest`, `slots`, `spread` | drawings, SVG made here |
 //! | `html` | escaping, and figures that carry their key and exact value |
@@ -18,6 +18,7 @@
 mod axis;
 mod comparison;
 mod curve;
+mod disk;
 mod facts;
 mod floors;
 mod forest;
@@ -26,6 +27,7 @@ mod header;
 mod heatmap;
 mod html;
 mod load_curve;
+mod profile;
 mod run;
 mod shell;
 mod slots;

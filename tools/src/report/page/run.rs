@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::curve::{Series, percentile_curve};
 use super::heatmap::{HeatScale, heatmap};
 use super::html::figure;
-use super::{facts, floors, header, shell, stages, timeline, warm};
+use super::{disk, facts, floors, header, profile, shell, stages, timeline, warm};
 use crate::report::data::{Interval, LatencySet, SamplesOf};
 use crate::report::interval::coarsened;
 use crate::report::json::{Document, Percentiles};
@@ -87,6 +87,8 @@ pub(super) fn page(document: &Document, latency: &LatencySet, intervals: &[Inter
             timelines(&intervals, document),
             heat(&intervals, document),
             stages::stages(document),
+            disk::disk(document),
+            profile::profile(document),
             floors::floors(document),
             warm::warm_up(document),
             facts::settings(document),

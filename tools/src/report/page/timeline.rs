@@ -169,6 +169,51 @@ impl RunLine {
     }
 }
 
+/// One line of a plain panel.
+#[derive(Debug, Clone)]
+pub(super) struct Plain {
+    /// Class of the style sheet.
+    pub(super) class: &'static str,
+    /// Words at its end.
+    pub(super) name: &'static str,
+    /// Seconds from the start of the window, and the figure.
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+/// Several figures of one unit over time, from zero, in a low panel; nothing when all of them are nothing. A line that is
+/// always zero is left out.
+pub(super) fn plain(name: &str, lines: &[Plain]) -> String {
+    const HEIGHT: f64 = 190.0;
+    const BAND: Band = Band { top: 34.0, bottom: 148.0 };
+    let drawn: Vec<&Plain> = lines
+        .iter()
+        .filter(|l| l.points.len() > 1 && l.points.iter().any(|(_, value)| *value > 0.0))
+        .collect();
+    let points = || drawn.iter().flat_map(|line| &line.points);
+    let end = points().map(|(second, _)| *second).fold(0.0, f64::max);
+    if end <= 0.0 {
+        return String::new();
+    }
+    let (top, ticks) = linear_ticks(points().map(|(_, value)| *value).fold(0.0, f64::max) * 1.02, 3);
+    let upward = Scale::linear((0.0, top), BAND.upwards());
+    let across = Scale::linear((0.0, end), (LEFT, RIGHT));
+    let mut out = String::new();
+    frame::open(&mut out, HEIGHT, name);
+    frame::value_axis(&mut out, BAND, upward, &ticks, name, units::significant_trimmed);
+    frame::time_axis(&mut out, BAND, across, end, true);
+    let mut labels = Vec::new();
+    for line in drawn {
+        let points: Vec<(f64, f64)> =
+            line.points.iter().map(|(second, value)| (across.at(*second), upward.at(*value))).collect();
+        frame::line(&mut out, line.class, &points);
+        let colour = line.class.split(' ').next().unwrap_or(line.class);
+        labels.push(label(colour, line.name, &points));
+    }
+    frame::end_labels(&mut out, BAND, labels);
+    frame::close(&mut out);
+    out
+}
+
 /// Runs in one panel.
 const RUNS_DRAWN_MAX: usize = 40;
 
