@@ -113,7 +113,21 @@ fn equal_brokers_take_turns_and_a_finished_row_is_kept() {
 
     versus(dir, &["--full"]);
     let second = document(dir);
-    assert_eq!(second["rows"][0], first["rows"][0], "the finished row was not measured again");
+    for key in ["slots", "results", "started_unix_ms"] {
+        assert_eq!(second["rows"][0][key], first["rows"][0][key], "the finished row was not measured again");
+    }
+    assert_eq!(first["rows"][0]["unpinned"], serde_json::json!([]), "--quick has no run without pinning");
+    for row in second["rows"].as_array().expect("rows") {
+        let free = row["unpinned"].as_array().expect("slots");
+        let sides: Vec<&str> = free.iter().filter_map(|slot| slot["side"].as_str()).collect();
+        assert_eq!(sides, ["ours", "theirs"], "{}", row["name"]);
+        let folder = dir.join("out").join(free[0]["folder"].as_str().expect("a folder"));
+        let report = fs::read_to_string(folder.join("report.json")).expect("a report");
+        assert!(
+            report.contains("--unpinned") && !report.contains("\"load.core\""),
+            "the generator has no CPU"
+        );
+    }
     assert_eq!(second["rows"][1]["theirs"]["mode"], "relaxed");
     assert_eq!(second["rows"][1]["slots"].as_array().map(Vec::len), Some(4));
 }

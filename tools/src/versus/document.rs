@@ -138,8 +138,16 @@ pub struct RowDocument {
     pub seconds: f64,
     /// The measured window of a slot.
     pub duration_s: f64,
+    /// What the generator reaches with this load on a broker that keeps nothing, same cores, 10^6 bytes a second; `None`
+    /// where it was not asked. A slot at half of it or more says so in its notes.
+    #[serde(default)]
+    pub ceiling_mb_per_s: Option<f64>,
     /// Slots in the order in which they ran.
     pub slots: Vec<SlotDocument>,
+    /// One run of each side in which nothing is pinned, ours first; empty when there was none. No figure of `results` and
+    /// no goal takes it in.
+    #[serde(default)]
+    pub unpinned: Vec<SlotDocument>,
     /// The row's figures, its headline first.
     pub results: Vec<ResultDocument>,
     /// Its goals.
@@ -149,7 +157,7 @@ pub struct RowDocument {
 /// One slot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlotDocument {
-    /// Its pair, from 1.
+    /// Its pair, from 1; 0 for the run in which nothing is pinned.
     pub pair: u32,
     /// Whose it is.
     pub side: Side,
@@ -213,6 +221,14 @@ pub enum GoalVerdict {
     Missed,
     /// A figure is missing, or there are fewer pairs than a comparison needs.
     NotMeasured,
+}
+
+impl RowDocument {
+    /// The run of a side in which nothing is pinned: its place in `unpinned`, and a figure of it.
+    pub fn unpinned_value(&self, side: Side, figure: &str) -> Option<(usize, f64)> {
+        let index = self.unpinned.iter().position(|slot| slot.side == side)?;
+        Some((index, (*self.unpinned[index].values.get(figure)?)?))
+    }
 }
 
 impl GoalVerdict {

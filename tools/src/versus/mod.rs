@@ -67,6 +67,9 @@ pub struct VersusArgs {
     /// Pairs of slots in a row; an interval needs five
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pairs: u32,
+    /// After the pairs, one run of each side in which nothing is pinned: the broker has every CPU; --full does it too
+    #[arg(long)]
+    pub unpinned: bool,
     /// The measured window of a slot [default: 30s, with --quick 10s]
     #[arg(long, value_name = "TIME")]
     pub duration: Option<Span>,

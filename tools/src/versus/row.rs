@@ -18,7 +18,7 @@ use super::{figures, footprint};
 use crate::bench::quantity::Span;
 use crate::cli::exit::Precondition;
 use crate::load::clock;
-use crate::report::data::WarmUpFacts;
+use crate::report::data::{GENERATOR_SHARE_MAX, WarmUpFacts};
 
 /// A slot that gives no report is tried this often.
 const TRIES_MAX: u32 = 2;
@@ -44,7 +44,8 @@ pub(super) struct House<'a> {
     pub(super) dir: &'a Path,
     pub(super) out: &'a Path,
     pub(super) place: Place,
-    pub(super) load_core: usize,
+    /// `None`: wherever it is put.
+    pub(super) load_core: Option<usize>,
     pub(super) stop: &'a AtomicBool,
     pub(super) watch: Watch,
     /// Description and packages of each side.
@@ -80,6 +81,7 @@ impl House<'_> {
         let (ours, theirs) = self.lanes(row);
         let ours = ours?;
         let mut slots = Vec::new();
+        let ceiling = self.ceiling(row, &ours, duration)?;
         let mut not_measured = None;
         let (ours_document, theirs_document) = match theirs {
             Ok(theirs) => {
@@ -87,7 +89,7 @@ impl House<'_> {
                     // A B, B A, A B …: a machine that drifts in one direction treats both alike.
                     let both = if pair % 2 == 1 { [&ours, &theirs] } else { [&theirs, &ours] };
                     for lane in both {
-                        slots.push(self.slot(row, lane, pair, duration)?);
+                        slots.push(self.slot(row, lane, (pair, ceiling), duration)?);
                     }
                 }
                 (ours.document, Some(theirs.document))
@@ -114,9 +116,46 @@ impl House<'_> {
             started_unix_ms,
             seconds: began.elapsed().as_secs_f64(),
             duration_s: duration.0.as_secs_f64(),
+            ceiling_mb_per_s: ceiling,
             slots,
+            unpinned: Vec::new(),
             results,
         })
+    }
+
+    /// Ends every broker; from now on they have all CPUs and the generator has no CPU of its own.
+    pub(super) fn unpin(&mut self) {
+        self.end();
+        self.place.cores = crate::bench::all_cpus();
+        self.load_core = None;
+    }
+
+    /// Ends every broker.
+    pub(super) fn end(&mut self) {
+        for (running, _) in std::mem::take(&mut self.running).into_values() {
+            running.end();
+        }
+    }
+
+    /// One slot of each side, ours first.
+    pub(super) fn one_each(&mut self, row: &Row, duration: Span) -> anyhow::Result<Vec<SlotDocument>> {
+        let duration = row.duration.unwrap_or(duration);
+        let (ours, theirs) = self.lanes(row);
+        let lanes = [ours?, theirs.map_err(anyhow::Error::msg)?];
+        lanes.iter().map(|lane| self.slot(row, lane, (0, None), duration)).collect()
+    }
+
+    /// What the generator reaches with our load of this row on a broker that keeps nothing, while ours are stopped. `None`
+    /// where that is no question, or is what the row is about.
+    fn ceiling(&mut self, row: &Row, ours: &Lane, duration: Span) -> anyhow::Result<Option<f64>> {
+        let about_it = row.ours_flags.iter().any(|flag| flag == "--share-of-limit");
+        if !row.warm || row.kind != Kind::Load || about_it {
+            return Ok(None);
+        }
+        self.watch.await_space();
+        self.rest(None);
+        let nobody = Target { address: "127.0.0.1:0", pid: 0 };
+        self.load_of(row, ours, nobody, duration, self.lab.rule.slot_bytes.0).ceiling().map(Some)
     }
 
     /// Our load, and theirs or why there is none.
@@ -141,17 +180,29 @@ impl House<'_> {
         (ours.map_err(anyhow::Error::msg), theirs)
     }
 
-    fn slot(&mut self, row: &Row, lane: &Lane, pair: u32, duration: Span) -> anyhow::Result<SlotDocument> {
-        let folder = format!("{}/{pair:02}-{}", row.name, lane.side.word());
+    /// One slot; `ceiling` is the generator's own, if it is known.
+    fn slot(
+        &mut self,
+        row: &Row,
+        lane: &Lane,
+        (pair, ceiling): (u32, Option<f64>),
+        duration: Span,
+    ) -> anyhow::Result<SlotDocument> {
+        let name = if pair == 0 { "unpinned".to_string() } else { format!("{pair:02}") };
+        let folder = format!("{}/{name}-{}", row.name, lane.side.word());
         let out = self.out.join(&folder);
         eprintln!("slot    {folder}: {} {}", lane.document.broker, lane.document.mode);
         let mut tries = 0;
         let (report, quiet, bytes) = loop {
             tries += 1;
-            if row.kind == Kind::Load {
-                self.turn_to(lane.broker)?;
+            // What ran last deletes its topic: it is not stopped before its space is back.
+            let waited = self.watch.await_space();
+            match row.kind {
+                Kind::Load => self.turn_to(lane.broker)?,
+                // Its broker is one of its own.
+                Kind::Footprint => self.rest(None),
             }
-            let quiet = self.watch.wait();
+            let quiet = self.watch.wait(waited);
             let bytes = self.lab.rule.slot_bytes.0.min(self.watch.free().saturating_sub(RESERVE));
             if bytes < BYTES_MIN {
                 bail!(Precondition::new(format!(
@@ -174,24 +225,16 @@ impl House<'_> {
                 }
             }
         };
-        Ok(self.slot_document(row, lane.side, pair, folder, tries, report, quiet, bytes))
+        let bound = report.as_ref().ok().and_then(|report| generator_bound(report, ceiling?));
+        let mut document = self.slot_document(row, lane.side, pair, folder, tries, report, quiet, bytes);
+        document.notes.extend(bound);
+        Ok(document)
     }
 
     fn load(&self, row: &Row, lane: &Lane, duration: Span, bytes: u64, out: &Path) -> anyhow::Result<Value> {
-        let load = |running: &Running| Load {
-            workload: self.workload(&lane.document.workload),
-            flags: &lane.document.flags,
-            topic: lane.document.topic.clone().into_iter().collect(),
-            duration: duration.0,
-            warm: row.warm.then_some(&self.lab.rule),
-            bytes,
-            address: running.address.clone(),
-            pid: running.pid(),
-            name: lane.document.broker.clone(),
-            flushes: lane.broker == Side::Ours && lane.document.flushed,
-            core: self.load_core,
-            data: &self.place.data,
-            broker_cores: &self.place.cores,
+        let load = |running: &Running| {
+            let target = Target { address: &running.address, pid: running.pid() };
+            self.load_of(row, lane, target, duration, bytes)
         };
         match row.kind {
             Kind::Load => load(&self.running[&lane.broker].0).run(out, self.stop),
@@ -199,6 +242,31 @@ impl House<'_> {
                 let (peer, home) = &self.peers[&lane.broker];
                 footprint::run((peer, home), &self.place, load, out, self.stop)
             }
+        }
+    }
+
+    fn load_of<'b>(
+        &'b self,
+        row: &Row,
+        lane: &'b Lane,
+        target: Target<'_>,
+        duration: Span,
+        bytes: u64,
+    ) -> Load<'b> {
+        Load {
+            workload: self.workload(&lane.document.workload),
+            flags: &lane.document.flags,
+            topic: lane.document.topic.clone().into_iter().collect(),
+            duration: duration.0,
+            warm: row.warm.then_some(&self.lab.rule),
+            bytes,
+            address: target.address.to_string(),
+            pid: target.pid,
+            name: lane.document.broker.clone(),
+            flushes: lane.broker == Side::Ours && lane.document.flushed,
+            core: self.load_core,
+            data: &self.place.data,
+            broker_cores: &self.place.cores,
         }
     }
 
@@ -254,16 +322,21 @@ impl House<'_> {
 
     /// Lets one broker run and stops the other; starts it first if it does not run yet.
     fn turn_to(&mut self, side: Side) -> anyhow::Result<()> {
-        for (other, (running, _)) in &mut self.running {
-            if *other != side {
-                running.sleep();
-            }
-        }
+        self.rest(Some(side));
         if !self.running.contains_key(&side) {
             let started = self.start(side)?;
             self.running.insert(side, started);
         }
         self.running.get_mut(&side).expect("it was started above").0.wake()
+    }
+
+    /// Stops every broker but one.
+    fn rest(&mut self, except: Option<Side>) {
+        for (side, (running, _)) in &mut self.running {
+            if Some(*side) != except {
+                running.sleep();
+            }
+        }
     }
 
     /// Starts a broker and loads it until it is as warm as its description asks for.
@@ -328,6 +401,25 @@ impl House<'_> {
     }
 }
 
+/// Where a load goes.
+#[derive(Debug, Clone, Copy)]
+struct Target<'a> {
+    address: &'a str,
+    pid: u32,
+}
+
+/// Says that a slot came so near to what the generator reaches at all that it says as much about the generator.
+fn generator_bound(report: &Value, ceiling_mb_per_s: f64) -> Option<String> {
+    let rate = |key: &str| report[key]["mb_per_s"].as_f64().filter(|rate| *rate > 0.0);
+    let share = rate("throughput").or_else(|| rate("throughput_read"))? / ceiling_mb_per_s;
+    (share >= GENERATOR_SHARE_MAX).then(|| {
+        format!(
+            "generator-bound: {:.0} % of the {ceiling_mb_per_s:.0} MB/s that the generator reaches on a broker that keeps nothing",
+            share * 100.0
+        )
+    })
+}
+
 /// Settings of a topic in a mode.
 fn topic(peer: &Peer, mode: &Mode) -> BTreeMap<String, String> {
     let mut all = peer.topic.clone();
@@ -344,5 +436,23 @@ fn side_document(peer: &Peer, mode: &Mode, workload: &str, flags: &[String]) -> 
         workload: workload.to_string(),
         flags: flags.to_vec(),
         topic: topic(peer, mode),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_slot_at_half_of_the_generators_ceiling_is_marked() {
+        let produced = |mb: f64| json!({"throughput": {"mb_per_s": mb}, "throughput_read": null});
+        assert_eq!(generator_bound(&produced(499.0), 1_000.0), None);
+        let said = generator_bound(&produced(500.0), 1_000.0).expect("half of it");
+        assert!(said.contains("50 % of the 1000 MB/s"), "{said}");
+        let read = json!({"throughput": {"mb_per_s": 0.0}, "throughput_read": {"mb_per_s": 900.0}});
+        assert!(generator_bound(&read, 1_000.0).is_some(), "a run that only reads is judged by what it read");
+        assert_eq!(generator_bound(&json!({}), 1_000.0), None);
     }
 }

@@ -15,9 +15,9 @@ use super::process::{self, Place};
 use super::quiet::Watch;
 use super::row::{House, Order};
 use super::table;
-use crate::bench::{self, quantity::Span};
+use crate::bench::{self, quantity::Span, workload};
 use crate::cli::exit;
-use crate::load::clock;
+use crate::load::{CALIBRATION, clock};
 use crate::report::{calendar, machine, page};
 
 /// The description of our own broker.
@@ -28,7 +28,10 @@ const DURATION_S: u64 = 30;
 const DURATION_QUICK_S: u64 = 10;
 
 /// What a slot takes beside window and warm-up, for the estimate: a topic, the drain, the deletion, a quiet disk.
-const OVERHEAD_S: f64 = 12.0;
+const OVERHEAD_S: f64 = 7.0;
+
+/// How fast a preload is written, for the estimate.
+const PRELOAD_BYTES_PER_S: f64 = 400e6;
 
 /// Ctrl-C.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +80,7 @@ pub fn run(args: &VersusArgs) -> anyhow::Result<u8> {
         dir: &args.lab,
         out: &out,
         place,
-        load_core: args.load_core,
+        load_core: Some(args.load_core),
         stop: &stop,
         watch: Watch::new(&args.data, rule.dirty_max.0, rule.quiet_max.0),
         peers,
@@ -116,14 +119,29 @@ pub fn run(args: &VersusArgs) -> anyhow::Result<u8> {
         document.brokers.sort_by_key(|broker| broker.side);
         save(&mut document, &lab, &done, &out)?;
     }
-    save(&mut document, &lab, &done, &out)?;
-    for (running, _) in std::mem::take(&mut house.running).into_values() {
-        running.end();
+    let free: Vec<&&Row> = rows.iter().filter(|row| lacks_unpinned(args, done.get(&row.name))).collect();
+    if !free.is_empty() {
+        eprintln!("unpin   one run of each side, the broker on every CPU");
+        house.unpin();
     }
+    for row in free {
+        let slots = house.one_each(row, duration)?;
+        let finished = done.get_mut(&row.name).expect("every row is done");
+        finished.unpinned = slots;
+        document::write(&row_path(&out, row), finished)?;
+        table::print_unpinned(finished);
+        save(&mut document, &lab, &done, &out)?;
+    }
+    save(&mut document, &lab, &done, &out)?;
+    house.end();
     println!("report  {}", out.join("index.html").display());
     println!("table   {}", out.join("table.md").display());
-    let failed =
-        document.rows.iter().flat_map(|row| &row.slots).filter(|slot| slot.verdict == "failed").count();
+    let failed = document
+        .rows
+        .iter()
+        .flat_map(|row| row.slots.iter().chain(&row.unpinned))
+        .filter(|slot| slot.verdict == "failed")
+        .count();
     if failed > 0 {
         eprintln!("ringlog: {failed} slots gave no report; their notes in versus.json say why");
         return Ok(exit::FAILED);
@@ -133,6 +151,11 @@ pub fn run(args: &VersusArgs) -> anyhow::Result<u8> {
 
 fn row_path(out: &Path, row: &Row) -> PathBuf {
     out.join(&row.name).join("row.json")
+}
+
+/// Whether a row's run without pinning is still to come; `row` is `None` while its pairs are.
+fn lacks_unpinned(args: &VersusArgs, row: Option<&RowDocument>) -> bool {
+    (args.full || args.unpinned) && row.is_none_or(|row| row.unpinned.is_empty() && row.theirs.is_some())
 }
 
 /// Rows that an earlier run finished in this folder.
@@ -182,11 +205,18 @@ fn announce(
     duration: Span,
     out: &Path,
 ) {
-    let left: Vec<&&Row> = rows.iter().filter(|row| !done.contains_key(&row.name)).collect();
-    let seconds: f64 = left.iter().map(|row| estimate(lab, row, args.pairs, duration)).sum::<f64>()
-        + theirs.warm.at_least.map_or(0.0, |span| span.0.as_secs_f64())
-        + 2.0 * OVERHEAD_S;
-    let name = |row: &&&Row| row.name.clone();
+    let left: Vec<&Row> = rows.iter().filter(|row| !done.contains_key(&row.name)).copied().collect();
+    let free: Vec<&Row> =
+        rows.iter().filter(|row| lacks_unpinned(args, done.get(&row.name))).copied().collect();
+    let workloads = args.lab.join("workloads");
+    let of = |rows: &[&Row], each: u32| {
+        let beside = rows.iter().any(|row| row.theirs.is_some() && row.kind == Kind::Load);
+        let warm = theirs.warm.at_least.filter(|_| beside).map_or(0.0, |span| span.0.as_secs_f64());
+        let slots = rows.iter().map(|row| f64::from(each) * slot_s(lab, row, &workloads, duration));
+        warm + slots.sum::<f64>()
+    };
+    let seconds = of(&left, 2 * args.pairs) + of(&free, 2);
+    let name = |row: &&Row| row.name.clone();
     eprintln!(
         "versus  {} {} · {} pairs of {duration} · into {}",
         theirs.title,
@@ -201,12 +231,17 @@ fn announce(
     eprintln!("time    about {}, longer where warming up or the disk takes longer", hours(seconds));
 }
 
-/// Seconds that a row takes when every warm-up ends as early as it can.
-fn estimate(lab: &Lab, row: &Row, pairs: u32, duration: Span) -> f64 {
+/// Seconds that a slot of a row takes when its warm-up ends as early as it can.
+fn slot_s(lab: &Lab, row: &Row, workloads: &Path, duration: Span) -> f64 {
     let window = row.duration.unwrap_or(duration).0.as_secs_f64();
     let warm = if row.warm { 2.0 * lab.rule.window.0.as_secs_f64() } else { 0.0 };
     let rest = if row.kind == Kind::Footprint { 20.0 } else { 0.0 };
-    2.0 * f64::from(pairs) * (window + warm + rest + OVERHEAD_S)
+    // What is written or found out first; a file that cannot be read says so when its row begins.
+    let before = workload::read(&workloads.join(format!("{}.toml", row.workload))).map_or(0.0, |knobs| {
+        let preload = knobs.preload.map_or(0.0, |bytes| bytes.0 as f64 / PRELOAD_BYTES_PER_S);
+        preload + knobs.rate_of_max.map_or(0.0, |_| CALIBRATION.as_secs_f64())
+    });
+    window + warm + rest + before + OVERHEAD_S
 }
 
 fn hours(seconds: f64) -> String {
@@ -220,6 +255,9 @@ fn command(args: &VersusArgs, row: &Row, duration: Span) -> String {
     if duration.0.as_secs() != DURATION_S {
         line.push_str(&format!(" --duration {duration}"));
     }
+    if args.unpinned {
+        line.push_str(" --unpinned");
+    }
     if args.pairs != 5 {
         line.push_str(&format!(" --pairs {}", args.pairs));
     }
@@ -232,6 +270,9 @@ fn command_line(args: &VersusArgs) -> String {
         if given {
             line.push_str(&format!(" {flag}"));
         }
+    }
+    if args.unpinned {
+        line.push_str(" --unpinned");
     }
     for row in &args.row {
         line.push_str(&format!(" --row {row}"));
@@ -249,6 +290,50 @@ fn command_line(args: &VersusArgs) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_estimate_counts_warm_ups_preloads_and_maxima_that_are_found_first() {
+        let perf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../perf");
+        let lab = Lab::read(&perf).expect("the lab of this repository");
+        let seconds = |name: &str| {
+            let row = lab.row.iter().find(|row| row.name == name).expect(name);
+            slot_s(&lab, row, &perf.join("workloads"), Span(std::time::Duration::from_secs(30)))
+        };
+        let plain = 30.0 + 2.0 * lab.rule.window.0.as_secs_f64() + OVERHEAD_S;
+        assert_eq!(seconds("saturated-16k"), plain);
+        assert_eq!(seconds("flat-tail"), plain + CALIBRATION.as_secs_f64());
+        assert!(seconds("fetch-cold") > plain + 15.0, "8 GiB are written before");
+        assert!(seconds("first-touch") < 15.0, "its own duration, and no warm-up");
+    }
+
+    #[test]
+    fn a_row_lacks_its_run_without_pinning_until_it_has_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let document = crate::versus::sample::write(dir.path(), |position, _| {
+            let mut report = crate::report::sample::run(7);
+            report.run_id = format!("run-{position}");
+            report
+        })
+        .expect("written");
+        let [mut row, skipped] = [0, 1].map(|index| document.rows[index].clone());
+        let args = |line: &str| {
+            let line = ["ringlog", "bench", "versus", "kafka"].into_iter().chain(line.split(' '));
+            let Some(crate::cli::Command::Bench(bench)) = clap::Parser::try_parse_from(line)
+                .map(|cli: crate::cli::Cli| cli.command)
+                .expect("it parses")
+            else {
+                panic!("it is a bench")
+            };
+            let Some(bench::Question::Versus(args)) = bench.question else { panic!("it is a versus") };
+            args
+        };
+        assert!(!lacks_unpinned(&args("--full"), Some(&row)), "it is there");
+        row.unpinned.clear();
+        assert!(lacks_unpinned(&args("--full"), Some(&row)));
+        assert!(lacks_unpinned(&args("--row x --unpinned"), Some(&row)));
+        assert!(!lacks_unpinned(&args("--quick"), Some(&row)), "nobody asked for it");
+        assert!(!lacks_unpinned(&args("--full"), Some(&skipped)), "there is nothing to run it beside");
+    }
 
     #[test]
     fn long_runs_are_said_in_hours() {

@@ -3,16 +3,19 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use clap::Parser;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::lab::Rule;
+use crate::bench::generator_ceiling;
 use crate::bench::quantity::{Bytes, Span};
+use crate::cli::{Cli, Command};
 
 /// How often a slot is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -41,7 +44,8 @@ pub(super) struct Load<'a> {
     pub(super) name: String,
     /// Whether it acknowledges only what is on the device.
     pub(super) flushes: bool,
-    pub(super) core: usize,
+    /// CPU of the generator; `None`: wherever it is put.
+    pub(super) core: Option<usize>,
     /// Where our brokers have their data, and floors are measured.
     pub(super) data: &'a Path,
     pub(super) broker_cores: &'a str,
@@ -56,7 +60,6 @@ impl Load<'_> {
         flag("broker-pid", self.pid.to_string());
         flag("broker-name", self.name.clone());
         flag("broker-cores", self.broker_cores.to_string());
-        flag("load-core", self.core.to_string());
         flag("data", self.data.display().to_string());
         flag("duration", Span(self.duration).to_string());
         flag("disk-budget", Bytes(self.bytes).to_string());
@@ -72,6 +75,10 @@ impl Load<'_> {
         for (name, value) in &self.topic {
             flag("topic-config", format!("{name}={value}"));
         }
+        match self.core {
+            Some(core) => all.extend(["--load-core".to_string(), core.to_string()]),
+            None => all.push("--unpinned".to_string()),
+        }
         if self.flushes {
             all.push("--broker-flushes".to_string());
         }
@@ -80,11 +87,20 @@ impl Load<'_> {
         all
     }
 
+    /// What its generator reaches on a broker that keeps nothing, 10^6 bytes a second.
+    pub(super) fn ceiling(&self) -> anyhow::Result<f64> {
+        let line = std::iter::once("ringlog".to_string()).chain(self.arguments());
+        match Cli::try_parse_from(line)?.command {
+            Some(Command::Bench(bench)) => generator_ceiling(&bench.args),
+            _ => bail!("a slot is a bench"),
+        }
+    }
+
     /// Runs it into `out` and returns its `report.json`. A run that was invalid is a result; one without a report is not.
     pub(super) fn run(&self, out: &Path, stop: &AtomicBool) -> anyhow::Result<Value> {
         std::fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
         let log = File::create(out.join("bench.log"))?;
-        let mut child = Command::new(std::env::current_exe().context("find this binary")?)
+        let mut child = std::process::Command::new(std::env::current_exe().context("find this binary")?)
             .args(self.arguments())
             .arg("--out")
             .arg(out)
@@ -123,10 +139,7 @@ impl Load<'_> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::cli::{Cli, Command};
 
     #[test]
     fn a_slots_command_is_one_that_the_bench_takes() {
@@ -150,13 +163,20 @@ mod tests {
             pid: 7,
             name: "Some Broker 1.0".to_string(),
             flushes: true,
-            core: 1,
+            core: Some(1),
             data: Path::new("d"),
             broker_cores: "0",
         };
-        let line = std::iter::once("ringlog".to_string()).chain(load.arguments());
-        let cli = Cli::try_parse_from(line).expect("it parses");
-        let Some(Command::Bench(bench)) = cli.command else { panic!("it is a bench") };
+        let parsed = |load: &Load<'_>| {
+            let line = std::iter::once("ringlog".to_string()).chain(load.arguments());
+            let cli = Cli::try_parse_from(line).expect("it parses");
+            let Some(Command::Bench(bench)) = cli.command else { panic!("it is a bench") };
+            bench
+        };
+        let bench = parsed(&load);
+        assert_eq!((bench.args.load_core, bench.args.unpinned), (Some(1), false));
+        let free = parsed(&Load { core: None, flags: &[], ..load });
+        assert_eq!((free.args.load_core, free.args.unpinned), (None, true));
         assert_eq!(bench.args.broker_pid, Some(7));
         assert_eq!(bench.args.knobs.duration, Some(Span(Duration::from_millis(1500))));
         assert_eq!(bench.args.knobs.warmup_max, Some(Span(Duration::from_secs(90))));

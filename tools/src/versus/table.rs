@@ -1,6 +1,6 @@
 //! What is printed, and the table that the README shows.
 
-use super::document::{Document, RowDocument, Side};
+use super::document::{Document, ResultDocument, RowDocument, Side};
 use crate::compare::stats::Comparison;
 
 /// Rows as a Markdown table with the command that measures each again.
@@ -9,8 +9,11 @@ pub(super) fn markdown(document: &Document) -> String {
         let broker = document.brokers.iter().find(|broker| broker.side == side);
         broker.map_or_else(String::new, |broker| format!("{} {}", broker.title, broker.version))
     };
+    // Only where there is something to show in it.
+    let unpinned = document.rows.iter().any(|row| !row.unpinned.is_empty());
+    let (head, rule) = if unpinned { (" unpinned, one run each |", "---|") } else { ("", "") };
     let mut text = format!(
-        "| row | figure | {} | {} | times better (95 %) | goal | `ringlog bench versus …` |\n|---|---|---|---|---|---|---|\n",
+        "| row | figure | {} | {} | times better (95 %) |{head} goal | `ringlog bench versus …` |\n|---|---|---|---|---|{rule}---|---|\n",
         name(Side::Ours),
         name(Side::Theirs)
     );
@@ -20,13 +23,15 @@ pub(super) fn markdown(document: &Document) -> String {
         let goal = if verdicts.is_empty() { "-".to_string() } else { verdicts.join(", ") };
         if row.results.is_empty() {
             let why = row.not_measured.as_deref().unwrap_or("no slots");
-            text.push_str(&format!("| {} | {why} | - | - | - | {goal} | `{command}` |\n", row.title));
+            let none = if unpinned { " - |" } else { "" };
+            text.push_str(&format!("| {} | {why} | - | - | - |{none} {goal} | `{command}` |\n", row.title));
         }
         for (index, result) in row.results.iter().enumerate() {
             let seen = &result.times_better;
             let first = index == 0;
+            let free = if unpinned { format!(" {} |", both_unpinned(row, result)) } else { String::new() };
             text.push_str(&format!(
-                "| {} | {}, {} | {} | {} | {} | {} | {} |\n",
+                "| {} | {}, {} | {} | {} | {} |{free} {} | {} |\n",
                 if first { row.title.as_str() } else { "" },
                 result.label,
                 result.unit,
@@ -39,6 +44,15 @@ pub(super) fn markdown(document: &Document) -> String {
         }
     }
     text
+}
+
+/// Ours and what stands beside it where nothing was pinned.
+fn both_unpinned(row: &RowDocument, result: &ResultDocument) -> String {
+    let of = |side| number(row.unpinned_value(side, &result.figure).map(|(_, value)| value));
+    if row.unpinned.is_empty() {
+        return "-".to_string();
+    }
+    format!("{} and {}", of(Side::Ours), of(Side::Theirs))
 }
 
 /// The mode stands beside the figure, once a row: without it a figure says nothing.
@@ -89,6 +103,19 @@ pub(super) fn print(row: &RowDocument) {
     }
     for goal in &row.goals {
         println!("        goal {}: {} ({})", goal.verdict.word(), goal.text, goal.found);
+    }
+}
+
+/// What came of the runs without pinning.
+pub(super) fn print_unpinned(row: &RowDocument) {
+    println!("row     {}: {}, nothing pinned, one run each", row.name, row.title);
+    for result in &row.results {
+        println!(
+            "        {:<28} ours and beside {} {}",
+            result.label,
+            both_unpinned(row, result),
+            result.unit
+        );
     }
 }
 

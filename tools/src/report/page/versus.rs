@@ -258,13 +258,17 @@ fn brokers(document: &Document) -> String {
 
 fn method(document: &Document) -> String {
     let rule = &document.rule;
-    let entries = [
+    let mut entries = vec![
         ("In turns", "A B B A: both brokers stay alive, the one that is not under load is stopped with SIGSTOP and has no clients. Both get the same cores, the same generator and the same disk.".to_string()),
         ("Warm", format!("A slot counts only after two windows of {} s agree within {}, for at most {} s, and every partition has taken a record. The drawing shows those windows too.", units::significant_trimmed(rule.window_s), units::percent(rule.tolerance), units::significant_trimmed(rule.warm_max_s))),
-        ("Between slots", format!("The topic is deleted, the file system synced, and the disk waited for, at most {} s.", units::significant_trimmed(rule.quiet_max_s))),
+        ("Between slots", format!("The topic is deleted, its broker runs on until the space is back, then it is stopped, the file system synced and the disk waited for: at most {} s altogether.", units::significant_trimmed(rule.quiet_max_s))),
         ("Times better", "A pair is one sample. Of each pair the ratio is taken; the table shows the median and a 95 % bootstrap interval over pairs. With fewer than five pairs there is no interval and no verdict.".to_string()),
         ("Durability", "Each side says whether an acknowledged record lies on the device. A figure of a broker that does not flush is a figure of its memory.".to_string()),
         ("Percentiles", "All slots of a broker merged into one histogram from their .hlog files, never averaged; response time counts from the planned send.".to_string()),
     ];
+    if document.rows.iter().any(|row| !row.unpinned.is_empty()) {
+        let text = "One run of each side after all pairs: brokers are started again with every CPU, the generator has none of its own, so all of them share. It decides nothing; it shows whether pinning does.";
+        entries.push(("Nothing pinned", text.to_string()));
+    }
     facts::explained("How it was measured", &entries)
 }

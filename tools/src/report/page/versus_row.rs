@@ -7,13 +7,13 @@ use hdrhistogram::Histogram;
 
 use super::curve::{Series, percentile_curve};
 use super::facts::{self, shortened};
-use super::html::escaped;
+use super::html::{escaped, figure};
 use super::slots::{Slot, slots};
 use super::versus::{LINE_SHOWN_MAX, LINES_SHOWN_MAX, chip, class, interval, ratio_class, side_value, times};
 use super::warm::{WarmUp, windows};
 use crate::report::data::{LatencySet, SamplesOf};
-use crate::report::stored;
-use crate::versus::document::{RowDocument, Side, SlotDocument};
+use crate::report::{stored, units};
+use crate::versus::document::{ResultDocument, RowDocument, Side, SlotDocument};
 
 /// The latency questions in the order in which the first with samples is drawn.
 const OPERATIONS: [(&str, SamplesOf); 3] = [
@@ -30,6 +30,17 @@ pub(super) fn section(row: &RowDocument, index: usize, drawings: &str) -> String
         escaped(&shortened(&row.about, 4 * LINE_SHOWN_MAX))
     );
     sides(&mut out, row);
+    if let Some(ceiling) = row.ceiling_mb_per_s {
+        let _ = writeln!(
+            out,
+            "<p class=\"lead below\">On a broker that keeps nothing the generator reaches {} with this load.</p>",
+            figure(
+                &format!("rows.{index}.ceiling_mb_per_s"),
+                ceiling,
+                &format!("{} MB/s", units::significant(ceiling))
+            )
+        );
+    }
     if let Some(why) = &row.not_measured {
         let _ = writeln!(out, "<div class=\"why bad\">Not measured: {}</div>", escaped(why));
     }
@@ -73,9 +84,12 @@ fn results(out: &mut String, row: &RowDocument, index: usize) {
     if row.results.is_empty() {
         return;
     }
-    out.push_str(
+    let free = !row.unpinned.is_empty();
+    let _ = writeln!(
+        out,
         "<div class=\"card\"><table>\n<thead><tr><th>figure</th><th class=\"num\">Ringlog</th><th class=\"num\">beside it</th>\
-         <th class=\"num\">times better</th><th class=\"num\">95 %</th><th class=\"num\">pairs</th></tr></thead>\n<tbody>\n",
+         <th class=\"num\">times better</th><th class=\"num\">95 %</th><th class=\"num\">pairs</th>{}</tr></thead>\n<tbody>",
+        if free { "<th class=\"num\">nothing pinned, one run each</th>" } else { "" }
     );
     for (which, result) in row.results.iter().enumerate().take(LINES_SHOWN_MAX) {
         let key = format!("rows.{index}.results.{which}");
@@ -83,17 +97,30 @@ fn results(out: &mut String, row: &RowDocument, index: usize) {
         let _ = writeln!(
             out,
             "<tr><td>{}</td><td class=\"num\">{}</td><td class=\"num\">{}</td><td class=\"num {}\">{}</td>\
-             <td class=\"num\">{}</td><td class=\"num\">{}</td></tr>",
+             <td class=\"num\">{}</td><td class=\"num\">{}</td>{}</tr>",
             escaped(&shortened(&result.label, LINE_SHOWN_MAX)),
             side_value(&format!("{key}.ours"), result.ours, result, None),
             side_value(&format!("{key}.theirs"), result.theirs, result, None),
             ratio_class(seen),
             times(&key, seen),
             interval(&key, seen),
-            seen.pairs
+            seen.pairs,
+            if free { unpinned(row, index, result) } else { String::new() }
         );
     }
     out.push_str("</tbody>\n</table></div>\n");
+}
+
+fn unpinned(row: &RowDocument, index: usize, result: &ResultDocument) -> String {
+    let of = |side| {
+        let found = row.unpinned_value(side, &result.figure);
+        let key = |slot: usize| format!("rows.{index}.unpinned.{slot}.values.{}", result.figure);
+        found.map_or_else(
+            || "–".to_string(),
+            |(slot, value)| side_value(&key(slot), Some(value), result, None),
+        )
+    };
+    format!("<td class=\"num\">{} · {}</td>", of(Side::Ours), of(Side::Theirs))
 }
 
 /// Slot by slot, curves of both brokers, warm-ups. Samples come from the slots' folders.
@@ -197,8 +224,9 @@ impl Samples {
 
 fn notes(out: &mut String, row: &RowDocument) {
     let mut lines: Vec<String> = Vec::new();
-    for slot in &row.slots {
-        let said = |text: &str| format!("pair {}, {}: {text}", slot.pair, name(row, slot.side));
+    for slot in row.slots.iter().chain(&row.unpinned) {
+        let pair = if slot.pair == 0 { "nothing pinned".to_string() } else { format!("pair {}", slot.pair) };
+        let said = |text: &str| format!("{pair}, {}: {text}", name(row, slot.side));
         lines.extend(slot.notes.iter().map(|note| said(note)));
         if slot.tries > 1 {
             lines.push(said(&format!("tried {} times", slot.tries)));
