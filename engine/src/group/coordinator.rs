@@ -68,7 +68,7 @@ pub(super) enum After {
 pub(super) struct Desk<'a> {
     pub(super) settings: &'a GroupSettings,
     pub(super) timers: &'a mut Timers,
-    appends: &'a mut Appends,
+    pub(super) appends: &'a mut Appends,
     /// Bytes that members make this coordinator keep.
     pub(super) member_bytes: &'a mut usize,
     /// On the clock of the timers.
@@ -92,8 +92,8 @@ impl Desk<'_> {
 
 /// Appends that are not durable yet, in their order.
 #[derive(Debug, Default)]
-struct Appends {
-    waiting: VecDeque<(AppendId, After)>,
+pub(super) struct Appends {
+    pub(super) waiting: VecDeque<(AppendId, After)>,
     next: u64,
 }
 
@@ -379,53 +379,6 @@ impl Coordinator {
         groups.get_mut(&ask.who.group).expect("it exists").commit(token, ask, &mut desk);
     }
 
-    fn delete(&mut self, now: Now, token: Token, name: String, out: &mut Vec<Effect>) {
-        let (groups, mut desk) = self.desk(now, out);
-        let refused = match groups.get(&name) {
-            None => Some(GroupError::GroupIdNotFound),
-            Some(group) if !group.is_empty() => Some(GroupError::NonEmptyGroup),
-            Some(_) => None,
-        };
-        if let Some(error) = refused {
-            desk.answer(token, Answer::Delete(Err(error)));
-            return;
-        }
-        let group = groups.get_mut(&name).expect("it exists");
-        group.is_stepping = group.consumer.is_some();
-        let records = end_of(group);
-        desk.append(records, After::Gone { token: Some(token), group: name });
-    }
-
-    fn delete_offsets(
-        &mut self,
-        now: Now,
-        token: Token,
-        name: &str,
-        partitions: Vec<(String, i32)>,
-        out: &mut Vec<Effect>,
-    ) {
-        let (groups, mut desk) = self.desk(now, out);
-        let Some(group) = groups.get(name) else {
-            return desk.answer(token, Answer::DeleteOffsets(Err(GroupError::GroupIdNotFound)));
-        };
-        if !group.is_empty() && group.kind() != Some("consumer") {
-            return desk.answer(token, Answer::DeleteOffsets(Err(GroupError::NonEmptyGroup)));
-        }
-        let verdict = |(topic, _): &(String, i32)| {
-            if group.subscribes_to(topic) { Err(GroupError::GroupSubscribedToTopic) } else { Ok(()) }
-        };
-        let results: Vec<OffsetResult> = partitions.iter().map(verdict).collect();
-        let free = |(key, result): (&(String, i32), &OffsetResult)| result.is_ok().then(|| key.clone());
-        let known = |key: &(String, i32)| group.offsets.contains_key(key);
-        let gone: Vec<_> = partitions.iter().zip(&results).filter_map(free).filter(known).collect();
-        if gone.is_empty() {
-            return desk.answer(token, Answer::DeleteOffsets(Ok(results)));
-        }
-        let records = group.tombstones(&gone);
-        let group = name.to_owned();
-        desk.append(records, After::Forgotten { answer: Some((token, results)), group, partitions: gone });
-    }
-
     // What happened.
 
     /// An append is durable, or failed. Called in the order of the appends.
@@ -530,38 +483,6 @@ impl Coordinator {
         }
     }
 
-    /// Looks for offsets and groups that are no longer kept (`offsets.retention.check.interval.ms`).
-    pub fn expire(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let retention = i64::try_from(self.settings.offsets_retention.as_millis()).unwrap_or(i64::MAX);
-        let (groups, mut desk) = self.desk(now, out);
-        for group in groups.values_mut().filter(|g| !g.is_stepping) {
-            let old = group.expired(retention, now.wall);
-            if group.is_empty() && old.len() == group.offsets.len() {
-                group.is_stepping = group.consumer.is_some();
-                desk.append(end_of(group), After::Gone { token: None, group: group.name.clone() });
-            } else if !old.is_empty() {
-                let after =
-                    After::Forgotten { answer: None, group: group.name.clone(), partitions: old.clone() };
-                desk.append(group.tombstones(&old), after);
-            }
-        }
-    }
-
-    /// A topic is gone: so are its offsets.
-    pub fn forget_topic(&mut self, now: Now, topic: &str, out: &mut Vec<Effect>) {
-        let (groups, mut desk) = self.desk(now, out);
-        for group in groups.values() {
-            let partitions: Vec<_> = group.offsets.keys().filter(|(t, _)| t == topic).cloned().collect();
-            if !partitions.is_empty() {
-                let records = group.tombstones(&partitions);
-                desk.append(
-                    records,
-                    After::Forgotten { answer: None, group: group.name.clone(), partitions },
-                );
-            }
-        }
-    }
-
     pub(super) fn desk<'a>(
         &'a mut self,
         now: Now,
@@ -579,15 +500,4 @@ impl Coordinator {
         };
         (&mut self.groups, desk)
     }
-}
-
-/// Records that end a group with everything that it committed.
-fn end_of(group: &Group) -> Vec<Record> {
-    let all: Vec<(String, i32)> = group.offsets.keys().cloned().collect();
-    let mut records = group.tombstones(&all);
-    match &group.consumer {
-        None => records.push(stored::group_tombstone(&group.name)),
-        Some(consumer) => records.extend(consumer.end().iter().map(|change| change.to_record(&group.name))),
-    }
-    records
 }

@@ -24,7 +24,8 @@
 //! | `consumer` | groups of the new protocol (KIP-848) |
 //! | `steps` | the coordinator's side of those: one step of a group at a time |
 //! | `bridge`, `migrate` | the classic protocol in groups of the new one; a group changes its protocol |
-//! | `coordinator` | all groups of a partition: routing, replay, expiry, admin |
+//! | `end` | deletion and expiry of groups and offsets |
+//! | `coordinator` | all groups of a partition: routing, replay, admin |
 //!
 //! Invariants: the generation rises once per completed rebalance; a member waits for at most one
 //! join and one sync; only the leader is told the members; an answer to a commit leaves after its
@@ -36,6 +37,7 @@ mod bridge;
 mod classic;
 mod consumer;
 mod coordinator;
+mod end;
 mod join;
 mod leave;
 mod member;

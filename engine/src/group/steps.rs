@@ -196,20 +196,19 @@ impl Coordinator {
         result: Result<(), GroupError>,
         out: &mut Vec<Effect>,
     ) {
-        if let Some(gone) = self.groups.get_mut(name) {
-            gone.is_stepping = false;
-            if result.is_ok() {
-                // Somebody may have joined meanwhile; what was committed before is gone anyway.
-                gone.offsets.clear();
-                let before = gone.consumer.take().map_or(0, |c| c.member_bytes());
-                self.member_bytes -= before;
-                if gone.is_empty() && gone.waiting.is_empty() {
-                    self.groups.remove(name);
-                }
-            }
+        let gone = self.groups.get_mut(name).expect("a group that ends stays until then");
+        gone.is_stepping = false;
+        // Whoever waits is asked again: by what is left when the end is durable, a new group.
+        let waiting = std::mem::take(&mut gone.waiting);
+        if result.is_ok() {
+            self.member_bytes -= gone.consumer.as_ref().map_or(0, |c| c.member_bytes());
+            self.groups.remove(name);
         }
         if let Some(token) = token {
             out.push(Effect::Answer(token, Answer::Delete(result)));
+        }
+        for (token, ask) in waiting {
+            self.ask(now, token, ask, out);
         }
         self.go_on(now, name, out);
     }

@@ -382,3 +382,81 @@ fn records_that_are_damaged_or_newer_are_told_apart() {
     assert!(coordinator.replay(&[0, 1, 0], None).is_err());
     assert_eq!(coordinator.replay(&[0, 99, 1, 2, 3], None), Ok(engine::group::Replayed::Unknown(99)));
 }
+
+#[test]
+fn who_joins_by_the_new_protocol_while_an_empty_group_is_deleted_waits_for_its_end() {
+    let mut world = World::new(settings());
+    world.topics(&[("orders", 4)]);
+    let id = world.commit(outsider(), 7);
+    world.committed(id).expect("nobody is in it");
+    world.hold();
+    let delete = world.ask(Ask::Delete { group: GROUP.to_owned() });
+    let mut crew = [crew::Mate::new("one", &["orders"]), crew::Mate::new("two", &["orders"])];
+    let asked = [world.send(crew[0].asks()), world.send(crew[1].asks())];
+    world.let_go(Ok(()));
+    assert_eq!(world.answer(delete), Answer::Delete(Ok(())));
+    for (mate, id) in crew.iter_mut().zip(asked) {
+        mate.takes(&world.told(id).expect("it joins"));
+    }
+    world.settle(&mut crew);
+    assert_eq!((crew[0].owned.len(), crew[1].owned.len()), (2, 2));
+    assert_eq!(world.offset(), None);
+}
+
+#[test]
+fn who_joins_while_an_empty_group_expires_waits_for_its_end() {
+    let mut world = World::new(settings());
+    world.topics(&[("orders", 4)]);
+    let id = world.commit(outsider(), 7);
+    world.committed(id).expect("nobody is in it");
+    world.now += settings().offsets_retention;
+    world.hold();
+    let mut out = Vec::new();
+    world.coordinator.expire(at(world.now), &mut out);
+    world.carry_out(out);
+    let mut one = crew::Mate::new("one", &["orders"]);
+    let id = world.send(one.asks());
+    world.let_go(Ok(()));
+    one.takes(&world.told(id).expect("it joins"));
+    assert_eq!((one.owned.len(), world.offset()), (4, None));
+}
+
+#[test]
+fn a_commit_on_its_way_when_its_group_is_deleted_does_not_come_back() {
+    let mut world = World::new(settings());
+    let id = world.commit(outsider(), 1);
+    world.committed(id).expect("nobody is in it");
+    world.hold();
+    world.ask(Ask::Commit(engine::group::CommitAsk {
+        who: outsider(),
+        knows_epochs: true,
+        offsets: vec![engine::group::CommitOffset {
+            topic: "payments".to_owned(),
+            partition: 3,
+            offset: 9,
+            leader_epoch: -1,
+            metadata: String::new(),
+        }],
+    }));
+    let delete = world.ask(Ask::Delete { group: GROUP.to_owned() });
+    world.let_go(Ok(()));
+    assert_eq!(world.answer(delete), Answer::Delete(Ok(())));
+    assert_eq!(world.coordinator.committed_count(), 0);
+    let world = world.restart(settings());
+    assert_eq!(world.coordinator.committed_count(), 0, "nor after a restart");
+}
+
+#[test]
+fn a_group_with_a_commit_on_its_way_does_not_expire() {
+    let mut world = World::new(settings());
+    let id = world.commit(outsider(), 1);
+    world.committed(id).expect("nobody is in it");
+    world.now += settings().offsets_retention;
+    world.hold();
+    world.commit(outsider(), 2);
+    let mut out = Vec::new();
+    world.coordinator.expire(at(world.now), &mut out);
+    world.carry_out(out);
+    world.let_go(Ok(()));
+    assert_eq!(world.offset(), Some(2));
+}
