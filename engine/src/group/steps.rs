@@ -104,13 +104,28 @@ impl Coordinator {
         out: &mut Vec<Effect>,
     ) {
         if step.changes.is_empty() {
-            return self.stepped(now, token, name, step, Ok(()), out);
+            return self.unchanged(now, token, name, step, out);
         }
         self.group_mut(name, now.wall).is_stepping = true;
         let mut records: Vec<_> = step.changes.iter().map(|change| change.to_record(name)).collect();
         records.extend(step.becomes.as_deref().map(|group| stored::group_record(group, None)));
         let (_, mut desk) = self.desk(now, out);
         desk.append(records, After::Stepped { token, group: name.to_owned(), step });
+    }
+
+    /// A step that changes nothing. Whoever waits is not asked here: [`Coordinator::go_on`] does that,
+    /// one after the other, and comes here for many of them.
+    fn unchanged(&mut self, now: Now, token: Option<Token>, name: &str, step: Step, out: &mut Vec<Effect>) {
+        let (groups, desk) = self.desk(now, out);
+        if let Some(consumer) = groups.get_mut(name).and_then(|g| g.consumer.as_mut()) {
+            consumer.seen = step.seen.unwrap_or(consumer.seen);
+            if let Some(id) = &step.alive {
+                consumer.keep_alive(name, id, desk.settings, desk.now, desk.timers);
+            }
+        }
+        if let (Some(token), Some(answer)) = (token, step.answer) {
+            desk.out.push(Effect::Answer(token, answer));
+        }
     }
 
     /// A step's records are durable, or are not.

@@ -2,6 +2,7 @@
 
 mod consumer;
 mod crew;
+mod crowd;
 mod fixed;
 mod migration;
 mod world;
