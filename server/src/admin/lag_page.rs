@@ -47,7 +47,7 @@ pub(super) fn render(out: &mut String, cores: &[Arc<GroupLag>], now_ms: i64) {
 fn seconds(commit: &CommitLag, now_ms: i64) -> Option<f64> {
     match (commit.lag?, commit.since) {
         (0, _) => Some(0.0),
-        (_, since) => Some((now_ms - since?).max(0) as f64 / 1000.0),
+        (_, since) => Some(now_ms.saturating_sub(since?).max(0) as f64 / 1000.0),
     }
 }
 

@@ -152,7 +152,7 @@ async fn look(core: &Rc<Core>, wanted: Vec<Wanted>, mut cold_left: usize) -> (Ve
             answers.push(Found { lag: None, since: None });
             continue;
         };
-        let lag = (bounds.high_watermark.0 - one.committed).max(0);
+        let lag = bounds.high_watermark.0.saturating_sub(one.committed).max(0);
         let mut since = one.since.filter(|_| lag > 0);
         if lag > 0 && since.is_none() {
             let from = Offset(one.committed).max(bounds.log_start);

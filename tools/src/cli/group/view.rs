@@ -112,7 +112,7 @@ fn rows(
     let now = wall_ms();
     let row = |place: Place| {
         let (committed, end) = (committed.get(&place).copied(), ends.known(&place));
-        let lag = committed.zip(end).map(|(committed, end)| (end - committed).max(0));
+        let lag = committed.zip(end).map(|(committed, end)| end.saturating_sub(committed).max(0));
         let lag_seconds = match lag {
             Some(0) => Some(0.0),
             Some(_) => written.get(&place).map(|at| (now - at).max(0) as f64 / 1000.0),
