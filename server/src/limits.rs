@@ -16,6 +16,10 @@ pub const ITEMS_PER_REQUEST_MAX: usize = 20_000;
 /// Resources whose settings one request may ask for: each answer is some thousand bytes.
 pub const DESCRIBED_PER_REQUEST_MAX: usize = 1000;
 
+/// Bytes that one answer tells of groups, before the last of them. Those behind it are answered
+/// COORDINATOR_NOT_AVAILABLE, with which clients ask for them again.
+pub const GROUPS_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Producers that one answer describes; the partition that passes it is the last.
 pub const PRODUCERS_PER_ANSWER_MAX: usize = 20_000;
 

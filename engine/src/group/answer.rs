@@ -228,6 +228,23 @@ pub struct DescribedConsumerGroup {
     pub members: Vec<DescribedConsumer>,
 }
 
+impl DescribedConsumerGroup {
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let text = |t: &Option<String>| t.as_ref().map_or(0, String::len);
+        let member = |m: &DescribedConsumer| {
+            let names = m.names.iter().map(|n| size_of::<String>() + n.len()).sum::<usize>();
+            let texts = m.id.len() + m.client_id.len() + m.client_host.len() + text(&m.regex);
+            let parts = (m.assigned.len() + m.target.len()) * size_of::<PartitionKey>();
+            size_of::<DescribedConsumer>() + names + texts + text(&m.instance) + text(&m.rack) + parts
+        };
+        size_of::<DescribedConsumerGroup>()
+            + self.group.len()
+            + self.members.iter().map(member).sum::<usize>()
+    }
+}
+
 /// A member of a group of the new protocol in full.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DescribedConsumer {
@@ -268,6 +285,20 @@ pub struct Described {
     pub protocol: String,
     /// Its members.
     pub members: Vec<DescribedMember>,
+}
+
+impl Described {
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let member = |m: &DescribedMember| {
+            let instance = m.instance.as_ref().map_or(0, String::len);
+            let texts = m.id.len() + instance + m.client_id.len() + m.client_host.len();
+            size_of::<DescribedMember>() + texts + m.metadata.len() + m.assignment.len()
+        };
+        let texts = self.group.len() + self.protocol_type.len() + self.protocol.len();
+        size_of::<Described>() + texts + self.members.iter().map(member).sum::<usize>()
+    }
 }
 
 /// A member in full.

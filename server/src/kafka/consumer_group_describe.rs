@@ -10,7 +10,7 @@ use wire::ErrorCode;
 use wire::consumer_group_describe::{Assignment, DescribedGroup, Member, Request, Response, TopicPartitions};
 
 use super::consumer_group_heartbeat::by_topic;
-use super::group::{self, Seat};
+use super::group::{self, Seat, Told};
 use super::served::{Call, Refused};
 use crate::limits::ITEMS_PER_REQUEST_MAX;
 use crate::shard::{Catalog, Core, Unready};
@@ -24,15 +24,26 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
     Refused::above(ITEMS_PER_REQUEST_MAX, request.group_ids.len())?;
     let mut groups = Vec::with_capacity(request.group_ids.len());
+    let mut told = Told::default();
     for name in &request.group_ids {
+        if !told.is_new(name) {
+            continue;
+        }
         let refused = |error_code, message| DescribedGroup {
             error_code,
             error_message: message,
             group_id: Cow::Borrowed(*name),
             ..DescribedGroup::default()
         };
+        if told.is_full() {
+            groups.push(refused(ErrorCode::CoordinatorNotAvailable, None));
+            continue;
+        }
         groups.push(match describe(call.core, name).await {
-            Ok(Some(described)) => of(described, &call.core.catalog()),
+            Ok(Some(described)) => {
+                told.bytes += described.bytes();
+                of(described, &call.core.catalog())
+            }
             Ok(None) => {
                 let text = format!("Group {name} is not a consumer group.");
                 refused(ErrorCode::GroupIdNotFound, Some(Cow::Owned(text)))

@@ -7,7 +7,7 @@ use engine::group::Described;
 use wire::ErrorCode;
 use wire::describe_groups::{DescribedGroup, DescribedMember, Request, Response};
 
-use super::group::{self, Seat};
+use super::group::{self, Seat, Told};
 use super::served::{Call, Refused};
 use crate::limits::ITEMS_PER_REQUEST_MAX;
 use crate::shard::{Core, Unready};
@@ -17,17 +17,28 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
     Refused::above(ITEMS_PER_REQUEST_MAX, request.groups.len())?;
     let mut groups = Vec::with_capacity(request.groups.len());
+    let mut told = Told::default();
     for name in &request.groups {
-        let described = match describe(call.core, name).await {
-            Ok(Some(described)) => of(described),
-            Ok(None) => missing(name, version),
-            Err(unready) => DescribedGroup {
-                error_code: group::of_unready(unready),
-                group_id: Cow::Borrowed(name),
-                ..DescribedGroup::default()
-            },
+        if !told.is_new(name) {
+            continue;
+        }
+        let refused = |error_code| DescribedGroup {
+            error_code,
+            group_id: Cow::Borrowed(*name),
+            ..DescribedGroup::default()
         };
-        groups.push(described);
+        if told.is_full() {
+            groups.push(refused(ErrorCode::CoordinatorNotAvailable));
+            continue;
+        }
+        groups.push(match describe(call.core, name).await {
+            Ok(Some(described)) => {
+                told.bytes += described.bytes();
+                of(described)
+            }
+            Ok(None) => missing(name, version),
+            Err(unready) => refused(group::of_unready(unready)),
+        });
     }
     call.answer(&Response { groups, ..Response::default() });
     Ok(())

@@ -1,5 +1,6 @@
 //! What the group APIs share: who coordinates a group, and the coordinator's refusals as Kafka's codes.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use engine::base::CoreId;
@@ -8,6 +9,7 @@ use engine::group::{Answer, Ask, GroupError, partition_of};
 use wire::ErrorCode;
 
 use super::create_topics::create;
+use crate::limits::GROUPS_ANSWER_BYTES_MAX;
 use crate::shard::{Core, OFFSETS_TOPIC, Unready};
 
 /// Where a group is coordinated.
@@ -17,6 +19,26 @@ pub(super) struct Seat {
     pub(super) partition: i32,
     /// The core that owns it.
     pub(super) core: CoreId,
+}
+
+/// What one answer has told of groups: each of them once, whatever was asked, and not without bounds.
+#[derive(Debug, Default)]
+pub(super) struct Told<'a> {
+    names: BTreeSet<&'a str>,
+    /// What the groups so far take.
+    pub(super) bytes: usize,
+}
+
+impl<'a> Told<'a> {
+    /// Whether a group was not asked for before.
+    pub(super) fn is_new(&mut self, name: &'a str) -> bool {
+        self.names.insert(name)
+    }
+
+    /// Whether no further group is told.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes > GROUPS_ANSWER_BYTES_MAX
+    }
 }
 
 /// The seat of a group, if the offsets topic exists.

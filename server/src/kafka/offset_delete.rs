@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use engine::controller::TOPIC_NAME_BYTES_MAX;
 use engine::group::{Answer, Ask};
 use wire::ErrorCode;
 use wire::offset_delete::{PartitionResult, Request, Response, TopicResult};
@@ -15,7 +16,11 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let partitions: Vec<(String, i32)> = request
         .topics
         .iter()
-        .flat_map(|t| t.partitions.iter().map(|p| (t.name.to_owned(), p.partition_index)))
+        .flat_map(|t| {
+            // No topic has a longer name: nothing was ever committed under it.
+            let name = Some(t.name).filter(|n| n.len() <= TOPIC_NAME_BYTES_MAX).unwrap_or_default();
+            t.partitions.iter().map(move |p| (name.to_owned(), p.partition_index))
+        })
         .collect();
     let ask = Ask::DeleteOffsets { group: request.group_id.to_owned(), partitions };
     let results = match group::ask(call.core, request.group_id, ask).await {

@@ -1,8 +1,10 @@
 //! OffsetFetch (9): what groups have committed. One group up to version 7, a list from version 8.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::base::TopicId;
+use engine::controller::TOPIC_NAME_BYTES_MAX;
 use engine::group::Fetched;
 use uuid::Uuid;
 use wire::ErrorCode;
@@ -11,7 +13,7 @@ use wire::offset_fetch::{
     TopicOffsets,
 };
 
-use super::group::{self, Seat};
+use super::group::{self, Seat, Told};
 use super::served::{Call, Refused};
 use crate::limits::ITEMS_PER_REQUEST_MAX;
 
@@ -27,9 +29,23 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
     if version >= 8 {
         Refused::above(ITEMS_PER_REQUEST_MAX, request.groups.len())?;
+        let asked = request.groups.iter().flat_map(|g| g.topics.iter().flatten());
+        Refused::above(ITEMS_PER_REQUEST_MAX, asked.map(|t| t.partition_indexes.len()).sum())?;
         let mut groups = Vec::with_capacity(request.groups.len());
+        let mut told = Told::default();
         for group in &request.groups {
-            groups.push(of_group(&call, group, version).await?);
+            if !told.is_new(group.group_id) {
+                continue;
+            }
+            if told.is_full() {
+                let group_id = Cow::Borrowed(group.group_id);
+                let error_code = ErrorCode::CoordinatorNotAvailable;
+                groups.push(GroupResult { group_id, error_code, ..GroupResult::default() });
+                continue;
+            }
+            let result = of_group(&call, group, version).await?;
+            told.bytes += bytes_of(&result);
+            groups.push(result);
         }
         call.answer(&Response { groups, ..Response::default() });
         return Ok(());
@@ -64,6 +80,16 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let topics = topics.collect();
     call.answer(&Response { topics, error_code: code, ..Response::default() });
     Ok(())
+}
+
+fn bytes_of(result: &GroupResult<'_>) -> usize {
+    let partition = |p: &GroupPartitionOffset<'_>| {
+        size_of::<GroupPartitionOffset<'_>>() + p.metadata.as_ref().map_or(0, |text| text.len())
+    };
+    let topic = |t: &GroupTopicOffsets<'_>| {
+        size_of::<GroupTopicOffsets<'_>>() + t.name.len() + t.partitions.iter().map(partition).sum::<usize>()
+    };
+    result.group_id.len() + result.topics.iter().map(topic).sum::<usize>()
 }
 
 async fn of_group(call: &Call<'_>, group: &Group<'_>, version: i16) -> Result<GroupResult<'static>, Refused> {
@@ -107,6 +133,16 @@ async fn of_group(call: &Call<'_>, group: &Group<'_>, version: i16) -> Result<Gr
     Ok(GroupResult { group_id: Cow::Owned(group.group_id.to_owned()), topics: topics.collect(), error_code })
 }
 
+/// Each partition where it was asked for first: what it holds is not told again and again.
+fn each_once(mut asked: Vec<Asked>) -> Vec<Asked> {
+    let mut topics: BTreeMap<(Option<String>, Uuid), BTreeSet<i32>> = BTreeMap::new();
+    for topic in &mut asked {
+        let seen = topics.entry((topic.name.clone(), topic.id)).or_default();
+        topic.partitions.retain(|&partition| seen.insert(partition));
+    }
+    asked
+}
+
 /// The offsets of a group, topic by topic: of those asked for, or of all.
 async fn offsets(
     call: &Call<'_>,
@@ -116,9 +152,10 @@ async fn offsets(
 ) -> Result<(Vec<(Asked, Vec<Fetched>)>, ErrorCode), Refused> {
     let items = asked.iter().flatten().map(|a| a.partitions.len()).sum();
     Refused::above(ITEMS_PER_REQUEST_MAX, items)?;
+    let asked = asked.map(each_once);
     let keys: Option<Vec<(String, i32)>> = asked.as_ref().map(|list| {
         let keys = list.iter().flat_map(|a| {
-            let name = a.name.clone().unwrap_or_default();
+            let name = a.name.clone().filter(|n| n.len() <= TOPIC_NAME_BYTES_MAX).unwrap_or_default();
             a.partitions.iter().map(move |&p| (name.clone(), p))
         });
         keys.collect()

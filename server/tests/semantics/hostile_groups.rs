@@ -1,7 +1,10 @@
 //! Clients of groups that lie, exaggerate or vanish: Kafka's error, bounded memory, and everybody else
 //! is served.
 
-use wire::{ErrorCode, Message, Reader, list_groups, offset_commit};
+use wire::{
+    ErrorCode, Message, Reader, consumer_group_describe, describe_groups, list_groups, offset_commit,
+    offset_fetch,
+};
 
 use crate::harness::{Broker, Client, Want, batch};
 use crate::member::{Join, Who, alone, broker, committed, ready};
@@ -71,6 +74,41 @@ fn a_text_above_the_limit_is_refused_and_the_offset_beside_it_kept() {
     assert_eq!(commit(&mut client, [&fits, &exceeds]), [ErrorCode::None, too_large]);
     assert_eq!(commit(&mut client, [&far, &far]), [too_large, too_large]);
     assert_eq!(committed(&mut client, "g").1, 8);
+}
+
+#[test]
+fn groups_and_partitions_that_are_asked_for_again_and_again_are_told_once() {
+    let broker = broker(&[]);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    ready(&mut client, "g");
+    let who = alone(&mut client, "g");
+    assert_eq!(who.commit(&mut client, 7, Some("text")), ErrorCode::None);
+
+    let groups = vec!["g"; 10_000];
+    let body = client.call(5, &describe_groups::Request { groups, ..Default::default() });
+    let told = describe_groups::Response::decode(5, &mut Reader::new(&body)).unwrap();
+    assert_eq!(told.groups.iter().map(|g| g.members.len()).collect::<Vec<_>>(), [1]);
+
+    let group_ids = vec!["g"; 10_000];
+    let body = client.call(1, &consumer_group_describe::Request { group_ids, ..Default::default() });
+    let told = consumer_group_describe::Response::decode(1, &mut Reader::new(&body)).unwrap();
+    assert_eq!(told.groups.len(), 1);
+
+    let all = offset_fetch::Group { group_id: "g", topics: None, member_epoch: -1, ..Default::default() };
+    let groups = vec![all; 10_000];
+    let body = client.call(8, &offset_fetch::Request { groups, ..Default::default() });
+    let told = offset_fetch::Response::decode(8, &mut Reader::new(&body)).unwrap();
+    assert_eq!(told.groups.iter().map(|g| g.topics.len()).collect::<Vec<_>>(), [1]);
+
+    let topic = offset_fetch::GroupTopic { name: "t", partition_indexes: vec![0; 5], ..Default::default() };
+    let topics = Some(vec![topic; 2_000]);
+    let group = offset_fetch::Group { group_id: "g", topics, member_epoch: -1, ..Default::default() };
+    let body = client.call(8, &offset_fetch::Request { groups: vec![group], ..Default::default() });
+    let told = offset_fetch::Response::decode(8, &mut Reader::new(&body)).unwrap();
+    let partitions = told.groups[0].topics.iter().flat_map(|t| &t.partitions);
+    assert_eq!(partitions.map(|p| p.committed_offset).collect::<Vec<_>>(), [7]);
+    is_alive(&broker);
 }
 
 #[test]
