@@ -53,6 +53,62 @@ impl Ask {
             Ask::Leave { group, .. } | Ask::Delete { group } | Ask::DeleteOffsets { group, .. } => group,
         }
     }
+
+    /// Bytes that it takes while it waits.
+    pub(super) fn bytes(&self) -> usize {
+        let text = |t: &Option<String>| t.as_ref().map_or(0, String::len);
+        let more = match self {
+            Ask::Join(ask) => ask.who.bytes() + ask.bytes(),
+            Ask::Sync(ask) => {
+                let part =
+                    |(id, part): &(String, Bytes)| size_of::<(String, Bytes)>() + id.len() + part.len();
+                ask.who.bytes()
+                    + text(&ask.protocol_type)
+                    + text(&ask.protocol)
+                    + ask.assignments.iter().map(part).sum::<usize>()
+            }
+            Ask::Heartbeat(who) => who.bytes(),
+            Ask::ConsumerHeartbeat(ask) => {
+                let name = |name: &String| size_of::<String>() + name.len();
+                let owned = ask.owned.as_ref().map_or(0, BTreeSet::len);
+                let texts = [&ask.instance, &ask.rack, &ask.regex, &ask.assignor];
+                ask.group.len()
+                    + ask.member.len()
+                    + ask.client_id.len()
+                    + texts.into_iter().map(text).sum::<usize>()
+                    + ask.names.iter().flatten().map(name).sum::<usize>()
+                    + owned * size_of::<PartitionKey>()
+            }
+            Ask::Leave { group, members } => {
+                let member = |l: &Leaver| size_of::<Leaver>() + l.member.len() + text(&l.instance);
+                group.len() + members.iter().map(member).sum::<usize>()
+            }
+            Ask::Commit(ask) => {
+                let offset = |o: &CommitOffset| size_of::<CommitOffset>() + o.topic.len() + o.metadata.len();
+                ask.who.bytes() + ask.offsets.iter().map(offset).sum::<usize>()
+            }
+            Ask::Delete { group } => group.len(),
+            Ask::DeleteOffsets { group, partitions } => {
+                let place = |(topic, _): &(String, i32)| size_of::<(String, i32)>() + topic.len();
+                group.len() + partitions.iter().map(place).sum::<usize>()
+            }
+        };
+        size_of::<Ask>() + more
+    }
+}
+
+impl MemberRef {
+    fn bytes(&self) -> usize {
+        self.group.len() + self.member.len() + self.instance.as_ref().map_or(0, String::len)
+    }
+}
+
+impl JoinAsk {
+    /// Bytes that it makes its member take.
+    pub(super) fn bytes(&self) -> usize {
+        let protocol = |p: &Protocol| size_of::<Protocol>() + p.name.len() + p.metadata.len();
+        self.client_id.len() + self.client_host.len() + self.protocols.iter().map(protocol).sum::<usize>()
+    }
 }
 
 /// A member as it names itself in a request.

@@ -5,15 +5,19 @@ use std::collections::BTreeSet;
 use super::answer::{Answer, Effect, GroupError, LeaveAnswer, Refusal};
 use super::ask::{Ask, ConsumerHeartbeatAsk, Leaver, MemberRef};
 use super::classic::{Group, release};
-use super::consumer::Step;
+use super::consumer::{CONSUMER, Change, ConsumerGroup, Step};
 use super::coordinator::{Coordinator, Desk, Token};
-use super::{join, migrate};
+use super::join;
+use super::migrate::{self, Unfit};
 use crate::base::Now;
 
 impl Coordinator {
     /// Answers the requests of the classic protocol to a group of the new one; passes all others on.
     pub(super) fn across(&mut self, now: Now, token: Token, ask: Ask, out: &mut Vec<Effect>) -> Option<Ask> {
         let steady = self.timers.steady(now.mono);
+        if let Ask::Join(join) = &ask {
+            self.look_for_patterns(&join.who.group, None, steady);
+        }
         let place = self.place(steady, now.wall);
         let Some(group) = self.groups.get(ask.group()).and_then(|g| g.consumer.as_ref()) else {
             return Some(ask);
@@ -23,7 +27,7 @@ impl Coordinator {
                 // Nobody is in it: it is classic again, then the join is one like any other.
                 let step = Step { changes: group.end(), ..Step::default() };
                 let name = join.who.group.clone();
-                self.groups.get_mut(&name).expect("found").waiting.push_back((token, ask));
+                self.wait(&name, token, ask);
                 self.take(now, None, &name, step, out);
             }
             Ask::Join(join) => match group.join(join, &place) {
@@ -74,34 +78,54 @@ impl Coordinator {
         }
     }
 
-    /// Makes a classic group with members one of the new protocol, if that is allowed and possible;
-    /// the heartbeat that asked for it waits. Says whether it took the heartbeat.
-    pub(super) fn upgrade(
+    /// The changes that make a classic group with members one of the new protocol, which a heartbeat asks
+    /// for that will be let in then; `None` if it is no such group, or its heartbeat no join.
+    ///
+    /// # Errors
+    /// GROUP_ID_NOT_FOUND if that is not allowed or not possible, COORDINATOR_NOT_AVAILABLE if it is not
+    /// just now, and what the group would refuse the heartbeat with.
+    pub(super) fn plan_upgrade(
         &mut self,
         now: Now,
-        token: Token,
         ask: &ConsumerHeartbeatAsk,
-        out: &mut Vec<Effect>,
-    ) -> bool {
-        let Some(group) = self.groups.get(&ask.group) else { return false };
-        let allowed = self.settings.consumer.migration.upgrade
-            && group.consumer.is_none()
-            && !group.members.is_empty()
-            && group.members.len() < self.settings.consumer.members_max;
-        if !allowed {
-            return false;
+    ) -> Result<Option<Vec<Change>>, Refusal> {
+        let steady = self.timers.steady(now.mono);
+        let place = self.place(steady, now.wall);
+        let classic = self.groups.get(&ask.group).filter(|g| g.consumer.is_none() && !g.members.is_empty());
+        let Some(group) = classic.filter(|_| ask.epoch == 0) else { return Ok(None) };
+        let refuse = |reason: &str| {
+            let text =
+                format!("Cannot upgrade classic group {} to consumer group because {reason}", ask.group);
+            Err(Refusal::new(GroupError::GroupIdNotFound, text))
+        };
+        if !self.settings.consumer.migration.upgrade {
+            return refuse("online upgrade is disabled.");
+        }
+        if group.protocol_type.as_deref() != Some(CONSUMER) {
+            return refuse("the group does not use the consumer embedded protocol.");
+        }
+        if group.members.len() > self.settings.consumer.members_max {
+            return refuse("the group size exceeds the consumer group maximum size.");
         }
         if group.is_writing {
             // What the leader assigned is on its way to the disk: whoever asks again finds it.
-            let refusal = Refusal::new(GroupError::CoordinatorNotAvailable, String::new());
-            out.push(Effect::Answer(token, Answer::ConsumerHeartbeat(Err(refusal))));
-            return true;
+            return Err(Refusal::new(GroupError::CoordinatorNotAvailable, String::new()));
         }
-        let Some(changes) = migrate::upwards(group, &self.image) else { return false };
-        let group = self.groups.get_mut(&ask.group).expect("found");
-        group.waiting.push_back((token, Ask::ConsumerHeartbeat(ask.clone())));
-        self.take(now, None, &ask.group, Step { changes, ..Step::default() }, out);
-        true
+        let changes = match migrate::upwards(group, &self.image) {
+            Ok(changes) => changes,
+            Err(Unfit::Malformed) => return refuse("the embedded consumer protocol is malformed."),
+            Err(Unfit::CustomAssignor) => {
+                return refuse(
+                    "an unsupported custom assignor is in use. Please refer to the documentation or switch to \
+                     a default assignor before re-attempting the upgrade.",
+                );
+            }
+        };
+        // Nobody's group changes for a heartbeat that is refused then.
+        let mut upgraded = ConsumerGroup::default();
+        changes.iter().for_each(|change| upgraded.apply(change.clone()));
+        upgraded.heartbeat(ask, &place)?;
+        Ok(Some(changes))
     }
 
     /// Makes a group classic again in which nobody speaks the new protocol any more, if that is

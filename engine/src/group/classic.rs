@@ -121,6 +121,22 @@ impl Group {
         };
     }
 
+    /// Makes what was replayed consistent, if it is not. Says whether it had to.
+    pub(super) fn mend(&mut self) -> bool {
+        let Some(consumer) = &mut self.consumer else { return false };
+        let mut mended = consumer.mend();
+        // Members of both protocols: those of the new one count.
+        let is_void = consumer.members.is_empty() && (consumer.epoch == 0 || !self.members.is_empty());
+        if is_void {
+            self.consumer = None;
+            mended = true;
+        } else if !self.members.is_empty() {
+            self.reset_classic();
+            mended = true;
+        }
+        mended
+    }
+
     /// The type of its members' protocol, if there were ever any.
     pub(super) fn kind(&self) -> Option<&str> {
         if self.consumer.is_some() { Some("consumer") } else { self.protocol_type.as_deref() }

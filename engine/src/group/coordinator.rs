@@ -12,7 +12,7 @@ use super::answer::{
 };
 use super::ask::{Ask, CommitAsk, CommitOffset, JoinAsk, Leaver};
 use super::classic::Group;
-use super::settings::{GROUP_ID_BYTES_MAX, GROUPS_MAX, RETRY};
+use super::settings::{GROUP_ID_BYTES_MAX, GROUPS_MAX, RETRY, TEXT_BYTES_MAX};
 use super::timers::{Timer, Timers};
 use super::{consumer, join, stored};
 use crate::base::{Instant, Now, WallMs};
@@ -115,8 +115,12 @@ pub struct Coordinator {
     pub(super) timers: Timers,
     appends: Appends,
     pub(super) member_bytes: usize,
+    /// Bytes of requests that wait for their turn.
+    pub(super) waiting_bytes: usize,
     /// The topics that there are.
     pub(super) image: Image,
+    /// The topics of patterns.
+    pub(super) patterns: consumer::Patterns,
 }
 
 /// Which partition of `__consumer_offsets` has a group: Java's `String.hashCode`, as every client
@@ -142,7 +146,9 @@ impl Coordinator {
             timers: Timers::default(),
             appends: Appends::default(),
             member_bytes: 0,
+            waiting_bytes: 0,
             image: Image::default(),
+            patterns: consumer::Patterns::default(),
         }
     }
 
@@ -215,6 +221,8 @@ impl Coordinator {
         let consumers = self.groups.values().filter_map(|g| g.consumer.as_ref());
         let bytes = classic.sum::<usize>() + consumers.map(|c| c.member_bytes()).sum::<usize>();
         assert_eq!(self.member_bytes, bytes, "bytes of members");
+        let nobody_waits = self.groups.values().all(|g| g.waiting.is_empty());
+        assert_eq!(self.waiting_bytes == 0, nobody_waits, "bytes of those who wait");
     }
 
     // What was.
@@ -271,9 +279,11 @@ impl Coordinator {
         self.groups.entry(name.to_owned()).or_insert_with(|| Group::new(name.to_owned(), since))
     }
 
-    /// Everything is replayed: sessions of members begin anew, now.
-    pub fn loaded(&mut self, now: Now) {
+    /// Everything is replayed: sessions of members begin anew, now. Says which groups had records that
+    /// contradict each other, and were mended: a member about whom they do is to join again.
+    pub fn loaded(&mut self, now: Now) -> Vec<String> {
         let mut out = Vec::new();
+        let damaged = self.groups.values_mut().filter_map(|g| g.mend().then(|| g.name.clone())).collect();
         self.groups.retain(|_, g| !g.is_nothing());
         let (groups, mut desk) = self.desk(now, &mut out);
         for group in groups.values_mut() {
@@ -288,12 +298,19 @@ impl Coordinator {
             }
         }
         self.check();
+        damaged
     }
 
     // What is asked.
 
     /// A request. The answer comes as an effect, now or later.
     pub fn ask(&mut self, now: Now, token: Token, ask: Ask, out: &mut Vec<Effect>) {
+        if let Ask::Join(join) = &ask
+            && let Err(error) = self.check_join(join)
+        {
+            let answer = Answer::Join(Err((error, join.who.member.clone())));
+            return out.push(Effect::Answer(token, answer));
+        }
         let Some(ask) = self.in_turn(now, token, ask, out) else { return };
         let Some(ask) = self.across(now, token, ask, out) else { return };
         match ask {
@@ -321,17 +338,28 @@ impl Coordinator {
         }
     }
 
+    /// Whether a JoinGroup makes sense at all, whatever protocol its group speaks.
+    fn check_join(&self, ask: &JoinAsk) -> Result<(), GroupError> {
+        let name = &ask.who.group;
+        if name.is_empty() || name.len() > GROUP_ID_BYTES_MAX {
+            return Err(GroupError::InvalidGroupId);
+        }
+        if !(self.settings.session_timeout_min..=self.settings.session_timeout_max).contains(&ask.session) {
+            return Err(GroupError::InvalidSessionTimeout);
+        }
+        let of_member = [&ask.who.member, &ask.client_id, &ask.protocol_type].into_iter();
+        let texts = of_member.chain(&ask.who.instance).chain(ask.protocols.iter().map(|p| &p.name));
+        if texts.map(String::len).any(|length| length > TEXT_BYTES_MAX) {
+            return Err(GroupError::InvalidRequest);
+        }
+        Ok(())
+    }
+
     fn join(&mut self, now: Now, token: Token, ask: &JoinAsk, out: &mut Vec<Effect>) {
         let refuse = |error, out: &mut Vec<Effect>| {
             out.push(Effect::Answer(token, Answer::Join(Err((error, ask.who.member.clone())))));
         };
         let name = &ask.who.group;
-        if name.is_empty() || name.len() > GROUP_ID_BYTES_MAX {
-            return refuse(GroupError::InvalidGroupId, out);
-        }
-        if !(self.settings.session_timeout_min..=self.settings.session_timeout_max).contains(&ask.session) {
-            return refuse(GroupError::InvalidSessionTimeout, out);
-        }
         if !self.groups.contains_key(name) {
             if !ask.who.member.is_empty() {
                 return refuse(GroupError::UnknownMemberId, out);
@@ -435,12 +463,11 @@ impl Coordinator {
                 Timer::Session { group, member } if self.is_consumer(&group) => {
                     self.consumer_is_silent(now, &group, &member, at, out);
                 }
-                Timer::Revoke { group, member, epoch } => {
-                    self.consumer_clings(now, &group, &member, epoch, out);
-                }
+                Timer::Revoke { group, member } => self.consumer_clings(now, &group, &member, out),
                 classic => self.classic_time_is_over(now, at, classic, out),
             }
         }
+        self.patterns.go_on();
     }
 
     fn classic_time_is_over(&mut self, now: Now, at: Instant, timer: Timer, out: &mut Vec<Effect>) {

@@ -3,7 +3,7 @@
 //! Until the end of a group is durable whoever asks it waits, whatever its protocol. Its records end
 //! commits too that are still on their way to the disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::{Answer, Effect, GroupError, OffsetResult};
 use super::classic::Group;
@@ -85,9 +85,14 @@ impl Coordinator {
     /// A topic is gone: so are its offsets.
     pub fn forget_topic(&mut self, now: Now, topic: &str, out: &mut Vec<Effect>) {
         let (groups, mut desk) = self.desk(now, out);
+        // Of commits too that are still on their way.
+        let mut coming = desk.appends.commits_to(topic);
         for group in groups.values() {
-            let partitions: Vec<_> = group.offsets.keys().filter(|(t, _)| t == topic).cloned().collect();
+            let known = group.offsets.keys().filter(|(t, _)| t == topic).cloned();
+            let mut partitions: BTreeSet<_> = coming.remove(&group.name).unwrap_or_default();
+            partitions.extend(known);
             if !partitions.is_empty() {
+                let partitions: Vec<_> = partitions.into_iter().collect();
                 let records = group.tombstones(&partitions);
                 desk.append(
                     records,
@@ -108,6 +113,20 @@ impl Appends {
             _ => Vec::new(),
         };
         self.waiting.iter().flat_map(|(_, after)| of_group(after)).collect()
+    }
+
+    /// What groups have commits to a topic of that are not durable yet.
+    fn commits_to(&self, topic: &str) -> BTreeMap<String, BTreeSet<(String, i32)>> {
+        let mut list: BTreeMap<String, BTreeSet<(String, i32)>> = BTreeMap::new();
+        for (_, after) in &self.waiting {
+            let After::Committed { group, offsets, .. } = after else { continue };
+            let of_topic = offsets.iter().filter(|o| o.topic == topic);
+            let keys: BTreeSet<_> = of_topic.map(|o| (o.topic.clone(), o.partition)).collect();
+            if !keys.is_empty() {
+                list.entry(group.clone()).or_default().extend(keys);
+            }
+        }
+        list
     }
 
     /// Groups that have commits that are not durable yet.

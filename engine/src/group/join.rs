@@ -36,6 +36,7 @@ impl Group {
         if let Some(instance) = &ask.who.instance
             && let Some(old) = self.statics.get(instance).cloned()
         {
+            may_grow(self.members.get(&old), ask, desk)?;
             self.replace_static(&old, token, ask, desk);
             return Ok(());
         }
@@ -90,6 +91,7 @@ impl Group {
             State::Stable => changed || is_leader,
         };
         if joins {
+            may_grow(Some(member), ask, desk)?;
             *desk.member_bytes -= member.bytes();
             release(member, GroupError::RebalanceInProgress, desk.out);
             member.update(ask);
@@ -319,6 +321,15 @@ pub(super) fn watch(group: &str, member: &mut Member, desk: &mut Desk<'_>) {
     member.watched_until = member.alive_until;
     let timer = Timer::Session { group: group.to_owned(), member: member.id.clone() };
     desk.timers.set(member.alive_until, timer);
+}
+
+/// Whether a member that joins again may say more than before: not where members keep as much as they may.
+fn may_grow(member: Option<&Member>, ask: &JoinAsk, desk: &Desk<'_>) -> Result<(), GroupError> {
+    let grows = member.is_none_or(|m| ask.bytes() > m.bytes());
+    if grows && *desk.member_bytes > MEMBER_BYTES_MAX {
+        return Err(GroupError::GroupMaxSizeReached);
+    }
+    Ok(())
 }
 
 fn new_id(ask: &JoinAsk) -> String {

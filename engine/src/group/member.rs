@@ -78,9 +78,14 @@ impl Member {
 
     /// Bytes that it makes us keep.
     pub(super) fn bytes(&self) -> usize {
-        let texts = self.id.len() + self.client_id.len() + self.client_host.len();
-        texts
-            + self.protocols.iter().map(|p| p.name.len() + p.metadata.len()).sum::<usize>()
+        let instance = self.instance.as_ref().map_or(0, String::len);
+        let protocol = |p: &Protocol| size_of::<Protocol>() + p.name.len() + p.metadata.len();
+        size_of::<Member>()
+            + self.id.len()
+            + instance
+            + self.client_id.len()
+            + self.client_host.len()
+            + self.protocols.iter().map(protocol).sum::<usize>()
             + self.assignment.len()
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use wire::stored::consumer_protocol::{Subscription, assignment};
+use wire::stored::consumer_protocol::{Assignment, Subscription};
 
 use super::ask::Protocol;
 use super::classic::{Group, State};
@@ -18,23 +18,34 @@ use super::member::Member;
 use crate::base::{Instant, WallMs};
 use crate::metadata::Image;
 
-/// The changes that make a consumer group of a classic one; `None` if a member's subscription is none
-/// of a consumer.
-pub(super) fn upwards(group: &Group, image: &Image) -> Option<Vec<Change>> {
-    if group.protocol_type.as_deref() != Some(CONSUMER) {
-        return None;
-    }
+/// Why a classic group of consumers cannot become one of the new protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unfit {
+    /// A member's subscription or assignment is none of a consumer.
+    Malformed,
+    /// The leader's assignor says something to its members that would be lost.
+    CustomAssignor,
+}
+
+/// The changes that make a consumer group of a classic one.
+pub(super) fn upwards(group: &Group, image: &Image) -> Result<Vec<Change>, Unfit> {
     let epoch = group.generation;
     // A hash of nothing: the first look at the topics is the one that counts.
     let mut changes = vec![Change::ClassicGone, Change::Epoch { epoch, hash: 0 }];
     let mut holdings = Vec::new();
     let mut taken = Parts::new();
     for member in group.members.values() {
-        let protocol = member.protocols.first()?;
-        let subscription = Subscription::from_bytes(&protocol.metadata).ok()?;
+        let protocol = member.protocols.first().ok_or(Unfit::Malformed)?;
+        let subscription = Subscription::from_bytes(&protocol.metadata).map_err(|_| Unfit::Malformed)?;
         changes.push(Change::Member(Box::new(modern(member, &subscription))));
         let mut assigned = match group.state {
-            State::Stable => parts_of(&assignment(&member.assignment).ok()?, image),
+            State::Stable => {
+                let assignment = Assignment::from_bytes(&member.assignment).map_err(|_| Unfit::Malformed)?;
+                if !assignment.user_data.is_empty() {
+                    return Err(Unfit::CustomAssignor);
+                }
+                parts_of(&assignment.topics, image)
+            }
             State::Empty | State::PreparingRebalance | State::CompletingRebalance => Parts::new(),
         };
         // An assignment may lie: each partition is somebody's once.
@@ -45,7 +56,7 @@ pub(super) fn upwards(group: &Group, image: &Image) -> Option<Vec<Change>> {
     }
     changes.push(Change::TargetEpoch(epoch));
     changes.extend(holdings);
-    Some(changes)
+    Ok(changes)
 }
 
 fn modern(member: &Member, subscription: &Subscription<'_>) -> Modern {

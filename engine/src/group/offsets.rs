@@ -4,7 +4,7 @@ use super::answer::{Answer, Committed, GroupError, OffsetResult};
 use super::ask::{CommitAsk, CommitOffset};
 use super::classic::{Group, State};
 use super::coordinator::{After, Coordinator, Desk, Record, Token};
-use super::settings::OFFSETS_PER_GROUP_MAX;
+use super::settings::{METADATA_BYTES_MAX, OFFSETS_PER_GROUP_MAX};
 use super::stored;
 use crate::base::WallMs;
 
@@ -77,7 +77,7 @@ impl Group {
     }
 
     fn admit(&self, offset: &CommitOffset, desk: &Desk<'_>) -> OffsetResult {
-        if offset.metadata.len() > desk.settings.metadata_bytes_max {
+        if offset.metadata.len() > desk.settings.metadata_bytes_max.min(METADATA_BYTES_MAX) {
             return Err(GroupError::OffsetMetadataTooLarge);
         }
         let is_known = self.offsets.contains_key(&(offset.topic.clone(), offset.partition));

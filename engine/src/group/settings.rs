@@ -11,14 +11,38 @@ pub(super) const PAUSE: Duration = Duration::from_secs(2);
 /// Longest group id, bytes: a record key holds it beside a topic name.
 pub(super) const GROUP_ID_BYTES_MAX: usize = 32_767;
 
-/// Longest id of a member that chose its own, bytes.
+/// Longest id of a member that chose its own in the new protocol, bytes.
 pub(super) const MEMBER_ID_BYTES_MAX: usize = 1024;
+
+/// Longest text that a member of the classic protocol says of itself (ids, type, names of protocols),
+/// bytes: a record holds 32,767 of each, and a new member's id is one of them with 37 more.
+pub(super) const TEXT_BYTES_MAX: usize = 32_000;
+
+/// Longest text beside a committed offset whatever `offset.metadata.max.bytes` says: what a record holds.
+pub(super) const METADATA_BYTES_MAX: usize = 32_767;
 
 /// Longest pattern that a member may subscribe with, bytes.
 pub(super) const REGEX_PATTERN_BYTES_MAX: usize = 4096;
 
-/// What a compiled pattern may take, bytes. Its time is linear in the length of a name.
-pub(super) const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
+/// What the automaton of a simple pattern takes at most, bytes.
+pub(super) const REGEX_SIMPLE_BYTES: usize = 4 << 10;
+
+/// What the automaton of any pattern may take, bytes: some thousand characters of alternatives. Looking
+/// at a name costs at most the product of this and the name's length.
+pub(super) const REGEX_COMPILED_BYTES_MAX: usize = 32 << 10;
+
+/// Work of looking for the topics of patterns that is done at a time: bytes of names × KiB of the
+/// pattern's automaton. Names of 20 bytes against a simple pattern: 1,600 of them. What is left is done
+/// with the next looks at the clock, so that no core stands still for a pattern.
+pub(super) const REGEX_WORK_MAX: usize = 128 << 10;
+
+/// Names of topics that one pattern may match, bytes: its record is to fit into one batch of Kafka's
+/// default size. A pattern beyond it is answered INVALID_REGULAR_EXPRESSION.
+pub(super) const REGEX_MATCHED_BYTES_MAX: usize = 900 << 10;
+
+/// What one coordinator keeps of compiled patterns and the topics that they match, bytes. Beyond it the
+/// ones that were not asked for longest are compiled again when they are.
+pub(super) const PATTERNS_BYTES_MAX: usize = 32 << 20;
 
 /// Different patterns that the members of one group may have.
 pub(super) const REGEXES_PER_GROUP_MAX: usize = 64;
@@ -47,6 +71,14 @@ pub(super) const TIMERS_MAX: usize = 200_000;
 /// Offsets that one group keeps at most; further partitions are answered COORDINATOR_NOT_AVAILABLE.
 pub(super) const OFFSETS_PER_GROUP_MAX: usize = 200_000;
 
-/// What members send (subscriptions and assignments) that one coordinator keeps at most, bytes.
-/// A join beyond it is answered GROUP_MAX_SIZE_REACHED.
+/// What members send (subscriptions and assignments), and what follows from it (parts, matched topics),
+/// that one coordinator keeps, bytes. A join beyond it is answered GROUP_MAX_SIZE_REACHED.
 pub(super) const MEMBER_BYTES_MAX: usize = 64 << 20;
+
+/// The same for assignments of leaders, which come when their members are in already. One beyond it is
+/// answered COORDINATOR_NOT_AVAILABLE.
+pub(super) const ASSIGNED_BYTES_MAX: usize = 2 * MEMBER_BYTES_MAX;
+
+/// Bytes of requests that wait for their turn at the groups of one coordinator; further ones are
+/// answered COORDINATOR_NOT_AVAILABLE and come again.
+pub(super) const WAITING_BYTES_MAX: usize = 32 << 20;

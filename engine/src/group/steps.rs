@@ -3,13 +3,25 @@
 //! While the records of a step are made durable, whoever asks the same group waits in its line, and
 //! is asked again, in order, when they are. So each step is worked out against what is durable.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use super::answer::{Answer, Effect, GroupError, LeaveAnswer, Refusal};
 use super::ask::{Ask, ConsumerHeartbeatAsk};
 use super::consumer::{self, Change, ConsumerGroup, Place, Step};
 use super::coordinator::{After, Coordinator, Token};
-use super::settings::{EXPELLED_MAX, GROUPS_MAX, MEMBER_BYTES_MAX, RETRY, WAITING_PER_GROUP_MAX};
+use super::settings::{
+    EXPELLED_MAX, GROUPS_MAX, MEMBER_BYTES_MAX, RETRY, WAITING_BYTES_MAX, WAITING_PER_GROUP_MAX,
+};
 use super::stored;
 use crate::base::{Instant, Now, WallMs};
+
+/// What a heartbeat comes to.
+enum Plan {
+    /// A step of its group.
+    Step(Step),
+    /// Changes that its classic group makes first.
+    Upgrade(Vec<Change>),
+}
 
 impl Coordinator {
     /// Lets a request through unless its group is in the middle of a step: then it waits.
@@ -18,9 +30,11 @@ impl Coordinator {
         if matches!(ask, Ask::Commit(_) | Ask::DeleteOffsets { .. }) {
             return Some(ask);
         }
+        let waiting_bytes = self.waiting_bytes;
         let (groups, mut desk) = self.desk(now, out);
         let Some(group) = groups.get_mut(ask.group()).filter(|g| g.is_stepping) else { return Some(ask) };
-        if group.waiting.len() >= WAITING_PER_GROUP_MAX {
+        let bytes = ask.bytes();
+        if group.waiting.len() >= WAITING_PER_GROUP_MAX || waiting_bytes + bytes > WAITING_BYTES_MAX {
             desk.answer(token, refused(&ask, GroupError::CoordinatorNotAvailable, String::new()));
             return None;
         }
@@ -29,7 +43,21 @@ impl Coordinator {
             consumer.keep_alive(&ask.group, &ask.member, desk.settings, desk.now, desk.timers);
         }
         group.waiting.push_back((token, ask));
+        self.waiting_bytes += bytes;
         None
+    }
+
+    /// Lets a request wait behind the others until the step is made that comes next.
+    pub(super) fn wait(&mut self, name: &str, token: Token, ask: Ask) {
+        self.waiting_bytes += ask.bytes();
+        self.groups.get_mut(name).expect("it takes a step").waiting.push_back((token, ask));
+    }
+
+    /// Everybody who waits for a group.
+    fn take_waiting(&mut self, name: &str) -> VecDeque<(Token, Ask)> {
+        let waiting = self.groups.get_mut(name).map(|g| std::mem::take(&mut g.waiting)).unwrap_or_default();
+        self.waiting_bytes -= waiting.iter().map(|(_, ask)| ask.bytes()).sum::<usize>();
+        waiting
     }
 
     /// ConsumerGroupHeartbeat.
@@ -40,12 +68,46 @@ impl Coordinator {
         ask: &ConsumerHeartbeatAsk,
         out: &mut Vec<Effect>,
     ) {
-        if ask.epoch == 0 && self.upgrade(now, token, ask, out) {
-            return;
-        }
-        match self.plan_heartbeat(now, ask) {
-            Ok(step) => self.take(now, Some(token), &ask.group, step, out),
+        let steady = self.timers.steady(now.mono);
+        let planned = consumer::check(ask, &self.settings).and_then(|()| {
+            self.look_for_patterns(&ask.group, Some(ask), steady);
+            match self.plan_upgrade(now, ask)? {
+                Some(changes) => Ok(Plan::Upgrade(changes)),
+                None => self.plan_heartbeat(now, ask).map(Plan::Step),
+            }
+        });
+        match planned {
+            Ok(Plan::Step(step)) => self.take(now, Some(token), &ask.group, step, out),
+            Ok(Plan::Upgrade(changes)) => {
+                self.wait(&ask.group, token, Ask::ConsumerHeartbeat(ask.clone()));
+                self.take(now, None, &ask.group, Step { changes, ..Step::default() }, out);
+            }
             Err(refusal) => out.push(Effect::Answer(token, Answer::ConsumerHeartbeat(Err(refusal)))),
+        }
+    }
+
+    /// Sees that it is known, or being found out, which topics the patterns match that a step of a group
+    /// needs: those of all members if the topics are others now, and one that a member brings.
+    pub(super) fn look_for_patterns(
+        &mut self,
+        name: &str,
+        ask: Option<&ConsumerHeartbeatAsk>,
+        steady: Instant,
+    ) {
+        let mut wanted: BTreeSet<String> = BTreeSet::new();
+        let group = self.groups.get(name).and_then(|g| g.consumer.as_ref());
+        let mut of_member = ask.and_then(|ask| ask.regex.clone()).filter(|pattern| !pattern.is_empty());
+        if let Some(group) = group {
+            if group.looks_again_at(&self.image, steady) {
+                wanted.extend(group.regexes.keys().cloned());
+            }
+            let member = ask.and_then(|ask| group.members.get(&ask.member));
+            of_member = of_member.or_else(|| member.and_then(|m| m.regex.clone()));
+            of_member = of_member.filter(|pattern| !group.regexes.contains_key(pattern));
+        }
+        wanted.extend(of_member);
+        if !wanted.is_empty() {
+            self.patterns.look_for(&self.image, wanted.iter());
         }
     }
 
@@ -57,7 +119,6 @@ impl Coordinator {
     fn plan_heartbeat(&mut self, now: Now, ask: &ConsumerHeartbeatAsk) -> Result<Step, Refusal> {
         let steady = self.timers.steady(now.mono);
         let place = self.place(steady, now.wall);
-        consumer::check(ask, &place)?;
         let missing = |text: &str| {
             Err(Refusal::new(GroupError::GroupIdNotFound, format!("Group {} {text}", ask.group)))
         };
@@ -87,6 +148,7 @@ impl Coordinator {
     pub(super) fn place(&self, steady: Instant, wall: WallMs) -> Place<'_> {
         Place {
             image: &self.image,
+            patterns: &self.patterns,
             settings: &self.settings,
             now: steady,
             wall,
@@ -168,6 +230,10 @@ impl Coordinator {
                 }
             }
         }
+        if let (Err(_), Some(consumer), Some((_, at))) = (result, &mut group.consumer, step.seen) {
+            // The topics are looked at again, but not by every call.
+            consumer.seen.1 = at;
+        }
         if let (Ok(()), Some(classic)) = (result, step.becomes) {
             group.become_classic(*classic, &mut desk);
         }
@@ -185,8 +251,7 @@ impl Coordinator {
 
     /// What could not be made durable once is not tried for those who wait for it.
     fn send_away(&mut self, name: &str, error: GroupError, out: &mut Vec<Effect>) {
-        let waiting = self.groups.get_mut(name).map(|g| std::mem::take(&mut g.waiting));
-        for (token, ask) in waiting.into_iter().flatten() {
+        for (token, ask) in self.take_waiting(name) {
             out.push(Effect::Answer(token, refused(&ask, error, String::new())));
         }
     }
@@ -195,6 +260,7 @@ impl Coordinator {
     pub(super) fn go_on(&mut self, now: Now, name: &str, out: &mut Vec<Effect>) {
         while let Some(group) = self.groups.get_mut(name).filter(|g| !g.is_stepping) {
             let Some((token, ask)) = group.waiting.pop_front() else { break };
+            self.waiting_bytes -= ask.bytes();
             self.ask(now, token, ask, out);
         }
         if self.groups.get(name).is_some_and(|g| g.is_nothing()) {
@@ -211,10 +277,10 @@ impl Coordinator {
         result: Result<(), GroupError>,
         out: &mut Vec<Effect>,
     ) {
+        // Whoever waits is asked again: by what is left when the end is durable, a new group.
+        let waiting = self.take_waiting(name);
         let gone = self.groups.get_mut(name).expect("a group that ends stays until then");
         gone.is_stepping = false;
-        // Whoever waits is asked again: by what is left when the end is durable, a new group.
-        let waiting = std::mem::take(&mut gone.waiting);
         if result.is_ok() {
             self.member_bytes -= gone.consumer.as_ref().map_or(0, |c| c.member_bytes());
             self.groups.remove(name);
@@ -245,28 +311,26 @@ impl Coordinator {
         }
         // Until the step is durable, and if it fails, the member is watched on.
         consumer.watch_again(name, member, desk.now.after(RETRY), desk.timers);
+        if group.is_stepping {
+            return;
+        }
         // Whoever else is silent goes in the same step.
         let silent = consumer.silent(desk.now, EXPELLED_MAX);
         self.expel(now, name, &silent, out);
     }
 
     /// A member did not give up in time what it had to: it is taken out.
-    pub(super) fn consumer_clings(
-        &mut self,
-        now: Now,
-        name: &str,
-        member: &str,
-        epoch: i32,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(super) fn consumer_clings(&mut self, now: Now, name: &str, member: &str, out: &mut Vec<Effect>) {
         let (groups, desk) = self.desk(now, out);
-        let Some(group) = groups.get_mut(name) else { return };
-        if !group.consumer.as_ref().is_some_and(|c| c.clings(member, epoch)) {
+        let Some(group) = groups.get(name) else { return };
+        let Some(consumer) = group.consumer.as_ref().filter(|c| c.clings(member, desk.now)) else { return };
+        consumer.watch_revoke_again(name, member, desk.now.after(RETRY), desk.timers);
+        if group.is_stepping {
             return;
         }
-        let timer = super::timers::Timer::Revoke { group: name.to_owned(), member: member.to_owned(), epoch };
-        desk.timers.set(desk.now.after(RETRY), timer);
-        self.expel(now, name, &[member.to_owned()], out);
+        // Whoever else clings goes in the same step.
+        let clinging = consumer.clinging(desk.now, EXPELLED_MAX);
+        self.expel(now, name, &clinging, out);
     }
 
     fn expel(&mut self, now: Now, name: &str, members: &[String], out: &mut Vec<Effect>) {

@@ -84,17 +84,13 @@ pub(super) fn committed(value: &[u8]) -> Result<Committed, DecodeError> {
 pub(super) fn restore(group: &mut Group, value: &[u8]) -> Result<(), DecodeError> {
     let value = GroupValue::from_bytes(value)?;
     group.protocol_type = Some(value.protocol_type.to_owned()).filter(|t| !t.is_empty());
-    group.generation = value.generation;
+    group.generation = value.generation.max(0);
     group.protocol = value.protocol.map(str::to_owned);
     group.leader = value.leader.map(str::to_owned);
     group.since = WallMs(value.current_state_timestamp);
     group.members.clear();
-    group.statics.clear();
     for stored in value.members {
         let instance = stored.group_instance_id.map(str::to_owned);
-        if let Some(instance) = &instance {
-            group.statics.insert(instance.clone(), stored.member_id.to_owned());
-        }
         let name = value.protocol.unwrap_or_default().to_owned();
         let metadata = Bytes::copy_from_slice(stored.subscription);
         let member = Member {
@@ -115,6 +111,8 @@ pub(super) fn restore(group: &mut Group, value: &[u8]) -> Result<(), DecodeError
         };
         group.members.insert(member.id.clone(), member);
     }
+    let with_names = group.members.values().filter_map(|m| Some((m.instance.clone()?, m.id.clone())));
+    group.statics = with_names.collect();
     if group.leader.as_ref().is_some_and(|id| !group.members.contains_key(id)) {
         group.leader = None;
     }

@@ -4,6 +4,7 @@ use super::answer::{Answer, GroupError, SyncAnswer};
 use super::ask::{MemberRef, SyncAsk};
 use super::classic::{Group, State};
 use super::coordinator::{After, Desk, Token};
+use super::settings::ASSIGNED_BYTES_MAX;
 use super::stored;
 use bytes::Bytes;
 
@@ -42,6 +43,11 @@ impl Group {
                     desk.answer(before, Answer::Sync(Err(GroupError::RebalanceInProgress)));
                 }
                 if self.leader.as_ref() == Some(id) && !self.is_writing {
+                    let bytes = ask.assignments.iter().map(|(_, part)| part.len()).sum::<usize>();
+                    if *desk.member_bytes + bytes > ASSIGNED_BYTES_MAX {
+                        member.syncing = None;
+                        return Err(GroupError::CoordinatorNotAvailable);
+                    }
                     self.is_writing = true;
                     let record = stored::group_record(self, Some(&ask.assignments));
                     let (group, generation) = (self.name.clone(), self.generation);

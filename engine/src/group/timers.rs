@@ -16,7 +16,7 @@ pub(super) enum Timer {
     /// A member id that was given away and not used.
     Pending { group: String, member: String },
     /// A member's time to give partitions up.
-    Revoke { group: String, member: String, epoch: i32 },
+    Revoke { group: String, member: String },
     /// The wait for members to join.
     Join { group: String, generation: i32 },
     /// The wait for members to sync.

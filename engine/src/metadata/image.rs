@@ -1,6 +1,7 @@
 //! The cluster at one moment.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -126,6 +127,11 @@ impl Image {
     /// All topics, by name.
     pub fn topics(&self) -> impl ExactSizeIterator<Item = &Arc<Topic>> {
         self.0.topics.values()
+    }
+
+    /// The topics whose names come behind that one, by name.
+    pub fn topics_after<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Arc<Topic>> + use<'a> {
+        self.0.topics.range::<str, _>((Bound::Excluded(name), Bound::Unbounded)).map(|(_, topic)| topic)
     }
 
     /// A partition.

@@ -527,3 +527,50 @@ fn partitions_of_topics_that_nobody_knows_change_nothing() {
     let answer = world.beat_as(ask).expect("alive");
     assert_eq!((answer.epoch, answer.assignment), (1, None));
 }
+
+#[test]
+fn a_member_that_is_to_give_up_more_has_its_whole_time_for_that_too() {
+    let mut world = world(&[("orders", 6)]);
+    let mut one = Mate::new("one", &["orders"]);
+    world.beat(&mut one);
+    let mut others = vec![Mate::new("two", &["orders"])];
+    world.beat(&mut others[0]);
+    let told = world.beat_as(one.asks()).expect("it is to give three up");
+    for _ in 0..5 {
+        world.pass(REBALANCE / 6);
+        world.beat_as(one.asks()).expect("it has time");
+        others.iter_mut().for_each(|mate| drop(world.beat(mate)));
+    }
+    others.push(Mate::new("three", &["orders"]));
+    world.beat(&mut others[1]);
+    one.takes(&told);
+    let told = world.beat_as(one.asks()).expect("it gave them up");
+    assert_eq!((told.epoch, told.assignment.as_ref().map(BTreeSet::len)), (1, Some(2)), "one more");
+    for _ in 0..2 {
+        world.pass(REBALANCE / 6);
+        world.beat_as(one.asks()).expect("it has time again");
+        others.iter_mut().for_each(|mate| drop(world.beat(mate)));
+    }
+    one.takes(&told);
+    assert_eq!(world.beat(&mut one).epoch, 3);
+}
+
+#[test]
+fn topics_that_could_not_be_taken_in_are_not_looked_at_by_every_call() {
+    let mut world = world(&[("orders", 2)]);
+    let mut one = Mate::new("one", &["orders"]);
+    world.beat(&mut one);
+    world.pass(Duration::from_secs(2));
+    world.topics(&[("orders", 3)]);
+    world.hold();
+    let id = world.send(one.asks());
+    world.let_go(Err(GroupError::UnknownServerError));
+    assert_eq!(world.told(id), Err(GroupError::UnknownServerError));
+    world.hold();
+    let id = world.send(one.asks());
+    assert!(world.told(id).is_ok(), "it is told at once what it was told before");
+    world.let_go(Ok(()));
+    world.pass(Duration::from_secs(2));
+    world.beat(&mut one);
+    assert_eq!(one.owned.len(), 3);
+}

@@ -122,7 +122,7 @@ fn names_and_a_pattern_go_together() {
 fn a_pattern_that_is_none_too_long_or_too_large_is_refused() {
     let mut world = world(&[("orders", 1)]);
     let long = "a".repeat(5_000);
-    for pattern in ["shop-(", "a)|(b", "(?=x)", r"(x)\1", r"((\w{100}){100}){100}", &long] {
+    for pattern in ["shop-(", "a)|(b", "(?=x)", r"(x)\1", r"((\w{100}){100}){100}", r"\pL{9}", &long] {
         let ask = Mate::by_pattern("a", pattern).asks();
         assert_eq!(world.beat_as(ask), Err(GroupError::InvalidRegularExpression), "{pattern}");
     }
@@ -178,4 +178,100 @@ fn patterns_are_remembered_over_a_restart() {
     let written = world.log.len();
     assert_eq!(world.beat(&mut one).epoch, 1);
     assert_eq!(world.log.len(), written, "nothing was new");
+}
+
+#[test]
+fn a_pattern_over_very_many_topics_is_looked_for_bit_by_bit() {
+    const TOPICS: usize = 20_000;
+    let names: Vec<String> = (0..TOPICS).map(|n| format!("shop-{n:05}")).collect();
+    let mut topics: Vec<(&str, i32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let mut world = world(&topics);
+    let mut one = Mate::by_pattern("a", r"shop-\d+");
+    world.beat(&mut one);
+    assert!(one.owned.is_empty(), "not within one call");
+    world.pass(Duration::from_secs(2));
+    world.beat(&mut one);
+    assert_eq!(one.owned.len(), TOPICS);
+    world.pass(Duration::from_secs(2));
+    // Of topics that come and go only those are looked at.
+    topics.pop();
+    topics.extend([("shop-x", 1), ("shop-99999", 1)]);
+    world.topics(&topics);
+    world.beat(&mut one);
+    assert_eq!(one.owned.len(), TOPICS - 1, "it gives one up first");
+    world.beat(&mut one);
+    assert_eq!(one.owned.len(), TOPICS);
+    assert!(one.owned.is_superset(&keys("shop-99999", 0..1)));
+}
+
+#[test]
+fn a_member_that_was_there_keeps_its_topics_while_they_are_looked_for_after_a_restart() {
+    let names: Vec<String> = (0..5_000).map(|n| format!("shop-{n:05}")).collect();
+    let topics: Vec<(&str, i32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let mut world = world(&topics);
+    let mut one = Mate::by_pattern("a", "shop-.*");
+    world.beat(&mut one);
+    world.pass(Duration::from_secs(2));
+    world.beat(&mut one);
+    let (epoch, owned) = (one.epoch, one.owned.clone());
+    assert_eq!(owned.len(), 5_000);
+    let mut world = world.restart(settings());
+    world.topics(&topics);
+    for _ in 0..3 {
+        world.beat(&mut one);
+        assert_eq!((one.epoch, &one.owned), (epoch, &owned));
+        world.pass(Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn a_pattern_that_matches_more_than_a_record_holds_is_refused() {
+    let names: Vec<String> = (0..4_000).map(|n| format!("{n:05}{}", "x".repeat(244))).collect();
+    let topics: Vec<(&str, i32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let mut world = world(&topics);
+    let mut one = Mate::by_pattern("a", ".*");
+    world.beat(&mut one);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.beat_as(one.asks()), Err(GroupError::InvalidRegularExpression));
+    let mut two = Mate::by_pattern("b", "0000.*");
+    world.beat(&mut two);
+    world.pass(Duration::from_secs(10));
+    world.beat(&mut two);
+    assert_eq!(two.owned.len(), 10, "a narrower one is served");
+}
+
+#[test]
+fn topics_that_patterns_match_count_as_what_members_keep() {
+    let names: Vec<String> = (0..1_500).map(|n| format!("{n:05}{}", "x".repeat(244))).collect();
+    let topics: Vec<(&str, i32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let mut world = world(&topics);
+    let mut answers = Vec::new();
+    for nth in 0..400 {
+        let mut mate = Mate::by_pattern("a", ".*");
+        mate.ask.group = format!("g{nth}");
+        answers.push(world.beat_as(mate.asks()));
+        if nth == 0 {
+            world.pass(Duration::from_secs(10));
+        }
+    }
+    assert!(answers[1].as_ref().is_ok_and(|told| told.assignment.as_ref().is_some_and(|a| a.len() == 1_500)));
+    assert_eq!(answers.last(), Some(&Err(GroupError::GroupMaxSizeReached)));
+}
+
+#[test]
+fn patterns_are_those_that_people_write() {
+    let mut world = world(&[("orders-eu_1", 1), ("orders.us", 1), ("Payments", 1)]);
+    for (pattern, matched) in [
+        (r"orders-\w+", 1),
+        (r"orders[-.].*", 2),
+        (r"(?i)payments", 1),
+        (r"^(orders-eu_1|orders\.us|nothing)$", 2),
+        (r"[[:alpha:]]+\.us", 1),
+        ("é.*", 0),
+    ] {
+        let mut mate = Mate::by_pattern("a", pattern);
+        world.beat(&mut mate);
+        assert_eq!(mate.owned.len(), matched, "{pattern}");
+        world.beat_as(mate.goes(-1)).expect("it leaves");
+    }
 }

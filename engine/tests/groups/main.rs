@@ -3,8 +3,10 @@
 mod consumer;
 mod crew;
 mod crowd;
+mod damaged;
 mod fixed;
 mod migration;
+mod past;
 mod world;
 
 use std::time::Duration;
@@ -460,4 +462,62 @@ fn a_group_with_a_commit_on_its_way_does_not_expire() {
     world.carry_out(out);
     world.let_go(Ok(()));
     assert_eq!(world.offset(), Some(2));
+}
+
+#[test]
+fn texts_that_no_record_can_hold_are_refused_and_never_cut() {
+    let mut world = World::new(settings());
+    let long = "x".repeat(32_767);
+    let spoil: [fn(&mut JoinAsk, String); 5] = [
+        |ask, long| ask.client_id = long,
+        |ask, long| ask.who.instance = Some(long),
+        |ask, long| ask.who.member = long,
+        |ask, long| ask.protocol_type = long,
+        |ask, long| ask.protocols[0].name = long,
+    ];
+    for spoil in spoil {
+        let mut ask = join("", None, "a", 1);
+        spoil(&mut ask, long.clone());
+        let id = world.ask(Ask::Join(ask));
+        assert_eq!(world.join_error(id).0, GroupError::InvalidRequest);
+    }
+    assert_eq!(world.state(), None);
+    let mut ask = join("", None, "a", 1);
+    ask.client_id = "x".repeat(32_000);
+    let id = world.ask(Ask::Join(ask));
+    let joined = world.joined(id);
+    let id = world.sync(&joined, &[(&joined.member, "everything")]);
+    world.synced(id);
+    let mut world = world.restart(settings());
+    assert_eq!(world.heartbeat(&joined), Ok(()), "its whole id is remembered");
+}
+
+#[test]
+fn text_beside_an_offset_that_no_record_can_hold_is_refused_whatever_the_setting_says() {
+    let mut world = World::new(GroupSettings { metadata_bytes_max: usize::MAX, ..settings() });
+    for (length, expected) in [(32_767, Ok(())), (32_768, Err(GroupError::OffsetMetadataTooLarge))] {
+        let offsets = vec![engine::group::CommitOffset {
+            topic: "orders".to_owned(),
+            partition: 0,
+            offset: 1,
+            leader_epoch: -1,
+            metadata: "x".repeat(length),
+        }];
+        let ask = engine::group::CommitAsk { who: outsider(), knows_epochs: true, offsets };
+        let id = world.ask(Ask::Commit(ask));
+        assert_eq!(world.committed(id), expected);
+    }
+}
+
+#[test]
+fn a_commit_on_its_way_when_its_topic_is_deleted_goes_with_it() {
+    let mut world = World::new(settings());
+    world.hold();
+    world.commit(outsider(), 7);
+    let mut out = Vec::new();
+    world.coordinator.forget_topic(at(world.now), "orders", &mut out);
+    world.carry_out(out);
+    world.let_go(Ok(()));
+    assert_eq!(world.offset(), None);
+    assert_eq!(world.restart(settings()).offset(), None);
 }

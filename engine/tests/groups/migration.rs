@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::base::PartitionKey;
 use engine::config::{GroupSettings, Migration};
-use engine::group::{Ask, GroupError, JoinAnswer, JoinAsk, Protocol, SyncAsk};
+use engine::group::{Answer, Ask, GroupError, JoinAnswer, JoinAsk, Protocol, SyncAsk};
 use wire::stored::consumer_protocol::{assignment, assignment_bytes};
 
 use crate::crew::*;
@@ -37,6 +37,9 @@ fn subscription(owned: &[i32], generation: i32) -> Bytes {
     bytes.extend_from_slice(&generation.to_be_bytes());
     Bytes::from(bytes)
 }
+
+/// Makes a request wrong.
+type Spoil = fn(&mut JoinAsk);
 
 /// A member of the classic protocol as its client sees it.
 struct Old {
@@ -294,4 +297,67 @@ fn an_assignment_that_gives_a_partition_to_two_is_not_believed_twice() {
     world.beat(&mut Mate::new("new", &["orders"]));
     let group = world.coordinator.describe_consumer(GROUP).expect("upgraded");
     assert_eq!(group.members.iter().map(|m| m.assigned.len()).sum::<usize>(), 4);
+}
+
+#[test]
+fn a_classic_member_that_joins_a_group_of_the_new_protocol_is_held_to_the_same_bounds() {
+    let mut world = world();
+    mixed(&mut world);
+    let spoil: [(Spoil, GroupError); 4] = [
+        (|ask| ask.session = Duration::from_millis(1), GroupError::InvalidSessionTimeout),
+        (|ask| ask.session = Duration::from_secs(1_000_000), GroupError::InvalidSessionTimeout),
+        (|ask| ask.who.instance = Some("x".repeat(32_767)), GroupError::InvalidRequest),
+        (|ask| ask.who.member = "x".repeat(32_767), GroupError::InvalidRequest),
+    ];
+    for (spoil, error) in spoil {
+        let mut ask = join_as("", subscription(&[], -1), 7);
+        spoil(&mut ask);
+        let id = world.ask(Ask::Join(ask));
+        assert_eq!(world.join_error(id).0, error);
+    }
+}
+
+#[test]
+fn a_heartbeat_that_is_refused_leaves_a_classic_group_as_it_was() {
+    let mut world = world();
+    let old = classic(&mut world);
+    let written = world.log.len();
+    let spoil: [fn(&mut engine::group::ConsumerHeartbeatAsk); 5] = [
+        |ask| ask.member = String::new(),
+        |ask| ask.rebalance = None,
+        |ask| ask.owned = None,
+        |ask| ask.assignor = Some("sticky".to_owned()),
+        |ask| ask.regex = Some("(".to_owned()),
+    ];
+    for spoil in spoil {
+        let mut ask = Mate::new("new", &["orders"]).asks();
+        spoil(&mut ask);
+        assert!(world.beat_as(ask).is_err());
+        assert_eq!((world.group_type(), world.log.len()), (Some("classic"), written));
+        assert_eq!(world.heartbeat(&old.joined), Ok(()));
+    }
+}
+
+#[test]
+fn a_group_whose_assignor_says_something_of_its_own_is_not_upgraded() {
+    let mut world = world();
+    let id = join_old(&mut world, 1);
+    let joined = world.joined(id);
+    let mut part = assignment_bytes(2, &[("orders", vec![0])]);
+    let length = part.len() - 4;
+    part.truncate(length);
+    part.extend_from_slice(&[0, 0, 0, 1, 9]);
+    let assignments = vec![(joined.member.clone(), Bytes::from(part))];
+    let id =
+        world.ask(Ask::Sync(SyncAsk { who: who(&joined), protocol_type: None, protocol: None, assignments }));
+    world.synced(id);
+    let id = world.send(Mate::new("new", &["orders"]).asks());
+    let Answer::ConsumerHeartbeat(Err(refusal)) = world.answer(id) else { panic!("it is refused") };
+    assert_eq!(refusal.error, GroupError::GroupIdNotFound);
+    assert_eq!(
+        refusal.text,
+        "Cannot upgrade classic group shop to consumer group because an unsupported custom assignor is in use. \
+         Please refer to the documentation or switch to a default assignor before re-attempting the upgrade."
+    );
+    assert_eq!(world.heartbeat(&joined), Ok(()));
 }

@@ -35,6 +35,9 @@ const BATCH_BYTES: usize = 256 << 10;
 /// Bytes read at a time while a coordinator loads.
 const LOAD_BYTES: usize = 1 << 20;
 
+/// Damaged groups that a line of the log names.
+const DAMAGED_NAMED_MAX: usize = 8;
+
 /// A batch of a coordinator inflates to at most this: ours are not compressed, Kafka's may be.
 const INFLATED_BYTES_MAX: usize = 64 << 20;
 
@@ -408,7 +411,12 @@ async fn load(core: &Core, key: PartitionKey, settings: GroupSettings) -> Result
         }
         fair(begin_work()).await;
     }
-    coordinator.loaded(clock::now());
+    let damaged = coordinator.loaded(clock::now());
+    if !damaged.is_empty() {
+        let (count, first) = (damaged.len(), &damaged[..damaged.len().min(DAMAGED_NAMED_MAX)]);
+        tracing::error!(partition = %key, count, ?first, "groups whose records contradict each other: \
+            their members are to join again");
+    }
     Ok(coordinator)
 }
 

@@ -127,7 +127,7 @@ impl ConsumerGroup {
 
     /// Whether a member of the classic protocol must join again to go on.
     fn must_rejoin(&self, id: &str, holding: &Holding) -> bool {
-        let free = |key: &PartitionKey| !holding.assigned.contains(key) && !self.held.contains(key);
+        let free = |key: &PartitionKey| !holding.assigned.contains(key) && !self.held.contains_key(key);
         match holding.phase {
             // It joins again by itself once it has given up.
             Phase::Revoking => false,

@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use super::assign::{Counts, Subscriber, assign};
 use super::change::Change;
+use super::patterns::{self, Looked, Patterns};
 use super::reconcile::{Target, next};
 use super::state::{ConsumerGroup, Holding, Matched, Member, Parts};
-use super::topics::{self, Subscriptions};
+use super::topics::Subscriptions;
 use crate::base::{Instant, PartitionKey, TopicId, WallMs};
 use crate::config::{Assignor, GroupSettings};
 use crate::group::GroupError;
@@ -20,6 +21,7 @@ use crate::metadata::{Image, Position};
 /// What a group works with beside itself.
 pub(crate) struct Place<'a> {
     pub(crate) image: &'a Image,
+    pub(crate) patterns: &'a Patterns,
     pub(crate) settings: &'a GroupSettings,
     pub(crate) now: Instant,
     pub(crate) wall: WallMs,
@@ -40,6 +42,15 @@ pub(crate) struct Step {
     pub(crate) answer: Option<Answer>,
     /// The classic group that it is afterwards; its record comes behind those of the changes.
     pub(crate) becomes: Option<Box<Group>>,
+}
+
+/// What a look at the patterns came to.
+#[derive(Default)]
+struct LookedAt {
+    /// A pattern matches other topics than before.
+    found: bool,
+    /// Of some pattern it is not known yet.
+    is_partial: bool,
 }
 
 /// A member that changes, and the group around it.
@@ -73,18 +84,20 @@ impl Draft<'_> {
             before.is_none_or(|b| b.names != self.member.names || b.regex != self.member.regex);
         let stale = group.looks_again(place);
         let mut regexes = Cow::Borrowed(&group.regexes);
-        self.look_at_patterns(stale, &mut regexes)?;
+        let looked = self.look_at_patterns(stale, &mut regexes)?;
 
         let mut epoch = group.epoch;
-        if resubscribed || stale {
+        if resubscribed || stale || looked.found {
             let mut subscriptions = Subscriptions::new(place.image, &regexes);
             self.members().for_each(|m| drop(subscriptions.of(m)));
             let hash = subscriptions.hash();
             if resubscribed || hash != group.hash {
-                epoch += 1;
+                epoch = epoch.saturating_add(1);
                 self.step.changes.push(Change::Epoch { epoch, hash });
             }
-            self.step.seen = Some((place.image.position(), place.now));
+            if !looked.is_partial {
+                self.step.seen = Some((place.image.position(), place.now));
+            }
         }
 
         let mut target = group.targets.get(&self.member.id).cloned().unwrap_or_default();
@@ -105,7 +118,7 @@ impl Draft<'_> {
         let is_own =
             |key: &PartitionKey| old.is_some_and(|h| h.assigned.contains(key) || h.revoking.contains(key));
         let target = Target { epoch: target_epoch, parts: &target };
-        let holding = next(&self.holding, &target, owned, |key| group.held.contains(key) && !is_own(key));
+        let holding = next(&self.holding, &target, owned, |key| group.held.contains_key(key) && !is_own(key));
         if group.holdings.get(&self.member.id) != Some(&holding) {
             let (member, holding) = (self.member.id.clone(), holding.clone());
             self.step.changes.push(Change::Holding { member, holding });
@@ -129,15 +142,16 @@ impl Draft<'_> {
         &mut self,
         stale: bool,
         regexes: &mut Cow<'_, BTreeMap<String, Matched>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<LookedAt, Refusal> {
         let (image, wall) = (self.place.image, self.place.wall);
+        let mut looked = LookedAt::default();
         let was = self.was.or(self.replaces).and_then(|m| m.regex.clone());
         if was != self.member.regex
-            && let Some(pattern) = was
-            && self.members().all(|m| m.regex.as_ref() != Some(&pattern))
+            && let Some(pattern) = &was
+            && self.members().all(|m| m.regex.as_ref() != Some(pattern))
         {
-            regexes.to_mut().remove(&pattern);
-            self.step.changes.push(Change::RegexGone(pattern));
+            regexes.to_mut().remove(pattern);
+            self.step.changes.push(Change::RegexGone(pattern.clone()));
         }
         let mut patterns: Vec<String> = if stale { regexes.keys().cloned().collect() } else { Vec::new() };
         if let Some(pattern) = &self.member.regex
@@ -147,18 +161,34 @@ impl Draft<'_> {
                 let text = format!("A group may have {REGEXES_PER_GROUP_MAX} regular expressions.");
                 return Err(Refusal::new(GroupError::InvalidRegularExpression, text));
             }
+            if !self.place.patterns.has(pattern) {
+                patterns::check(pattern)?;
+            }
             patterns.push(pattern.clone());
         }
         for pattern in patterns {
-            let topics = topics::matching(&topics::compile(&pattern)?, image);
-            if regexes.get(&pattern).is_some_and(|known| known.topics == topics) {
+            let topics = match self.place.patterns.topics(&pattern) {
+                Looked::Found(topics) => topics,
+                Looked::NotYet => {
+                    looked.is_partial = true;
+                    continue;
+                }
+                Looked::TooMany if regexes.contains_key(&pattern) => continue,
+                Looked::TooMany => {
+                    let text = "SubscribedTopicRegex matches more topics than a group may have.".to_owned();
+                    return Err(Refusal::new(GroupError::InvalidRegularExpression, text));
+                }
+            };
+            if regexes.get(&pattern).is_some_and(|known| known.topics == *topics) {
                 continue;
             }
-            let matched = Matched { topics, version: image.position().index as i64, at: wall.0 };
+            looked.found = true;
+            let matched =
+                Matched { topics: topics.clone(), version: image.position().index as i64, at: wall.0 };
             regexes.to_mut().insert(pattern.clone(), matched.clone());
             self.step.changes.push(Change::Regex { pattern, matched });
         }
-        Ok(())
+        Ok(looked)
     }
 
     /// Works the target out anew: what changes, and the member's own part of `own` so far.
@@ -196,8 +226,13 @@ impl Draft<'_> {
 impl ConsumerGroup {
     /// Whether the topics may be others than when the group last looked.
     pub(super) fn looks_again(&self, place: &Place<'_>) -> bool {
+        self.looks_again_at(place.image, place.now)
+    }
+
+    /// The same, of these topics at this time.
+    pub(crate) fn looks_again_at(&self, image: &Image, now: Instant) -> bool {
         let (position, at) = self.seen;
-        place.image.position() != position && (at == Instant(0) || place.now.since(at) >= METADATA_REFRESH)
+        image.position() != position && (at == Instant(0) || now.since(at) >= METADATA_REFRESH)
     }
 
     /// Takes members out for good. The target is worked out when the next one calls.
@@ -217,7 +252,7 @@ impl ConsumerGroup {
         }
         let mut subscriptions = Subscriptions::new(place.image, &self.regexes);
         left().for_each(|m| drop(subscriptions.of(m)));
-        step.changes.push(Change::Epoch { epoch: self.epoch + 1, hash: subscriptions.hash() });
+        step.changes.push(Change::Epoch { epoch: self.epoch.saturating_add(1), hash: subscriptions.hash() });
         step
     }
 

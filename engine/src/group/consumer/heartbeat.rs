@@ -3,9 +3,11 @@
 use super::change::Change;
 use super::draft::{Draft, Place, Step};
 use super::state::{ConsumerGroup, Holding, Member, Parts, Phase};
+use crate::config::GroupSettings;
+use crate::group::GroupError;
 use crate::group::answer::{Answer, ConsumerHeartbeatAnswer, Refusal};
 use crate::group::ask::ConsumerHeartbeatAsk;
-use crate::group::{GroupError, settings};
+use crate::group::settings::{GROUP_ID_BYTES_MAX, MEMBER_ID_BYTES_MAX};
 
 /// The epoch of a member that joins.
 const JOINS: i32 = 0;
@@ -19,19 +21,19 @@ fn refuse<T>(error: GroupError, text: impl Into<String>) -> Result<T, Refusal> {
 }
 
 /// Whether a request makes sense at all.
-pub(crate) fn check(ask: &ConsumerHeartbeatAsk, place: &Place<'_>) -> Result<(), Refusal> {
+pub(crate) fn check(ask: &ConsumerHeartbeatAsk, settings: &GroupSettings) -> Result<(), Refusal> {
     let invalid = |text: &str| refuse(GroupError::InvalidRequest, text);
     let is_blank = |text: &Option<String>| text.as_ref().is_some_and(|t| t.trim().is_empty());
     if ask.group.trim().is_empty() {
         return invalid("GroupId can't be empty.");
     }
-    if ask.group.len() > settings::GROUP_ID_BYTES_MAX {
+    if ask.group.len() > GROUP_ID_BYTES_MAX {
         return refuse(GroupError::InvalidGroupId, "GroupId is too long.");
     }
     if ask.member.trim().is_empty() {
         return invalid("MemberId can't be empty.");
     }
-    if ask.member.len() > settings::MEMBER_ID_BYTES_MAX {
+    if ask.member.len() > MEMBER_ID_BYTES_MAX {
         return invalid("MemberId is too long.");
     }
     if is_blank(&ask.instance) {
@@ -59,7 +61,7 @@ pub(crate) fn check(ask: &ConsumerHeartbeatAsk, place: &Place<'_>) -> Result<(),
         epoch if epoch < LEAVES_FOR_A_WHILE => return invalid("MemberEpoch is invalid."),
         _ => {}
     }
-    let allowed = &place.settings.consumer.assignors;
+    let allowed = &settings.consumer.assignors;
     if let Some(wanted) = &ask.assignor
         && !allowed.iter().any(|a| a.name() == wanted)
     {

@@ -19,7 +19,9 @@
 //! | `draft` | a step: epoch, target, reconciliation |
 //! | `reconcile` | how one member moves towards its target |
 //! | `classic` | members of the classic protocol, while a group migrates |
-//! | `topics` | which topics are meant: names, patterns, their hash |
+//! | `topics` | which topics are meant: by name and by pattern; their hash |
+//! | `patterns` | which topics a pattern matches |
+//! | `mend` | a group whose records contradict each other |
 //! | `assign` | the assignors `uniform` and `range` |
 //! | `sessions` | signs of life, and the time to give partitions up |
 //!
@@ -32,6 +34,8 @@ mod change;
 mod classic;
 mod draft;
 mod heartbeat;
+mod mend;
+mod patterns;
 mod reconcile;
 mod sessions;
 mod state;
@@ -41,4 +45,5 @@ pub(super) use change::{Change, read};
 pub(super) use classic::{CONSUMER, assignment_of, parts_of};
 pub(super) use draft::{Place, Step};
 pub(super) use heartbeat::check;
+pub(super) use patterns::Patterns;
 pub(super) use state::{ClassicFace, ConsumerGroup, Holding, Member, Parts};

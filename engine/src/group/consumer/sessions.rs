@@ -12,8 +12,15 @@ pub(super) struct Session {
     alive_until: Instant,
     /// When its timer fires, zero if none is set.
     watched_until: Instant,
-    /// The epoch in which it is timed to give partitions up, zero if it is not.
-    revoking_in: i32,
+    /// Set while it is timed to give partitions up, or to join again.
+    revoke: Option<Revoke>,
+}
+
+/// What a member is to give up in an epoch, and until when.
+#[derive(Clone, Copy, Debug)]
+struct Revoke {
+    epoch: i32,
+    until: Instant,
 }
 
 impl ConsumerGroup {
@@ -40,14 +47,21 @@ impl ConsumerGroup {
             |h: &Holding| h.phase == Phase::Revoking || (member.classic.is_some() && h.epoch < self.epoch);
         match self.holdings.get(id) {
             Some(holding) if must_move(holding) => {
-                if session.revoking_in != holding.epoch {
-                    session.revoking_in = holding.epoch;
-                    let (group, id) = (group.to_owned(), id.to_owned());
-                    let timer = Timer::Revoke { group, member: id, epoch: holding.epoch };
-                    timers.set(now.after(member.rebalance), timer);
+                if session.revoke.is_none_or(|r| r.epoch != holding.epoch) {
+                    let until = now.after(member.rebalance);
+                    session.revoke = Some(Revoke { epoch: holding.epoch, until });
+                    timers.set(until, Timer::Revoke { group: group.to_owned(), member: id.to_owned() });
                 }
             }
-            _ => session.revoking_in = 0,
+            _ => session.revoke = None,
+        }
+    }
+
+    /// A member is to give up something else than before: it has its whole time for that.
+    pub(super) fn time_anew(&mut self, id: &str, holding: &Holding) {
+        let is_other = self.holdings.get(id).is_none_or(|old| old.revoking != holding.revoking);
+        if let Some(session) = self.sessions.get_mut(id).filter(|_| is_other) {
+            session.revoke = None;
         }
     }
 
@@ -94,14 +108,25 @@ impl ConsumerGroup {
         timers.set(at, Timer::Session { group: group.to_owned(), member: id.to_owned() });
     }
 
-    /// Whether a member still has what it was to give up, or has not joined again, in the epoch in
-    /// which it was told.
-    pub(crate) fn clings(&self, id: &str, epoch: i32) -> bool {
+    /// A member that clings cannot go yet: its timer fires again at `at`.
+    pub(crate) fn watch_revoke_again(&self, group: &str, id: &str, at: Instant, timers: &mut Timers) {
+        timers.set(at, Timer::Revoke { group: group.to_owned(), member: id.to_owned() });
+    }
+
+    /// Whether a member still has what it was to give up, or has not joined again, and its time is over.
+    pub(crate) fn clings(&self, id: &str, now: Instant) -> bool {
+        let Some(revoke) = self.sessions.get(id).and_then(|s| s.revoke).filter(|r| r.until <= now) else {
+            return false;
+        };
         let is_classic = self.members.get(id).is_some_and(|m| m.classic.is_some());
         let still = |h: &Holding| {
-            h.epoch == epoch && (h.phase == Phase::Revoking || (is_classic && epoch < self.epoch))
+            h.epoch == revoke.epoch && (h.phase == Phase::Revoking || (is_classic && h.epoch < self.epoch))
         };
         self.holdings.get(id).is_some_and(still)
-            && self.sessions.get(id).is_some_and(|s| s.revoking_in == epoch)
+    }
+
+    /// Members that cling, at most `max` of them.
+    pub(crate) fn clinging(&self, now: Instant, max: usize) -> Vec<String> {
+        self.sessions.keys().filter(|id| self.clings(id, now)).take(max).cloned().collect()
     }
 }

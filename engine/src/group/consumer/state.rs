@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 
 use super::change::Change;
+use super::patterns::bytes_of_name;
 use super::sessions::Session;
 use crate::base::{Instant, PartitionKey};
 use crate::config::GroupSettings;
@@ -97,13 +98,14 @@ pub(crate) struct ConsumerGroup {
     pub(crate) regexes: BTreeMap<String, Matched>,
     /// Member ids of static members.
     pub(crate) statics: BTreeMap<String, String>,
-    /// What any member has or has still to give up.
-    pub(crate) held: FxHashSet<PartitionKey>,
+    /// What any member has or has still to give up, by how many: one, but while damaged records are
+    /// replayed.
+    pub(crate) held: FxHashMap<PartitionKey, u32>,
     pub(super) sessions: BTreeMap<String, Session>,
     /// The metadata that the group has looked at, and when.
     pub(crate) seen: (Position, Instant),
     /// Bytes of its members, see [`ConsumerGroup::member_bytes`].
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl ConsumerGroup {
@@ -171,7 +173,7 @@ impl ConsumerGroup {
         })
     }
 
-    /// Bytes that members make us keep.
+    /// Bytes that members make us keep: what they say, what they have, and what their patterns match.
     pub(crate) fn member_bytes(&self) -> usize {
         self.bytes
     }
@@ -205,14 +207,19 @@ impl ConsumerGroup {
                 }
             }
             Change::Holding { member, holding } => {
+                self.time_anew(&member, &holding);
                 self.forget_holding(&member);
                 self.bytes += bytes_of_parts(holding.held().count());
-                self.held.extend(holding.held());
+                holding.held().for_each(|key| *self.held.entry(*key).or_default() += 1);
                 self.holdings.insert(member, holding);
             }
             Change::HoldingGone(id) => self.forget_holding(&id),
-            Change::Regex { pattern, matched } => drop(self.regexes.insert(pattern, matched)),
-            Change::RegexGone(pattern) => drop(self.regexes.remove(&pattern)),
+            Change::Regex { pattern, matched } => {
+                self.forget_regex(&pattern);
+                self.bytes += bytes_of_matched(&pattern, &matched);
+                self.regexes.insert(pattern, matched);
+            }
+            Change::RegexGone(pattern) => self.forget_regex(&pattern),
             Change::ClassicGone | Change::EpochGone | Change::TargetEpochGone => {}
         }
     }
@@ -231,7 +238,18 @@ impl ConsumerGroup {
         let Some(old) = self.holdings.remove(id) else { return };
         self.bytes -= bytes_of_parts(old.held().count());
         for key in old.held() {
-            self.held.remove(key);
+            if let Some(count) = self.held.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.held.remove(key);
+                }
+            }
+        }
+    }
+
+    fn forget_regex(&mut self, pattern: &str) {
+        if let Some(old) = self.regexes.remove(pattern) {
+            self.bytes -= bytes_of_matched(pattern, &old);
         }
     }
 
@@ -252,11 +270,17 @@ impl ConsumerGroup {
     }
 }
 
-fn bytes_of_parts(count: usize) -> usize {
+pub(super) fn bytes_of_parts(count: usize) -> usize {
     count * size_of::<PartitionKey>()
 }
 
-fn bytes_of_member(member: &Member) -> usize {
+pub(super) fn bytes_of_matched(pattern: &str, matched: &Matched) -> usize {
+    size_of::<Matched>()
+        + pattern.len()
+        + matched.topics.iter().map(|name| bytes_of_name(name)).sum::<usize>()
+}
+
+pub(super) fn bytes_of_member(member: &Member) -> usize {
     let text = |t: &Option<String>| t.as_ref().map_or(0, String::len);
     let protocols = member.classic.iter().flat_map(|c| &c.protocols);
     size_of::<Member>()

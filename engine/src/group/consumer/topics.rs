@@ -1,42 +1,11 @@
-//! Which topics are meant: by name, by pattern.
+//! Which topics are meant by members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use regex::{Regex, RegexBuilder};
-
 use super::state::{Matched, Member};
 use crate::base::TopicId;
-use crate::group::GroupError;
-use crate::group::answer::Refusal;
-use crate::group::settings::{REGEX_COMPILED_BYTES_MAX, REGEX_PATTERN_BYTES_MAX};
 use crate::metadata::Image;
-
-/// Compiles a pattern; it has to match whole names, in time linear in their length.
-pub(super) fn compile(pattern: &str) -> Result<Regex, Refusal> {
-    let refuse = |reason: &str| {
-        let start: String = pattern.chars().take(64).collect();
-        let text = format!("SubscribedTopicRegex `{start}` is not a valid regular expression: {reason}.");
-        Refusal::new(GroupError::InvalidRegularExpression, text)
-    };
-    if pattern.len() > REGEX_PATTERN_BYTES_MAX {
-        return Err(refuse("it is too long"));
-    }
-    let build = |pattern: &str| {
-        let mut builder = RegexBuilder::new(pattern);
-        builder.size_limit(REGEX_COMPILED_BYTES_MAX).dfa_size_limit(REGEX_COMPILED_BYTES_MAX).build()
-    };
-    // By itself first: `a)|(b` must not become one only because it is wrapped.
-    build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z"))).map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => refuse("it is too large"),
-        _ => refuse("it does not parse"),
-    })
-}
-
-/// The names that a pattern matches.
-pub(super) fn matching(pattern: &Regex, image: &Image) -> BTreeSet<String> {
-    image.topics().filter(|t| pattern.is_match(&t.name)).map(|t| t.name.clone()).collect()
-}
 
 /// Resolves subscriptions, each kind of them once.
 pub(super) struct Subscriptions<'a> {

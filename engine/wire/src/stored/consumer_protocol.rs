@@ -61,20 +61,42 @@ pub fn subscription_bytes(topics: &[&str]) -> Vec<u8> {
     w.into_head()
 }
 
-/// Reads an assignment; no bytes at all are an empty one.
+/// What a member has.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Assignment<'a> {
+    /// The partitions.
+    pub topics: Vec<TopicPartitions<'a>>,
+    /// What the leader's assignor says to the member's, empty for Kafka's own ones.
+    pub user_data: &'a [u8],
+}
+
+impl<'a> Assignment<'a> {
+    /// Reads one; no bytes at all are an empty one.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for bytes that are none.
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Assignment<'a>, DecodeError> {
+        if bytes.is_empty() {
+            return Ok(Assignment::default());
+        }
+        let mut r = Reader::new(bytes);
+        let version = r.i16()?;
+        if version < 0 {
+            return Err(DecodeError::StoredVersion { version });
+        }
+        let topics = topic_partitions(&mut r)?;
+        // Some clients leave it out where there is none.
+        let user_data = if r.remaining() == 0 { None } else { r.bytes(SHAPE)? };
+        Ok(Assignment { topics, user_data: user_data.unwrap_or_default() })
+    }
+}
+
+/// Reads the partitions of an assignment; no bytes at all are an empty one.
 ///
 /// # Errors
 /// [`DecodeError`] for bytes that are none.
 pub fn assignment(bytes: &[u8]) -> Result<Vec<TopicPartitions<'_>>, DecodeError> {
-    if bytes.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut r = Reader::new(bytes);
-    let version = r.i16()?;
-    if version < 0 {
-        return Err(DecodeError::StoredVersion { version });
-    }
-    topic_partitions(&mut r)
+    Assignment::from_bytes(bytes).map(|assignment| assignment.topics)
 }
 
 /// The bytes of an assignment without user data, in the version that the member speaks.
