@@ -95,9 +95,8 @@ impl Draft<'_> {
                 epoch = epoch.saturating_add(1);
                 self.step.changes.push(Change::Epoch { epoch, hash });
             }
-            if !looked.is_partial {
-                self.step.seen = Some((place.image.position(), place.now));
-            }
+            let position = if looked.is_partial { group.seen.0 } else { place.image.position() };
+            self.step.seen = Some((position, place.now));
         }
 
         let mut target = group.targets.get(&self.member.id).cloned().unwrap_or_default();

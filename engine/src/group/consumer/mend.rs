@@ -1,7 +1,9 @@
 //! What a group is made to be if its records contradict each other: a disk or another broker may have
 //! lost some of them, and no record may keep a broker from starting.
 
-use super::state::{ConsumerGroup, Holding, Parts, Phase, bytes_of_matched, bytes_of_member, bytes_of_parts};
+use rustc_hash::FxHashSet;
+
+use super::state::{ConsumerGroup, Holding, Phase, bytes_of_matched, bytes_of_member, bytes_of_parts};
 use crate::base::PartitionKey;
 
 /// Epochs above this are damage: no group makes one change a second for that many years.
@@ -18,12 +20,12 @@ impl ConsumerGroup {
         self.epoch = self.epoch.clamp(self.target_epoch, EPOCH_MAX);
         let mut mended = epochs != (self.epoch, self.target_epoch);
 
-        let mut taken = Parts::new();
+        let mut taken = FxHashSet::default();
         let all = self.targets.len();
         self.targets.retain(|id, parts| self.members.contains_key(id) && takes(&mut taken, parts.iter()));
         mended |= self.targets.len() != all;
 
-        let mut taken = Parts::new();
+        let mut taken = FxHashSet::default();
         let all = self.holdings.len();
         let is_sound = |h: &Holding| {
             h.epoch <= self.target_epoch && (h.phase == Phase::Revoking || h.revoking.is_empty())
@@ -49,13 +51,14 @@ impl ConsumerGroup {
 }
 
 /// Takes all of these if none is taken yet. Says whether it did.
-fn takes<'k>(taken: &mut Parts, keys: impl Iterator<Item = &'k PartitionKey>) -> bool {
-    let mut own = Parts::new();
-    for key in keys {
-        if taken.contains(key) || !own.insert(*key) {
-            return false;
-        }
+fn takes<'k>(
+    taken: &mut FxHashSet<PartitionKey>,
+    keys: impl Iterator<Item = &'k PartitionKey> + Clone,
+) -> bool {
+    let mut own = FxHashSet::default();
+    if keys.clone().any(|key| taken.contains(key) || !own.insert(*key)) {
+        return false;
     }
-    taken.append(&mut own);
+    taken.extend(keys);
     true
 }

@@ -72,6 +72,7 @@ impl Patterns {
     /// do not parse are left out.
     pub(crate) fn look_for<'p>(&mut self, image: &Image, patterns: impl Iterator<Item = &'p String>) {
         self.follow(image);
+        let mut work = REGEX_WORK_MAX;
         for pattern in patterns {
             self.uses += 1;
             if let Some(known) = self.known.get_mut(pattern) {
@@ -79,7 +80,7 @@ impl Patterns {
                 continue;
             }
             let Ok(compiled) = compile(pattern) else { continue };
-            self.insert(pattern, compiled);
+            self.insert(pattern, compiled, &mut work);
         }
         self.evict();
     }
@@ -111,7 +112,7 @@ impl Patterns {
         }
     }
 
-    fn insert(&mut self, name: &str, compiled: Compiled) {
+    fn insert(&mut self, name: &str, compiled: Compiled, work: &mut usize) {
         let mut pattern = Pattern {
             compiled,
             topics: BTreeSet::new(),
@@ -119,7 +120,7 @@ impl Patterns {
             progress: Progress::At(String::new()),
             used: self.uses,
         };
-        pattern.go_on(&self.image, &mut { REGEX_WORK_MAX });
+        pattern.go_on(&self.image, work);
         self.bytes += pattern.bytes();
         self.known.insert(name.to_owned(), pattern);
     }
@@ -148,7 +149,7 @@ impl Patterns {
         let is_much = names_bytes.saturating_mul(automata) > REGEX_WORK_MAX;
         for pattern in self.known.values_mut() {
             let bytes = pattern.names_bytes;
-            if is_much || pattern.progress == Progress::TooMany {
+            if is_much || (pattern.progress == Progress::TooMany && !changed.is_empty()) {
                 pattern.begin();
             } else {
                 changed.iter().for_each(|(name, exists)| pattern.change(name, *exists));

@@ -68,7 +68,7 @@ pub(crate) struct Holding {
 
 impl Holding {
     /// Everything that nobody else may have.
-    pub(super) fn held(&self) -> impl Iterator<Item = &PartitionKey> {
+    pub(super) fn held(&self) -> impl Iterator<Item = &PartitionKey> + Clone {
         self.assigned.iter().chain(&self.revoking)
     }
 }
