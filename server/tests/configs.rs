@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use harness::{Broker, Client, PATIENCE, batch, batch_at};
 use wire::describe_configs::{
     RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_GROUP, RESOURCE_TOPIC, SOURCE_DEFAULT,
-    SOURCE_DYNAMIC_BROKER, SOURCE_DYNAMIC_DEFAULT_BROKER, SOURCE_STATIC_BROKER, SOURCE_TOPIC,
+    SOURCE_DYNAMIC_BROKER, SOURCE_DYNAMIC_DEFAULT_BROKER, SOURCE_GROUP, SOURCE_STATIC_BROKER, SOURCE_TOPIC,
 };
 use wire::incremental_alter_configs::{
     OPERATION_APPEND, OPERATION_DELETE, OPERATION_SET, OPERATION_SUBTRACT,
 };
-use wire::{ErrorCode, Message, Reader, alter_configs, describe_configs, incremental_alter_configs};
+use wire::{
+    ErrorCode, Message, Reader, alter_configs, consumer_group_heartbeat, describe_configs, find_coordinator,
+    incremental_alter_configs, list_config_resources,
+};
 
 /// A setting as it is told: everything but its text.
 #[derive(Debug, PartialEq, Clone)]
@@ -124,6 +127,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 const THIS: (i8, &str) = (RESOURCE_BROKER, "1");
 const ALL: (i8, &str) = (RESOURCE_BROKER, "");
 const T: (i8, &str) = (RESOURCE_TOPIC, "t");
+const G: (i8, &str) = (RESOURCE_GROUP, "g");
 
 #[test]
 fn every_setting_is_told_with_type_source_synonyms_and_text_at_every_version() {
@@ -167,7 +171,7 @@ fn resources_that_have_no_settings_here_are_answered_as_kafka_does() {
     assert_eq!(ask(RESOURCE_BROKER_LOGGER, "1"), (ErrorCode::None, BTreeMap::new()));
     assert_eq!(ask(RESOURCE_TOPIC, "gone").0, ErrorCode::UnknownTopicOrPartition);
     assert_eq!(ask(RESOURCE_TOPIC, "no/name").0, ErrorCode::InvalidTopicException);
-    for (kind, name) in [(RESOURCE_BROKER, "2"), (RESOURCE_BROKER, "x"), (RESOURCE_GROUP, "g"), (3, "")] {
+    for (kind, name) in [(RESOURCE_BROKER, "2"), (RESOURCE_BROKER, "x"), (RESOURCE_GROUP, ""), (3, "")] {
         assert_eq!(ask(kind, name).0, ErrorCode::InvalidRequest, "{kind} {name}");
     }
 }
@@ -226,7 +230,12 @@ fn replacing_settings_at_every_version_takes_back_those_that_are_not_named() {
         (THIS, ("node.id", Some("2")), ErrorCode::InvalidRequest),
         ((RESOURCE_BROKER, "7"), ("log.retention.ms", Some("1")), ErrorCode::InvalidRequest),
         ((RESOURCE_BROKER_LOGGER, "1"), ("root", Some("DEBUG")), ErrorCode::InvalidConfig),
-        ((RESOURCE_GROUP, "g"), ("consumer.session.timeout.ms", Some("1")), ErrorCode::InvalidRequest),
+        (G, ("consumer.session.timeout.ms", Some("1")), ErrorCode::InvalidConfig),
+        (G, ("consumer.session.timeout.ms", Some("60001")), ErrorCode::InvalidConfig),
+        (G, ("consumer.heartbeat.interval.ms", Some("4999")), ErrorCode::InvalidConfig),
+        (G, ("consumer.assignment.interval.ms", Some("1000")), ErrorCode::InvalidConfig),
+        (G, ("share.session.timeout.ms", Some("45000")), ErrorCode::InvalidConfig),
+        ((RESOURCE_GROUP, ""), ("consumer.session.timeout.ms", Some("50000")), ErrorCode::InvalidRequest),
     ];
     for (resource, value, expected) in refused {
         assert_eq!(replace(&mut client, 2, resource, &[value], false), expected, "{resource:?} {value:?}");
@@ -362,4 +371,54 @@ fn an_override_that_a_broker_setting_made_invalid_is_counted_and_takes_no_other_
     until("retention", || client.list_offset("expiring", 0, -2).offset == 1);
     assert_eq!(client.list_offset("kept", 0, -2).offset, 0, "a hundred years are not over");
     until("the count", || broker.metrics().contains("ringlog_settings_ignored{core=\"0\"} 1\n"));
+}
+
+/// What a member that joins a group is told: how often to call, in ms.
+fn interval(client: &mut Client, group: &str) -> i32 {
+    let member = format!("m-{group}");
+    let request = consumer_group_heartbeat::Request {
+        group_id: group,
+        member_id: &member,
+        rebalance_timeout_ms: 60_000,
+        subscribed_topic_names: Some(vec!["t"]),
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    };
+    let mut told = None;
+    until("a group that is loaded", || {
+        let body = client.call(1, &request);
+        let answer = consumer_group_heartbeat::Response::decode(1, &mut Reader::new(&body)).unwrap();
+        told = (answer.error_code == ErrorCode::None).then_some(answer.heartbeat_interval_ms);
+        told.is_some()
+    });
+    told.expect("until it is")
+}
+
+#[test]
+fn settings_of_a_group_are_told_applied_listed_and_there_after_a_restart() {
+    let mut broker = Broker::start_on("0,1", &["group.consumer.max.heartbeat.interval.ms=20000"]);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    let find = find_coordinator::Request { coordinator_keys: vec!["g", "h"], ..Default::default() };
+    client.call(4, &find);
+    let (session, heartbeat) = ("consumer.session.timeout.ms", "consumer.heartbeat.interval.ms");
+    assert_eq!(setting(&mut client, G.0, G.1, session), (Some("45000".to_owned()), SOURCE_DEFAULT));
+    assert_eq!(interval(&mut client, "g"), 5_000);
+    assert_eq!(set(&mut client, G, session, "50000").0, ErrorCode::None);
+    assert_eq!(set(&mut client, G, heartbeat, "20000").0, ErrorCode::None);
+    assert_eq!(set(&mut client, G, heartbeat, "20001").0, ErrorCode::InvalidConfig);
+    for _ in 0..2 {
+        assert_eq!(setting(&mut client, G.0, G.1, session), (Some("50000".to_owned()), SOURCE_GROUP));
+        until("the interval of the group's own", || interval(&mut client, "g") == 20_000);
+        assert_eq!(interval(&mut client, "h"), 5_000, "another group has the broker's");
+        let request = list_config_resources::Request { resource_types: vec![RESOURCE_GROUP] };
+        let body = client.call(1, &request);
+        let listed = list_config_resources::Response::decode(1, &mut Reader::new(&body)).unwrap();
+        let names: Vec<_> = listed.config_resources.iter().map(|r| &*r.resource_name).collect();
+        assert_eq!(names, ["g"]);
+        broker.restart();
+        client = broker.client();
+    }
+    assert_eq!(change(&mut client, G, &[(heartbeat, OPERATION_DELETE, None)], false).0, ErrorCode::None);
+    until("the broker's interval", || interval(&mut client, "g") == 5_000);
 }

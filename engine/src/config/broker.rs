@@ -333,12 +333,21 @@ impl BrokerSettings {
                 retention_check_interval: ms("offsets.retention.check.interval.ms"),
                 consumer: ConsumerGroupSettings {
                     session: ms("group.consumer.session.timeout.ms"),
+                    session_bounds: (
+                        ms("group.consumer.min.session.timeout.ms"),
+                        ms("group.consumer.max.session.timeout.ms"),
+                    ),
                     heartbeat: ms("group.consumer.heartbeat.interval.ms"),
+                    heartbeat_bounds: (
+                        ms("group.consumer.min.heartbeat.interval.ms"),
+                        ms("group.consumer.max.heartbeat.interval.ms"),
+                    ),
                     members_max: int("group.consumer.max.size") as usize,
                     assignors: list_items(text("group.consumer.assignors").unwrap_or_default())
                         .filter_map(Assignor::named)
                         .collect(),
                     migration: Migration::named(text("group.consumer.migration.policy").unwrap_or_default()),
+                    overrides: BTreeMap::new(),
                 },
             },
             given,

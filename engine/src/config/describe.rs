@@ -17,6 +17,8 @@ pub enum Source {
     StaticBroker = 4,
     /// Nobody set it.
     Default = 5,
+    /// The group's own override.
+    GroupOverride = 8,
 }
 
 impl From<Origin> for Source {

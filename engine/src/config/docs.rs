@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::def::Def;
 use super::describe::documentation;
-use super::{broker, topic};
+use super::{broker, own_group, topic};
 
-/// The whole page: broker settings, then topic settings.
+/// The whole page: broker settings, then topic settings and group settings.
 #[must_use]
 pub fn page() -> String {
     let mut out = String::from(
@@ -15,6 +15,7 @@ pub fn page() -> String {
     );
     table(&mut out, "Broker settings", broker::DEFS);
     table(&mut out, "Topic settings", topic::DEFS);
+    table(&mut out, "Group settings", own_group::DEFS);
     out
 }
 

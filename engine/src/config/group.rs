@@ -1,6 +1,9 @@
 //! Settings of consumer groups.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use super::own_group::GroupOverrides;
 
 /// Settings of groups, each under Kafka's name in its doc.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,14 +37,37 @@ pub struct GroupSettings {
 pub struct ConsumerGroupSettings {
     /// `group.consumer.session.timeout.ms`: how long a member may be silent.
     pub session: Duration,
+    /// `group.consumer.min.session.timeout.ms` and `.max.`: what a group may have of its own.
+    pub session_bounds: (Duration, Duration),
     /// `group.consumer.heartbeat.interval.ms`: what members are told.
     pub heartbeat: Duration,
+    /// `group.consumer.min.heartbeat.interval.ms` and `.max.`: what a group may have of its own.
+    pub heartbeat_bounds: (Duration, Duration),
     /// `group.consumer.max.size`: members of a group.
     pub members_max: usize,
     /// `group.consumer.assignors`, the default first; never empty.
     pub assignors: Vec<Assignor>,
     /// `group.consumer.migration.policy`.
     pub migration: Migration,
+    /// What groups have of their own, by their ids.
+    pub overrides: BTreeMap<String, GroupOverrides>,
+}
+
+impl ConsumerGroupSettings {
+    /// How long a member of a group may be silent.
+    #[must_use]
+    pub fn session_of(&self, group: &str) -> Duration {
+        self.overrides.get(group).and_then(|own| own.session).unwrap_or(self.session)
+    }
+
+    /// How often members of a group are told to call, less than a session.
+    #[must_use]
+    pub fn heartbeat_of(&self, group: &str) -> Duration {
+        let heartbeat = self.overrides.get(group).and_then(|own| own.heartbeat).unwrap_or(self.heartbeat);
+        let session = self.session_of(group);
+        // Bounds of the broker may have moved one of them alone.
+        if heartbeat < session { heartbeat } else { session / 2 }
+    }
 }
 
 /// An assignor of the coordinator.
@@ -94,10 +120,13 @@ impl Default for ConsumerGroupSettings {
     fn default() -> ConsumerGroupSettings {
         ConsumerGroupSettings {
             session: Duration::from_secs(45),
+            session_bounds: (Duration::from_secs(45), Duration::from_secs(60)),
             heartbeat: Duration::from_secs(5),
+            heartbeat_bounds: (Duration::from_secs(5), Duration::from_secs(15)),
             members_max: i32::MAX as usize,
             assignors: vec![Assignor::Uniform, Assignor::Range],
             migration: Migration { upgrade: true, downgrade: true },
+            overrides: BTreeMap::new(),
         }
     }
 }

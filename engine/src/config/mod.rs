@@ -2,10 +2,11 @@
 //!
 //! A [`Def`] holds a setting's name, type, range, default and documentation. The parser, the
 //! answer to DescribeConfigs, the check of an alteration and the documentation page all read the
-//! same two tables ([`topic::DEFS`], [`broker::DEFS`]), so they cannot disagree.
+//! same three tables ([`topic::DEFS`], [`broker::DEFS`], [`own_group::DEFS`]), so they cannot disagree.
 //!
 //! - [`topic`]: what a topic may override; resolved into [`TopicSettings`].
 //! - [`broker`]: what a broker is started with; resolved into [`BrokerSettings`].
+//! - [`own_group`]: what a consumer group may override; resolved into [`GroupOverrides`].
 //!
 //! Invariants: an unknown name is an error with a suggestion, never ignored; a value that would
 //! have no effect although it asks for one (compaction, recompression) is refused with the reason;
@@ -18,7 +19,10 @@ mod def;
 mod describe;
 pub mod docs;
 mod group;
+mod group_defs;
+mod inherit;
 mod listener;
+pub mod own_group;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -31,6 +35,7 @@ pub use def::{ConfigError, Def, Kind, Support, ValueType};
 pub use describe::{Described, DescribedSynonym, Source};
 pub use group::{Assignor, ConsumerGroupSettings, GroupSettings, Migration};
 pub use listener::Listener;
+pub use own_group::GroupOverrides;
 pub use topic::{Cleanup, TopicSettings};
 
 /// The largest batch that can be appended, in bytes, and so the upper end of `max.message.bytes`:

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::alter::{self, AlterOp};
-use super::broker::{BrokerSettings, Origin};
+use super::broker::BrokerSettings;
 use super::def::{self, ConfigError, Def, Kind, Support, list_items};
-use super::describe::{Described, DescribedSynonym, Source};
+use super::describe::{Described, Source};
+use super::inherit::{describe_one, inherited};
 use crate::base::WallMs;
 use crate::record::{Limits, TimestampType};
 
@@ -187,7 +188,7 @@ pub fn describe(overrides: &BTreeMap<String, String>, broker: &BrokerSettings) -
     let mut out: Vec<Described> = DEFS
         .iter()
         .filter(|def| def.support != Support::Dropped || overrides.contains_key(def.name))
-        .map(|def| describe_one(def, overrides.get(def.name), broker))
+        .map(|def| describe_one(def, overrides.get(def.name), Source::TopicOverride, broker))
         .collect();
     let mode = stored(overrides, broker).0.durability();
     out.push(Described {
@@ -228,53 +229,6 @@ fn find(name: &str, value: &str) -> Result<&'static Def, ConfigError> {
 
 fn def(name: &str) -> &'static Def {
     DEFS.iter().find(|d| d.name == name).expect("a name of our own table")
-}
-
-/// What a topic without an override has: the value, and the broker setting that gave it.
-fn inherited(def: &Def, broker: &BrokerSettings) -> (String, Option<&'static str>) {
-    for synonym in def.synonyms {
-        if let Some(given) = broker.given(synonym.name).filter(|g| g.origin != Origin::Default) {
-            return (scaled(&given.value, synonym.scale), Some(synonym.name));
-        }
-    }
-    (def.default.unwrap_or_default().to_owned(), None)
-}
-
-/// A broker's value in the topic setting's unit. Negative values mean "none" in any unit.
-fn scaled(value: &str, scale: i64) -> String {
-    match value.parse::<i64>() {
-        Ok(n) if scale != 1 && n >= 0 => n.saturating_mul(scale).to_string(),
-        _ => value.to_owned(),
-    }
-}
-
-fn describe_one(def: &'static Def, set: Option<&String>, broker: &BrokerSettings) -> Described {
-    let mut synonyms = Vec::new();
-    if let Some(value) = set {
-        synonyms.push(DescribedSynonym {
-            name: def.name,
-            value: Some(value.clone()),
-            source: Source::TopicOverride,
-        });
-    }
-    for synonym in def.synonyms {
-        if let Some(given) = broker.given(synonym.name) {
-            synonyms.push(DescribedSynonym {
-                name: synonym.name,
-                value: Some(given.value.clone()),
-                source: given.origin.into(),
-            });
-        }
-    }
-    let (value, from) = match set {
-        Some(value) => (Some(value.clone()), Source::TopicOverride),
-        None => {
-            let (value, synonym) = inherited(def, broker);
-            let source = synonym.and_then(|name| broker.given(name)).map(|g| g.origin.into());
-            (def.default.is_some().then_some(value), source.unwrap_or(Source::Default))
-        }
-    };
-    Described::of(def, value, from, false, synonyms)
 }
 
 /// Builds the typed settings from checked values.

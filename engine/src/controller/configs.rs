@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Context, Decision, Refused, Why};
 use crate::base::NodeId;
-use crate::config::{AlterOp, ConfigError, broker, topic};
+use crate::config::{AlterOp, ConfigError, broker, own_group, topic};
 use crate::metadata::{ConfigResource, MetadataRecord};
 
 /// Whose settings a client alters.
@@ -16,7 +16,15 @@ pub enum AlterTarget {
     Broker(NodeId),
     /// All brokers'.
     AllBrokers,
+    /// A consumer group's, by its id, whether there is such a group or not.
+    Group(String),
 }
+
+/// Longest id of a group that has settings of its own, bytes.
+const GROUP_ID_BYTES_MAX: usize = 1024;
+
+/// Groups that have settings of their own; a request that finds as many adds none.
+const GROUPS_MAX: usize = 10_000;
 
 /// What to do with a resource's settings.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,6 +97,7 @@ fn alter_one(cx: Context<'_>, request: &AlterConfigs) -> Result<Vec<MetadataReco
         return Err(Refused::new(Why::InvalidRequest, message));
     }
     let resource = match &request.target {
+        AlterTarget::Group(group) => return alter_group(cx, group, &request.alteration),
         AlterTarget::Topic(name) => match cx.image.topic(name) {
             Some(topic) => ConfigResource::Topic(topic.id),
             None => {
@@ -112,7 +121,33 @@ fn alter_one(cx: Context<'_>, request: &AlterConfigs) -> Result<Vec<MetadataReco
             cx.settings.alter(old, &ops).map_err(of_broker)?
         }
     };
-    Ok(difference(resource, old, &new))
+    let set = |name, value| MetadataRecord::ConfigSet { resource, name, value };
+    Ok(difference(old, &new, set, |name| MetadataRecord::ConfigRemoved { resource, name }))
+}
+
+fn alter_group(
+    cx: Context<'_>,
+    group: &str,
+    alteration: &Alteration,
+) -> Result<Vec<MetadataRecord>, Refused> {
+    if group.is_empty() {
+        return Err(Refused::new(Why::InvalidRequest, "Default group resources are not allowed."));
+    }
+    if group.len() > GROUP_ID_BYTES_MAX {
+        let message = format!("a group with settings has an id of at most {GROUP_ID_BYTES_MAX} bytes");
+        return Err(Refused::new(Why::InvalidRequest, message));
+    }
+    let nothing = BTreeMap::new();
+    let groups = cx.image.group_configs();
+    let old = groups.get(group).unwrap_or(&nothing);
+    if old.is_empty() && groups.len() >= GROUPS_MAX {
+        let message = format!("{GROUPS_MAX} groups have settings of their own already");
+        return Err(Refused::new(Why::PolicyViolation, message));
+    }
+    let new = own_group::alter(old, &alteration.ops(old), cx.settings)?;
+    let group = || group.to_owned();
+    let set = |name, value| MetadataRecord::GroupConfigSet { group: group(), name, value };
+    Ok(difference(old, &new, set, |name| MetadataRecord::GroupConfigRemoved { group: group(), name }))
 }
 
 /// Refuses settings that a running broker does not take, as Kafka does: not with the code of a bad value.
@@ -136,17 +171,12 @@ fn of_broker(error: ConfigError) -> Refused {
 
 /// The records that turn one level's overrides into others.
 fn difference(
-    resource: ConfigResource,
     old: &BTreeMap<String, String>,
     new: &BTreeMap<String, String>,
+    set: impl Fn(String, String) -> MetadataRecord,
+    removed: impl Fn(String) -> MetadataRecord,
 ) -> Vec<MetadataRecord> {
-    let gone = old.keys().filter(|name| !new.contains_key(*name));
-    let set = new.iter().filter(|(name, value)| old.get(*name) != Some(*value));
-    gone.map(|name| MetadataRecord::ConfigRemoved { resource, name: name.clone() })
-        .chain(set.map(|(name, value)| MetadataRecord::ConfigSet {
-            resource,
-            name: name.clone(),
-            value: value.clone(),
-        }))
-        .collect()
+    let gone = old.keys().filter(|name| !new.contains_key(*name)).cloned();
+    let other = new.iter().filter(|(name, value)| old.get(*name) != Some(*value));
+    gone.map(removed).chain(other.map(|(name, value)| set(name.clone(), value.clone()))).collect()
 }

@@ -1,6 +1,7 @@
 //! All groups of one partition of `__consumer_offsets`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use wire::DecodeError;
@@ -16,7 +17,7 @@ use super::settings::{GROUP_ID_BYTES_MAX, GROUPS_MAX, RETRY, TEXT_BYTES_MAX};
 use super::timers::{Timer, Timers};
 use super::{consumer, join, stored};
 use crate::base::{Instant, Now, WallMs};
-use crate::config::GroupSettings;
+use crate::config::{GroupSettings, own_group};
 use crate::metadata::Image;
 
 /// Names a request that waits for its answer; the caller chooses it.
@@ -153,7 +154,17 @@ impl Coordinator {
     }
 
     /// Topics may be others now. A group that is assigned here looks when its next member calls.
+    ///
+    /// Settings of groups may be others too: they hold from the next call of a member on.
     pub fn follow(&mut self, image: Image) {
+        if !Arc::ptr_eq(self.image.group_configs(), image.group_configs()) {
+            let consumer = &mut self.settings.consumer;
+            let of_group = |(group, own): (&String, &BTreeMap<String, String>)| {
+                (group.clone(), own_group::resolve(own, consumer))
+            };
+            let overrides = image.group_configs().iter().map(of_group).collect();
+            consumer.overrides = overrides;
+        }
         self.image = image;
     }
 

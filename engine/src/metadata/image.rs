@@ -92,8 +92,12 @@ struct State {
     brokers: BTreeMap<NodeId, Broker>,
     node_configs: BTreeMap<NodeId, BTreeMap<String, String>>,
     cluster_configs: BTreeMap<String, String>,
+    group_configs: Arc<GroupConfigs>,
     next_producer_id: i64,
 }
+
+/// What was set for groups: group, name, value.
+pub type GroupConfigs = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The cluster at one moment: immutable for whoever holds it, cheap to clone and to send.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -162,6 +166,12 @@ impl Image {
         }
     }
 
+    /// What was set for groups, of those for which anything was. Another one whenever it changes.
+    #[must_use]
+    pub fn group_configs(&self) -> &Arc<GroupConfigs> {
+        &self.0.group_configs
+    }
+
     /// The first producer id that nobody was given.
     #[must_use]
     pub fn next_producer_id(&self) -> ProducerId {
@@ -208,6 +218,19 @@ impl Image {
                 }
             }
             MetadataRecord::ProducerIdsAllocated { next, .. } => state.next_producer_id = next.0,
+            MetadataRecord::GroupConfigSet { group, name, value } => {
+                let groups = Arc::make_mut(&mut state.group_configs);
+                groups.entry(group.clone()).or_default().insert(name.clone(), value.clone());
+            }
+            MetadataRecord::GroupConfigRemoved { group, name } => {
+                let groups = Arc::make_mut(&mut state.group_configs);
+                if let Some(configs) = groups.get_mut(group) {
+                    configs.remove(name);
+                    if configs.is_empty() {
+                        groups.remove(group);
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -242,6 +265,13 @@ impl Image {
             out.extend(configs.iter().map(|kv| config(ConfigResource::Broker(node), kv)));
         }
         out.extend(state.cluster_configs.iter().map(|kv| config(ConfigResource::AllBrokers, kv)));
+        for (group, configs) in &*state.group_configs {
+            out.extend(configs.iter().map(|(name, value)| MetadataRecord::GroupConfigSet {
+                group: group.clone(),
+                name: name.clone(),
+                value: value.clone(),
+            }));
+        }
         if state.next_producer_id > 0 {
             out.push(MetadataRecord::ProducerIdsAllocated {
                 node: NodeId(-1),

@@ -23,6 +23,6 @@ pub mod storage;
 mod tests;
 
 pub use bytes::Malformed;
-pub use image::{ApplyError, Broker, Endpoint, Image, Partition, Position, Topic};
+pub use image::{ApplyError, Broker, Endpoint, GroupConfigs, Image, Partition, Position, Topic};
 pub use log::{AppendError, LOG_BYTES_MAX, MetadataLog, OpenError, SNAPSHOT_BYTES_MAX};
 pub use record::{ConfigResource, MetadataRecord, PartitionState};

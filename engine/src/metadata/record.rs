@@ -11,6 +11,8 @@
 //! | 7 | config set | resource, name string, value string |
 //! | 8 | config removed | resource, name string |
 //! | 9 | producer ids allocated | i32 node, i64 first, i64 next |
+//! | 10 | group config set | group string, name string, value string |
+//! | 11 | group config removed | group string, name string |
 //!
 //! A partition's state is {list of i32 replicas, list of i32 in-sync replicas, i32 leader (−1 = none),
 //! i32 leader epoch, i32 partition epoch, u16 core}. A resource is {u8 1, topic uuid}, {u8 2, i32 node}
@@ -70,6 +72,8 @@ pub enum MetadataRecord {
     ConfigSet { resource: ConfigResource, name: String, value: String },
     ConfigRemoved { resource: ConfigResource, name: String },
     ProducerIdsAllocated { node: NodeId, first: ProducerId, next: ProducerId },
+    GroupConfigSet { group: String, name: String, value: String },
+    GroupConfigRemoved { group: String, name: String },
 }
 
 impl MetadataRecord {
@@ -118,6 +122,12 @@ impl MetadataRecord {
                 out.extend_from_slice(&first.0.to_be_bytes());
                 out.extend_from_slice(&next.0.to_be_bytes());
             }
+            MetadataRecord::GroupConfigSet { group, name, value } => {
+                [group, name, value].into_iter().for_each(|text| put_string(out, text));
+            }
+            MetadataRecord::GroupConfigRemoved { group, name } => {
+                [group, name].into_iter().for_each(|text| put_string(out, text));
+            }
         }
     }
 
@@ -149,6 +159,10 @@ impl MetadataRecord {
                 first: ProducerId(r.i64()?),
                 next: ProducerId(r.i64()?),
             },
+            10 => {
+                MetadataRecord::GroupConfigSet { group: r.string()?, name: r.string()?, value: r.string()? }
+            }
+            11 => MetadataRecord::GroupConfigRemoved { group: r.string()?, name: r.string()? },
             _ => return Err(Malformed::UnknownRecord { kind, version }),
         };
         r.end()?;
@@ -166,6 +180,8 @@ impl MetadataRecord {
             MetadataRecord::ConfigSet { .. } => 7,
             MetadataRecord::ConfigRemoved { .. } => 8,
             MetadataRecord::ProducerIdsAllocated { .. } => 9,
+            MetadataRecord::GroupConfigSet { .. } => 10,
+            MetadataRecord::GroupConfigRemoved { .. } => 11,
         }
     }
 }

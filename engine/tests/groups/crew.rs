@@ -151,7 +151,7 @@ pub(crate) fn keys(topic: &str, indexes: impl IntoIterator<Item = i32>) -> BTree
     indexes.into_iter().map(|index| PartitionKey { topic: topic_id(topic), index }).collect()
 }
 
-fn image(topics: &[(&str, i32)], version: u64) -> Image {
+pub(crate) fn image(topics: &[(&str, i32)], version: u64) -> Image {
     let mut image = Image::default();
     for (name, partitions) in topics {
         let id = topic_id(name);

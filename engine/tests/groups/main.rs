@@ -6,6 +6,7 @@ mod crowd;
 mod damaged;
 mod fixed;
 mod migration;
+mod own_settings;
 mod past;
 mod world;
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use engine::base::NodeId;
 use engine::controller::{AlterConfigs, AlterTarget, Alteration, Context, alter_configs};
 use wire::ErrorCode;
-use wire::describe_configs::{RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_TOPIC};
+use wire::describe_configs::{RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_GROUP, RESOURCE_TOPIC};
 
 use super::errors::{self, Fault};
 use crate::shard::Core;
@@ -16,6 +16,7 @@ pub(super) fn target(resource_type: i8, name: &str, this: NodeId) -> Result<Alte
         RESOURCE_TOPIC => Ok(AlterTarget::Topic(name.to_owned())),
         RESOURCE_BROKER if name.is_empty() => Ok(AlterTarget::AllBrokers),
         RESOURCE_BROKER => check_broker(name, this).map(AlterTarget::Broker),
+        RESOURCE_GROUP => Ok(AlterTarget::Group(name.to_owned())),
         RESOURCE_BROKER_LOGGER => {
             check_broker(name, this)?;
             Err((ErrorCode::InvalidConfig, "this broker has no loggers that could be set".to_owned()))

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use engine::config::{Described, topic};
+use engine::config::{Described, own_group, topic};
 use engine::controller::check_topic_name;
 use engine::metadata::ConfigResource;
 use wire::ErrorCode;
 use wire::describe_configs::{
-    Config, RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_TOPIC, Request, Resource, ResourceResult,
-    Response, Synonym,
+    Config, RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_GROUP, RESOURCE_TOPIC, Request, Resource,
+    ResourceResult, Response, Synonym,
 };
 
 use super::config_resource::{check_broker, unsupported};
@@ -69,6 +69,15 @@ fn settings(core: &Core, catalog: &Catalog, asked: &Resource<'_>) -> Result<Vec<
         RESOURCE_BROKER => check_broker(name, core.node.id).map(|_| catalog.broker().describe()),
         // What this broker logs is decided at its start.
         RESOURCE_BROKER_LOGGER => check_broker(name, core.node.id).map(|_| Vec::new()),
+        RESOURCE_GROUP if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned()))
+        }
+        // Whether there is such a group or not, as Kafka.
+        RESOURCE_GROUP => {
+            let nothing = BTreeMap::new();
+            let own = catalog.image().group_configs().get(name).unwrap_or(&nothing);
+            Ok(own_group::describe(own, catalog.broker()))
+        }
         other => Err(unsupported(other)),
     }
 }

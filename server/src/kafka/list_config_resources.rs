@@ -32,7 +32,10 @@ pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
         let resource = |name| ConfigResource { resource_name: Cow::Owned(name), resource_type };
         config_resources.extend(names.into_iter().map(resource));
     };
-    // Neither groups nor metrics subscriptions have settings of their own.
+    // There are no metrics subscriptions.
+    if wanted(RESOURCE_GROUP) {
+        list(RESOURCE_GROUP, catalog.image().group_configs().keys().cloned().collect());
+    }
     for resource_type in [RESOURCE_BROKER_LOGGER, RESOURCE_BROKER].into_iter().filter(|&t| wanted(t)) {
         list(resource_type, catalog.image().brokers().map(|(id, _)| id.0.to_string()).collect());
     }

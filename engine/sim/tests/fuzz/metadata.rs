@@ -39,6 +39,8 @@ fn records() -> Vec<MetadataRecord> {
             first: ProducerId(0),
             next: ProducerId(1000),
         },
+        MetadataRecord::GroupConfigSet { group: "g".into(), name: "n".into(), value: "5".into() },
+        MetadataRecord::GroupConfigRemoved { group: "g".into(), name: "n".into() },
         MetadataRecord::TopicCreated { id: TopicId(Uuid::from_u128(2)), name: "gone".into() },
         MetadataRecord::TopicDeleted { id: TopicId(Uuid::from_u128(2)) },
     ]

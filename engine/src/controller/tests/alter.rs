@@ -97,6 +97,43 @@ fn broker_settings_are_altered_for_one_or_for_all() {
 }
 
 #[test]
+fn settings_of_groups_keep_to_the_bounds_of_the_broker_and_to_each_other() {
+    let (session, heartbeat) = ("consumer.session.timeout.ms", "consumer.heartbeat.interval.ms");
+    let mut cluster = Cluster::new(&[
+        ("group.consumer.min.session.timeout.ms", "10000"),
+        ("group.consumer.max.heartbeat.interval.ms", "20000"),
+    ]);
+    let group = || AlterTarget::Group("g".into());
+    let replies = alter(&mut cluster, &[of(group(), &[set(session, "15000"), set(heartbeat, "14000")])]);
+    assert_eq!(replies, [Ok(())]);
+    let kept = cluster.image.group_configs().clone();
+    assert_eq!(kept["g"].len(), 2);
+    let cases = [
+        (session, "9999", "must be greater than or equal to group.consumer.min.session.timeout.ms"),
+        (session, "60001", "must be less than or equal to group.consumer.max.session.timeout.ms"),
+        (heartbeat, "4999", "must be greater than or equal to group.consumer.min.heartbeat.interval.ms"),
+        (heartbeat, "20001", "must be less than or equal to group.consumer.max.heartbeat.interval.ms"),
+        (heartbeat, "15000", "must be greater than consumer.heartbeat.interval.ms"),
+        ("consumer.assignment.interval.ms", "1000", "assigned anew at once"),
+        ("consumer.sesion.timeout.ms", "50000", "did you mean consumer.session.timeout.ms?"),
+    ];
+    for (name, value, expected) in cases {
+        let refused = alter(&mut cluster, &[of(group(), &[set(name, value)])]).pop().unwrap().unwrap_err();
+        assert_eq!(refused.why, Why::InvalidConfig, "{name}={value}");
+        assert!(refused.message.contains(expected), "{}", refused.message);
+    }
+    for id in [String::new(), "g".repeat(1025)] {
+        let reply =
+            alter(&mut cluster, &[of(AlterTarget::Group(id), &[set(session, "50000")])]).pop().unwrap();
+        assert_eq!(why(reply), Why::InvalidRequest);
+    }
+    assert_eq!(*cluster.image.group_configs(), kept);
+    let reply = alter(&mut cluster, &[AlterConfigs { target: group(), alteration: Alteration::All(vec![]) }]);
+    assert_eq!(reply, [Ok(())]);
+    assert!(cluster.image.group_configs().is_empty(), "a group without settings is not kept");
+}
+
+#[test]
 fn what_a_running_broker_does_not_take_is_an_invalid_request_that_names_all_of_it() {
     let mut cluster = Cluster::new(&[]);
     let target = AlterTarget::Broker(NodeId(1));

@@ -119,7 +119,7 @@ impl ConsumerGroup {
         step.answer = Some(Answer::ConsumerHeartbeat(Ok(ConsumerHeartbeatAnswer {
             member: ask.member.clone(),
             epoch: holding.epoch,
-            interval: place.settings.consumer.heartbeat,
+            interval: place.settings.consumer.heartbeat_of(&ask.group),
             assignment: tells.then_some(holding.assigned),
         })));
         Ok(step)
@@ -215,7 +215,7 @@ impl ConsumerGroup {
         step.answer = Some(Answer::ConsumerHeartbeat(Ok(ConsumerHeartbeatAnswer {
             member: ask.member.clone(),
             epoch: ask.epoch,
-            interval: place.settings.consumer.heartbeat,
+            interval: place.settings.consumer.heartbeat_of(&ask.group),
             assignment: None,
         })));
         Ok(step)

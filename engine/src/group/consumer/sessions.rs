@@ -34,7 +34,8 @@ impl ConsumerGroup {
         timers: &mut Timers,
     ) {
         let Some(member) = self.members.get(id) else { return };
-        let length = member.classic.as_ref().map_or(settings.consumer.session, |c| c.session);
+        let length =
+            member.classic.as_ref().map_or_else(|| settings.consumer.session_of(group), |c| c.session);
         let session = self.sessions.entry(id.to_owned()).or_default();
         session.alive_until = now.after(length);
         if session.watched_until == Instant(0) || session.watched_until > session.alive_until {

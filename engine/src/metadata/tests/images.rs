@@ -19,6 +19,9 @@ fn an_image_shows_what_its_records_say() {
     assert_eq!(value(ConfigResource::Broker(NodeId(2))).as_deref(), Some("6"));
     assert_eq!(value(ConfigResource::AllBrokers).as_deref(), Some("8"));
     assert_eq!(image.configs(ConfigResource::Topic(topic_id(2))), None);
+    let of_groups: Vec<_> =
+        image.group_configs().iter().map(|(g, c)| (g.as_str(), c.len(), &*c["a"])).collect();
+    assert_eq!(of_groups, [("g", 1, "9")]);
     assert_eq!(image.next_producer_id(), ProducerId(1000));
 }
 

@@ -71,6 +71,11 @@ fn every_kind() -> Vec<MetadataRecord> {
             first: ProducerId(0),
             next: ProducerId(1000),
         },
+        MetadataRecord::GroupConfigSet { group: "g".into(), name: "a".into(), value: "9".into() },
+        MetadataRecord::GroupConfigSet { group: "g".into(), name: "b".into(), value: "10".into() },
+        MetadataRecord::GroupConfigSet { group: "h".into(), name: "a".into(), value: "11".into() },
+        MetadataRecord::GroupConfigRemoved { group: "g".into(), name: "b".into() },
+        MetadataRecord::GroupConfigRemoved { group: "h".into(), name: "a".into() },
     ]
 }
 

@@ -25,6 +25,8 @@ pub const SOURCE_DYNAMIC_DEFAULT_BROKER: i8 = 3;
 pub const SOURCE_STATIC_BROKER: i8 = 4;
 /// Config source: nobody set it.
 pub const SOURCE_DEFAULT: i8 = 5;
+/// Config source: set on the group.
+pub const SOURCE_GROUP: i8 = 8;
 
 /// Type of a value, from version 3 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
