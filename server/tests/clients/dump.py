@@ -1,5 +1,9 @@
-"""kafka-dump-log reads every file of a cleanly stopped broker to its end: dump.py DATA JARS"""
+"""kafka-dump-log reads every file of a cleanly stopped broker to its end: dump.py DATA JARS
 
+With the id of `__consumer_offsets` behind these, its --offsets-decoder reads every record of that topic instead.
+"""
+
+import collections
 import os
 import re
 import subprocess
@@ -10,25 +14,64 @@ NAMES = (".log", ".index", ".timeindex", ".snapshot", ".txnindex")
 COMPLAINTS = re.compile(r"corrupt|mismatch|invalid bytes|not valid|exception|isvalid: false|non-consecutive|should be", re.I)
 
 
-def main():
-    data, jars = sys.argv[1:3]
+# Kinds of records that groups of both protocols leave behind, by Kafka's numbers.
+KINDS = {
+    "0": "offset", "1": "offset", "2": "classic group", "3": "consumer group", "5": "member", "6": "target assignment",
+    "7": "member's target", "8": "current assignment", "16": "pattern",
+}  # fmt: skip
+# What the decoder prints of a record that it cannot read.
+UNREAD = re.compile(r"skipping|could not|unknown|unsupported|exception", re.I)
+
+
+def found(folder, kinds):
     files = []
-    for folder, _, names in os.walk(os.path.join(data, "topics"), followlinks=True):
-        files += [os.path.join(folder, name) for name in names if name.endswith(NAMES)]
-    files.sort()
+    for at, _, names in os.walk(folder, followlinks=True):
+        files += [os.path.join(at, name) for name in names if name.endswith(kinds)]
+    return sorted(files)
+
+
+def printed(jars, *arguments):
+    command = ["java", "-Xmx512m", "-cp", os.path.join(jars, "*"), "org.apache.kafka.tools.DumpLogSegments", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+
+def decoded(data, jars, topic):
+    files = [f for f in found(os.path.join(data, "topics", topic), (".log",)) if os.path.getsize(f)]
+    if not files:
+        return "the topic has no records: nothing was tested"
+    done = printed(jars, "--offsets-decoder", "--files", ",".join(files))
+    if done.returncode != 0 or done.stderr.strip():
+        return f"exit {done.returncode}: {done.stderr[-800:]}"
+    kinds = collections.Counter()
+    for line in done.stdout.splitlines():
+        if not line.startswith("| offset:"):
+            continue
+        key = re.search(r' key: \{"type":"(\d+)","data":\{', line)
+        if key is None or key.group(1) not in KINDS or UNREAD.search(line):
+            return f"not decoded: {line[:300]}"
+        kinds[KINDS[key.group(1)]] += 1
+    # Patterns are written by consumers that subscribe with one, and not every run has such.
+    if missing := set(KINDS.values()) - {"pattern"} - set(kinds):
+        return f"no record of: {', '.join(sorted(missing))}"
+    told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    print(f"PASS kafka-dump-log {len(files)} .log: {told}", flush=True)
+    return None
+
+
+def main():
+    data, jars, *topic = sys.argv[1:]
+    return decoded(data, jars, *topic) if topic else dumped(data, jars)
+
+
+def dumped(data, jars):
+    files = found(os.path.join(data, "topics"), NAMES)
     batches = records = 0
     by_kind = {kind: sum(f.endswith(kind) for f in files) for kind in NAMES}
     if by_kind[".log"] == 0:
         return "no segment was found: nothing was tested"
     for start in range(0, len(files), 200):
         group = files[start : start + 200]
-        done = subprocess.run(
-            ["java", "-Xmx512m", "-cp", os.path.join(jars, "*"), "org.apache.kafka.tools.DumpLogSegments"]
-            + ["--deep-iteration", "--files", ",".join(group)],
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        done = printed(jars, "--deep-iteration", "--files", ",".join(group))
         if done.returncode != 0 or done.stderr.strip():
             return f"exit {done.returncode}: {done.stderr[-800:]}"
         current, position = None, {}

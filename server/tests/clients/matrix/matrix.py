@@ -14,6 +14,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,8 +31,8 @@ from broker import Broker  # noqa: E402
 RESULTS = os.path.join(HERE, "results.json")
 # A program is silent no longer than its longest scenario takes.
 SILENCE_SECONDS = 180
-# The scenario that the driver does itself, with the broker stopped.
-DUMP = "kafka-dump-log"
+# The scenarios that the driver does itself, with the broker stopped.
+DUMP, DECODE = "kafka-dump-log", "offsets-decoder"
 # Groups settle fast, a topic that is only named has two partitions.
 SETTINGS = ["group.initial.rebalance.delay.ms=200", "num.partitions=2"]
 
@@ -157,10 +158,18 @@ def judged(name, client, scenarios, address, broker, built, scratch, unbuilt):
     return program
 
 
-def dumped(scratch, built):
-    """What Kafka's kafka-dump-log says of every file that the cleanly stopped broker left."""
+def offsets_topic(binary, address):
+    """The id of the topic that groups are kept in, which is its folder's name."""
+    command = [binary, "topic", "describe", "__consumer_offsets", "-b", address, "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    found = re.search(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", done.stdout)
+    return found.group() if found else f"none: {done.stderr.strip()}"
+
+
+def dumped(scratch, built, *topic):
+    """What Kafka's kafka-dump-log says of the files that the cleanly stopped broker left."""
     dump = os.path.join(os.path.dirname(HERE), "dump.py")
-    command = [sys.executable, dump, os.path.join(scratch, "matrix"), os.path.join(built, "matrix-tools")]
+    command = [sys.executable, dump, os.path.join(scratch, "matrix"), os.path.join(built, "matrix-tools"), *topic]
     done = subprocess.run(command, capture_output=True, text=True)
     said = done.stdout.strip().split(" ", 2)
     if done.returncode == 0:
@@ -218,7 +227,7 @@ def main():
     try:
         for name, client in clients.items():
             began = time.monotonic()
-            doing = [scenario for scenario in client["do"] if scenario != DUMP]
+            doing = [scenario for scenario in client["do"] if scenario not in (DUMP, DECODE)]
             told = judged(name, client, doing, asked.brokers or broker.address, broker, built, scratch, unbuilt)
             print(f"     {name} {told.version}, {time.monotonic() - began:.0f} s: {told.seconds}", flush=True)
             cells[name] = told.cells
@@ -229,11 +238,13 @@ def main():
                 entry |= {"version": told.version, "language": client["language"], "scenarios": client["scenarios"]}
                 entry |= {"date": datetime.date.today().isoformat()}
         if broker is not None:
+            topic = offsets_topic(asked.places[0], broker.address)
             broker.stop()
             for name, client in clients.items():
-                if DUMP in client["do"]:
-                    cells[name][DUMP] = dumped(scratch, built)
-                    failed |= verdict(name, DUMP, cells[name][DUMP], kept["clients"])
+                for scenario, more in ((DUMP, ()), (DECODE, (topic,))):
+                    if scenario in client["do"]:
+                        cells[name][scenario] = dumped(scratch, built, *more)
+                        failed |= verdict(name, scenario, cells[name][scenario], kept["clients"])
     finally:
         if broker is not None and broker.alive():
             broker.kill()

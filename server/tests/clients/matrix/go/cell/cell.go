@@ -141,20 +141,6 @@ type Work func(ledger *Ledger, done <-chan struct{}) error
 
 // Flow has three members join one after another and the first leave, while records flow.
 func Flow(send func(i int) error, work Work) error {
-	ledger, err := flow(send, work)
-	if err == nil && len(ledger.again) > 0 {
-		err = fmt.Errorf("%d seen again after their commit", len(ledger.again))
-	}
-	return err
-}
-
-// FlowTwice is Flow for a client that takes commits back: a record may come again.
-func FlowTwice(send func(i int) error, work Work) error {
-	_, err := flow(send, work)
-	return err
-}
-
-func flow(send func(i int) error, work Work) (*Ledger, error) {
 	ledger := newLedger()
 	var stops []chan struct{}
 	ended := make(chan error, members)
@@ -169,7 +155,7 @@ func flow(send func(i int) error, work Work) (*Ledger, error) {
 			}
 		}
 		if err := send(i); err != nil {
-			return nil, err
+			return err
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -179,13 +165,13 @@ func flow(send func(i int) error, work Work) (*Ledger, error) {
 	}
 	for range stops {
 		if err := <-ended; err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if len(ledger.seen) < Flowing {
-		return ledger, fmt.Errorf("%d records lost", Flowing-len(ledger.seen))
+	if lost, again := Flowing-len(ledger.seen), len(ledger.again); lost > 0 || again > 0 {
+		return fmt.Errorf("%d records lost, %d seen again after their commit", lost, again)
 	}
-	return ledger, nil
+	return nil
 }
 
 // Main runs the scenarios that were asked for and prints their lines.
