@@ -182,30 +182,35 @@ impl Group {
 
     /// The protocol that all support and most want.
     pub(super) fn vote(&self) -> Option<String> {
-        let common = |name: &str| self.members.values().all(|m| m.supports(name));
+        let first = self.members.values().next()?;
+        let mut common: BTreeSet<&str> = first.protocols.iter().map(|p| p.name.as_str()).collect();
+        for member in self.members.values() {
+            common.retain(|name| member.supports(name));
+        }
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
         for member in self.members.values() {
-            if let Some(wanted) = member.protocols.iter().find(|p| common(&p.name)) {
+            if let Some(wanted) = member.protocols.iter().find(|p| common.contains(p.name.as_str())) {
                 *votes.entry(&wanted.name).or_default() += 1;
             }
         }
         votes.into_iter().max_by_key(|(_, n)| *n).map(|(name, _)| name.to_owned())
     }
 
-    /// Everybody whose subscription names a topic: `None` if a subscription cannot be read.
-    pub(super) fn subscribes_to(&self, topic: &str) -> bool {
+    /// The topics that somebody reads, `None` if it may be any.
+    pub(super) fn subscribed(&self) -> Option<BTreeSet<String>> {
         if let Some(consumer) = &self.consumer {
-            return consumer.subscribes_to(topic);
+            return Some(consumer.subscribed());
         }
-        if self.protocol_type.as_deref() != Some("consumer") || self.members.is_empty() {
-            return false;
+        if self.protocol_type.as_deref() != Some("consumer") {
+            return Some(BTreeSet::new());
         }
         let protocol = self.protocol.as_deref().unwrap_or_default();
-        self.members.values().any(|m| match super::stored::subscribed_topics(&m.metadata(protocol)) {
-            Some(topics) => topics.iter().any(|t| t == topic),
+        let mut topics = BTreeSet::new();
+        for member in self.members.values() {
             // What cannot be read may be a subscription to anything.
-            None => true,
-        })
+            topics.extend(super::stored::subscribed_topics(&member.metadata(protocol))?);
+        }
+        Some(topics)
     }
 
     /// Answers everybody who waits for an assignment.

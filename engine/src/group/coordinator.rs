@@ -13,7 +13,7 @@ use super::answer::{
 };
 use super::ask::{Ask, CommitAsk, CommitOffset, JoinAsk, Leaver};
 use super::classic::Group;
-use super::settings::{GROUP_ID_BYTES_MAX, GROUPS_MAX, RETRY, TEXT_BYTES_MAX};
+use super::settings::{GROUP_ID_BYTES_MAX, GROUPS_MAX, PROTOCOLS_MAX, RETRY, TEXT_BYTES_MAX};
 use super::timers::{Timer, Timers};
 use super::{consumer, join, stored};
 use crate::base::{Instant, Now, WallMs};
@@ -357,6 +357,9 @@ impl Coordinator {
         }
         if !(self.settings.session_timeout_min..=self.settings.session_timeout_max).contains(&ask.session) {
             return Err(GroupError::InvalidSessionTimeout);
+        }
+        if ask.protocols.len() > PROTOCOLS_MAX {
+            return Err(GroupError::InconsistentGroupProtocol);
         }
         let of_member = [&ask.who.member, &ask.client_id, &ask.protocol_type].into_iter();
         let texts = of_member.chain(&ask.who.instance).chain(ask.protocols.iter().map(|p| &p.name));

@@ -45,8 +45,10 @@ impl Coordinator {
         if !group.is_empty() && group.kind() != Some("consumer") {
             return desk.answer(token, Answer::DeleteOffsets(Err(GroupError::NonEmptyGroup)));
         }
+        let subscribed = group.subscribed();
         let verdict = |(topic, _): &(String, i32)| {
-            if group.subscribes_to(topic) { Err(GroupError::GroupSubscribedToTopic) } else { Ok(()) }
+            let is_read = subscribed.as_ref().is_none_or(|topics| topics.contains(topic));
+            if is_read { Err(GroupError::GroupSubscribedToTopic) } else { Ok(()) }
         };
         let results: Vec<OffsetResult> = partitions.iter().map(verdict).collect();
         let free = |(key, result): (&(String, i32), &OffsetResult)| result.is_ok().then(|| key.clone());

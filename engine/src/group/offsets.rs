@@ -103,22 +103,23 @@ impl Group {
     /// Offsets that nobody has used for as long as they are kept (KIP-211).
     pub(super) fn expired(&self, retention_ms: i64, wall: WallMs) -> Vec<(String, i32)> {
         let old = |since: i64| wall.0.saturating_sub(since) >= retention_ms;
-        let is_over =
-            |(topic, _): &(String, i32), committed: &Committed| match (&self.protocol_type, self.state) {
-                _ if self.consumer.is_some() => old(committed.timestamp) && !self.subscribes_to(topic),
-                // Nobody was ever in it: each commit counts for itself.
-                (None, State::Empty) => old(committed.timestamp),
-                (Some(_), State::Empty) => old(self.since.0) && old(committed.timestamp),
-                (Some(kind), State::Stable) if kind == "consumer" => {
-                    old(committed.timestamp) && !self.subscribes_to(topic)
-                }
-                _ => false,
-            };
-        self.offsets
-            .iter()
-            .filter(|(key, committed)| is_over(key, committed))
-            .map(|(key, _)| key.clone())
-            .collect()
+        let is_read_by_members = match (&self.protocol_type, self.state) {
+            _ if self.consumer.is_some() => true,
+            // Nobody was ever in it: each commit counts for itself.
+            (None, State::Empty) => false,
+            (Some(_), State::Empty) if old(self.since.0) => false,
+            (Some(kind), State::Stable) if kind == "consumer" => true,
+            _ => return Vec::new(),
+        };
+        let over = |(_, committed): &(&(String, i32), &Committed)| old(committed.timestamp);
+        let mut list: Vec<_> = self.offsets.iter().filter(over).map(|(key, _)| key.clone()).collect();
+        if is_read_by_members && !list.is_empty() {
+            match self.subscribed() {
+                Some(topics) => list.retain(|(topic, _)| !topics.contains(topic)),
+                None => list.clear(),
+            }
+        }
+        list
     }
 
     /// Records that delete these offsets.

@@ -18,6 +18,10 @@ pub(super) const MEMBER_ID_BYTES_MAX: usize = 1024;
 /// bytes: a record holds 32,767 of each, and a new member's id is one of them with 37 more.
 pub(super) const TEXT_BYTES_MAX: usize = 32_000;
 
+/// Protocols (assignors) that a member of the classic protocol may have: all members' are held against
+/// each other. A join with more is answered INCONSISTENT_GROUP_PROTOCOL.
+pub(super) const PROTOCOLS_MAX: usize = 64;
+
 /// Longest text beside a committed offset whatever `offset.metadata.max.bytes` says: what a record holds.
 pub(super) const METADATA_BYTES_MAX: usize = 32_767;
 

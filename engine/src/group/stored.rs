@@ -1,5 +1,7 @@
 //! Groups and offsets as records of `__consumer_offsets`, in Kafka's format.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use wire::stored::group::{GroupKey, GroupValue, Key, MemberValue, OffsetKey, OffsetValue};
 use wire::{DecodeError, Reader};
@@ -39,11 +41,12 @@ pub(super) fn group_tombstone(group: &str) -> Record {
 pub(super) fn group_record(group: &Group, assignments: Option<&[(String, Bytes)]>) -> Record {
     let protocol = group.protocol.clone().unwrap_or_default();
     let subscriptions: Vec<Bytes> = group.members.values().map(|m| m.metadata(&protocol)).collect();
-    let part = |m: &Member| match assignments {
+    // Of two for one member the later one counts, as where they are made.
+    let assigned: Option<BTreeMap<&str, &Bytes>> =
+        assignments.map(|list| list.iter().map(|(id, part)| (id.as_str(), part)).collect());
+    let part = |m: &Member| match &assigned {
         None => m.assignment.clone(),
-        Some(list) => {
-            list.iter().find(|(id, _)| *id == m.id).map(|(_, part)| part.clone()).unwrap_or_default()
-        }
+        Some(parts) => parts.get(m.id.as_str()).map(|part| (*part).clone()).unwrap_or_default(),
     };
     let parts: Vec<Bytes> = group.members.values().map(part).collect();
     let members = group.members.values().zip(subscriptions.iter().zip(&parts)).map(

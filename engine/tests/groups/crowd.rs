@@ -136,3 +136,31 @@ fn assignments_of_leaders_are_bounded_in_bytes() {
     }
     assert!(refused >= 100, "nobody new joins above 64 MiB: {refused}");
 }
+
+#[test]
+fn very_many_protocols_of_one_member_are_refused() {
+    let mut world = World::new(settings());
+    for (count, expected) in [(65, Some(GroupError::InconsistentGroupProtocol)), (64, None)] {
+        let mut ask = join("", None, "", count);
+        let named = |nth| Protocol { name: format!("p{nth}"), metadata: Bytes::new() };
+        ask.protocols = (0..count).map(named).collect();
+        let id = world.ask(Ask::Join(ask));
+        match (world.answer(id), expected) {
+            (Answer::Join(Ok(joined)), None) => assert_eq!(joined.protocol, "p0"),
+            (Answer::Join(Err((error, _))), Some(expected)) => assert_eq!(error, expected),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn very_many_offsets_of_a_group_of_very_many_members_are_deleted_at_once() {
+    let mut world = crowd(5_000, |nth| vec!["read".to_owned(), format!("t{nth:05}")]);
+    world.topics(&[("read", 1)]);
+    let partitions: Vec<(String, i32)> =
+        (0..20_000).map(|n| (if n % 2 == 0 { "read" } else { "other" }.to_owned(), n)).collect();
+    let id = world.ask(Ask::DeleteOffsets { group: GROUP.to_owned(), partitions });
+    let Answer::DeleteOffsets(Ok(results)) = world.answer(id) else { panic!("it is answered") };
+    let refused = results.iter().filter(|r| **r == Err(GroupError::GroupSubscribedToTopic)).count();
+    assert_eq!((refused, results.len()), (10_000, 20_000));
+}

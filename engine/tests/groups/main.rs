@@ -522,3 +522,16 @@ fn a_commit_on_its_way_when_its_topic_is_deleted_goes_with_it() {
     assert_eq!(world.offset(), None);
     assert_eq!(world.restart(settings()).offset(), None);
 }
+
+#[test]
+fn of_two_assignments_for_one_member_the_later_one_counts_also_after_a_restart() {
+    let mut world = World::new(settings());
+    let id = world.join("", None, "a");
+    let joined = world.joined(id);
+    let member = joined.member.as_str();
+    let id = world.sync(&joined, &[(member, "first"), (member, "second")]);
+    assert_eq!(world.synced(id).assignment, "second");
+    let mut world = world.restart(settings());
+    let id = world.sync(&joined, &[]);
+    assert_eq!(world.synced(id).assignment, "second");
+}

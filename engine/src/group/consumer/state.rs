@@ -165,12 +165,13 @@ impl ConsumerGroup {
         changes
     }
 
-    /// Whether a member wants a topic, by name or by pattern.
-    pub(crate) fn subscribes_to(&self, topic: &str) -> bool {
-        self.members.values().any(|m| {
-            let by_pattern = m.regex.as_ref().and_then(|r| self.regexes.get(r));
-            m.names.contains(topic) || by_pattern.is_some_and(|matched| matched.topics.contains(topic))
-        })
+    /// The topics that members want, by name or by pattern.
+    pub(crate) fn subscribed(&self) -> BTreeSet<String> {
+        let names = self.members.values().flat_map(|m| &m.names);
+        let patterns: BTreeSet<&String> = self.members.values().filter_map(|m| m.regex.as_ref()).collect();
+        let matched = patterns.into_iter().filter_map(|r| self.regexes.get(r)).flat_map(|m| &m.topics);
+        let all: BTreeSet<&String> = names.chain(matched).collect();
+        all.into_iter().cloned().collect()
     }
 
     /// Bytes that members make us keep: what they say, what they have, and what their patterns match.
