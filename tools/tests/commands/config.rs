@@ -38,7 +38,7 @@ fn what_is_not_there_is_named() {
     world.refused(&["config", "describe", "topic/none"], 1, "UNKNOWN_TOPIC_OR_PARTITION");
     world.refused(&["config", "describe", "topic/orders", "colour"], 1, "no setting colour");
     world.refused(&["config", "set", "topic/orders", "colour=red"], 1, "INVALID_CONFIG");
-    world.refused(&["config", "describe", "group/pay"], 2, "topic/NAME");
+    world.refused(&["config", "describe", "user/pay"], 2, "topic/NAME");
 }
 
 #[test]
@@ -51,4 +51,23 @@ fn a_broker_tells_its_settings_and_what_they_do() {
         (&"broker".into(), &"num.partitions".into())
     );
     assert!(setting["documentation"].as_str().is_some_and(|d| !d.is_empty()), "{setting}");
+}
+
+#[test]
+fn settings_of_a_group_are_set_shown_listed_and_taken_back() {
+    let world = World::start();
+    let session = "consumer.session.timeout.ms";
+    let described =
+        |world: &World| world.json(&["config", "describe", "group/pay", session])["configs"][0].clone();
+    assert_eq!(described(&world)["source"], "default");
+    world.ok(&["config", "set", "group/pay", "consumer.session.timeout.ms=50000"]);
+    assert_eq!(
+        (&described(&world)["value"], &described(&world)["source"]),
+        (&"50000".into(), &"group".into())
+    );
+    let list = world.ok(&["config", "list"]);
+    assert!(list.contains("group/pay") && list.contains("50000"), "{list}");
+    world.refused(&["config", "set", "group/pay", "consumer.session.timeout.ms=1"], 1, "INVALID_CONFIG");
+    world.ok(&["config", "delete", "group/pay", session]);
+    assert!(!world.ok(&["config", "list"]).contains("group/pay"));
 }

@@ -1,4 +1,4 @@
-//! `ringlog config`: what topics and brokers are set to, where each value comes from, and changing it.
+//! `ringlog config`: what topics, groups and brokers are set to, where each value comes from, and changing it.
 //!
 //! | file | what |
 //! |---|---|
@@ -32,12 +32,12 @@ pub struct ConfigArgs {
 
 #[derive(Subcommand, Clone, Debug)]
 enum ConfigCommand {
-    /// List what somebody has set at run time, on every topic and broker
+    /// List what somebody has set at run time, on every topic, group and broker
     #[command(visible_alias = "ls")]
     List,
     /// Show settings, their values and where they come from
     Describe {
-        /// topic/NAME, broker/ID, or broker for what holds for all of them
+        /// topic/NAME, group/ID, broker/ID, or broker for what holds for all brokers
         resource: Resource,
         /// Only these settings; without names, all
         names: Vec<String>,
@@ -47,7 +47,7 @@ enum ConfigCommand {
     },
     /// Change settings
     Set {
-        /// topic/NAME, broker/ID, or broker for what holds for all of them
+        /// topic/NAME, group/ID, broker/ID, or broker for what holds for all brokers
         resource: Resource,
         /// NAME=VALUE; for lists NAME+=WORD adds and NAME-=WORD takes away
         #[arg(required = true, value_name = "NAME=VALUE")]
@@ -59,7 +59,7 @@ enum ConfigCommand {
     /// Take settings back to their defaults
     #[command(visible_alias = "rm")]
     Delete {
-        /// topic/NAME, broker/ID, or broker for what holds for all of them
+        /// topic/NAME, group/ID, broker/ID, or broker for what holds for all brokers
         resource: Resource,
         /// Names
         #[arg(required = true, value_name = "NAME")]
@@ -100,6 +100,7 @@ fn list(cluster: &mut Cluster, look: Look) -> anyhow::Result<()> {
     let mut resources: Vec<Resource> = Vec::new();
     let topics = cluster.topics(None)?;
     resources.extend(topics.into_iter().map(|t| Resource { kind: RESOURCE_TOPIC, name: t.name }));
+    resources.extend(settings::groups(cluster)?);
     // An empty name is what holds for all brokers.
     resources.push(Resource { kind: RESOURCE_BROKER, name: String::new() });
     let brokers =

@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use wire::describe_configs::{
-    self, RESOURCE_BROKER, RESOURCE_TOPIC, SOURCE_DEFAULT, SOURCE_DYNAMIC_BROKER,
-    SOURCE_DYNAMIC_DEFAULT_BROKER, SOURCE_STATIC_BROKER, SOURCE_TOPIC,
+    self, RESOURCE_BROKER, RESOURCE_GROUP, RESOURCE_TOPIC, SOURCE_DEFAULT, SOURCE_DYNAMIC_BROKER,
+    SOURCE_DYNAMIC_DEFAULT_BROKER, SOURCE_GROUP, SOURCE_STATIC_BROKER, SOURCE_TOPIC,
 };
+use wire::{ApiKey, list_config_resources};
 
 use crate::cli::cluster::{Cluster, refused};
 use crate::load::client::ClientError;
@@ -14,7 +15,7 @@ use crate::load::client::ClientError;
 /// Resources in one request: each answer is some thousand bytes.
 const RESOURCES_PER_REQUEST: usize = 200;
 
-/// `topic/NAME`, `broker/ID`, or `broker`.
+/// `topic/NAME`, `group/ID`, `broker/ID`, or `broker`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::cli) struct Resource {
     /// One of the `RESOURCE_` constants of [`wire::describe_configs`].
@@ -30,10 +31,12 @@ impl FromStr for Resource {
         let (kind, name) = text.split_once('/').unwrap_or((text, ""));
         let kind = match kind {
             "topic" | "topics" if !name.is_empty() => Some(RESOURCE_TOPIC),
+            "group" | "groups" if !name.is_empty() => Some(RESOURCE_GROUP),
             "broker" | "brokers" if name.is_empty() || name.parse::<i32>().is_ok() => Some(RESOURCE_BROKER),
             _ => None,
         };
-        let kind = kind.ok_or_else(|| format!("{text:?} is not topic/NAME, broker/ID or broker"))?;
+        let kind =
+            kind.ok_or_else(|| format!("{text:?} is not topic/NAME, group/ID, broker/ID or broker"))?;
         Ok(Resource { kind, name: name.to_owned() })
     }
 }
@@ -126,10 +129,30 @@ fn ask(
     Ok(found)
 }
 
+/// Groups that have settings of their own; none where the broker does not tell.
+pub(in crate::cli) fn groups(cluster: &mut Cluster) -> Result<Vec<Resource>, ClientError> {
+    let client = cluster.first();
+    // Version 0 is about something else.
+    if client.versions().of(ApiKey::ListConfigResources).is_none_or(|version| version < 1) {
+        return Ok(Vec::new());
+    }
+    let request = list_config_resources::Request { resource_types: vec![RESOURCE_GROUP] };
+    let answer: list_config_resources::Response<'_> = client.call(&request)?;
+    if answer.error_code.is_err() {
+        return Err(refused("list groups with settings".to_owned(), answer.error_code, None));
+    }
+    let one = |r: list_config_resources::ConfigResource<'_>| Resource {
+        kind: r.resource_type,
+        name: r.resource_name.into_owned(),
+    };
+    Ok(answer.config_resources.into_iter().map(one).collect())
+}
+
 /// Whether somebody set it on this very resource, at run time.
 pub(in crate::cli) fn is_set(resource: &Resource, setting: &Setting) -> bool {
     match resource.kind {
         RESOURCE_TOPIC => setting.source == SOURCE_TOPIC,
+        RESOURCE_GROUP => setting.source == SOURCE_GROUP,
         _ if resource.name.is_empty() => setting.source == SOURCE_DYNAMIC_DEFAULT_BROKER,
         _ => setting.source == SOURCE_DYNAMIC_BROKER,
     }
@@ -140,6 +163,7 @@ pub(in crate::cli) fn kind_name(kind: i8) -> &'static str {
     match kind {
         RESOURCE_TOPIC => "topic",
         RESOURCE_BROKER => "broker",
+        RESOURCE_GROUP => "group",
         _ => "other",
     }
 }
@@ -148,6 +172,7 @@ pub(in crate::cli) fn kind_name(kind: i8) -> &'static str {
 pub(in crate::cli) fn source_name(source: i8) -> &'static str {
     match source {
         SOURCE_TOPIC => "topic",
+        SOURCE_GROUP => "group",
         SOURCE_DYNAMIC_BROKER => "dynamic-broker",
         SOURCE_DYNAMIC_DEFAULT_BROKER => "dynamic-default-broker",
         SOURCE_STATIC_BROKER => "static-broker",
@@ -180,6 +205,7 @@ mod tests {
     fn a_resource_is_read_as_people_write_it() {
         for (text, kind, name) in [
             ("topic/orders", RESOURCE_TOPIC, "orders"),
+            ("group/shop/eu", RESOURCE_GROUP, "shop/eu"),
             ("broker/1", RESOURCE_BROKER, "1"),
             ("broker", RESOURCE_BROKER, ""),
         ] {
@@ -187,7 +213,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(resource.clone()), "{text}");
             assert_eq!(resource.to_string(), text);
         }
-        for bad in ["", "topic", "topic/", "broker/one", "group/g"] {
+        for bad in ["", "topic", "topic/", "broker/one", "group/", "user/u"] {
             assert!(bad.parse::<Resource>().is_err(), "{bad}");
         }
     }
