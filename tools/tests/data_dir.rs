@@ -60,9 +60,8 @@ async fn create_topic(disk: SimDisk) {
     log.append(&records).await.expect("a fitting change");
 }
 
-/// Appends `BATCHES` batches of up to 9 KB over all partitions, one after another.
-async fn run_shard(world: &World) -> Shard<SimDisk> {
-    create_topic(world.disk(POOL)).await;
+/// A shard over what is there.
+async fn open_shard(world: &World) -> Shard<SimDisk> {
     let settings = TopicSettings { segment_bytes: 1 << 20, ..TopicSettings::default() };
     let hosted: Vec<_> = (0..PARTITIONS)
         .map(|index| HostedPartition {
@@ -80,6 +79,13 @@ async fn run_shard(world: &World) -> Shard<SimDisk> {
     let (commits, writer) = (shard.clone(), shard.clone());
     world.spawn(async move { commits.run_commits().await });
     world.spawn(async move { writer.run_writer().await });
+    shard
+}
+
+/// Appends `BATCHES` batches of up to 9 KB over all partitions, one after another.
+async fn run_shard(world: &World) -> Shard<SimDisk> {
+    create_topic(world.disk(POOL)).await;
+    let shard = open_shard(world).await;
     for i in 0..BATCHES as usize {
         let mut builder = BatchBuilder::new(Codec::None);
         builder.push(1_000 + i as i64, None, Some(&vec![i as u8; 10 + (i * 37) % 9_000]), &[]);
@@ -223,4 +229,49 @@ fn a_frame_that_was_flushed_must_verify_and_the_last_need_not() {
 
     flip(Path::new(&file), frames[frames.len() - 5] + 40);
     assert!(verify(dir.path()).0 > 0, "a later frame says that this one was flushed");
+}
+
+#[test]
+fn what_a_broker_found_damaged_is_listed_from_its_directory() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let world = World::new(11);
+    let inner = world.clone();
+    world.run_until(async move {
+        run_shard(&inner).await.close(inner.now()).await.expect("closed");
+    });
+    world.kill();
+    let inner = world.clone();
+    let (found, next) = world.run_until(async move {
+        let disk = inner.disk(POOL);
+        let segment = FileName::partition_dir(key(0)).join("00000000000000000000.log");
+        let file = disk.open(&segment, Open::Existing).await.expect("there");
+        let read = disk.read(&file, 8192, 4096).await.expect("readable");
+        let mut block = disk.take(4096).expect("memory");
+        block[..4096].copy_from_slice(&read);
+        block[1_000] ^= 2;
+        disk.write(&file, 8192, disk.seal(block, 4096)).await.expect("written");
+        disk.flush(&file).await.expect("flushed");
+        let shard = open_shard(&inner).await;
+        let mut from = engine::base::Offset(0);
+        let fenced = loop {
+            match shard.read(key(0), from, 4096, true).await {
+                Ok(fetched) => {
+                    let first = fetched.slices.first().expect("a record");
+                    from = engine::record::BatchHeader::peek(first).expect("a header").next_offset();
+                }
+                Err(engine::broker::FetchError::Fenced(range)) => break range,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        shard.close(inner.now()).await.expect("closed");
+        (fenced.first.0, fenced.end.0)
+    });
+    let (inner, to) = (world.clone(), dir.path().to_owned());
+    world.run_until(async move { export(inner.disk(POOL), to).await });
+    let (damages, lines) = ringlog(&["damage", dir.path().to_str().expect("text")]);
+    assert_eq!(damages, 1, "{lines:?}");
+    let line = lines.iter().find(|line| line["kind"] == "damage").expect("a line");
+    assert_eq!((&line["topic"], &line["partition"]), (&Value::from("events"), &Value::from(0)));
+    assert_eq!((line["firstOffset"].as_i64(), line["nextReadable"].as_i64()), (Some(found), Some(next)));
+    assert!(verify(dir.path()).0 > 0, "it is still there");
 }

@@ -22,11 +22,12 @@
 //! |---|---|
 //! | topic id, partition, ownership generation | 16, 4, 4 |
 //! | log start offset | 8 |
-//! | flags: 1 the files on disk end exactly where the segment does · 2 fenced | 1 |
+//! | flags: 1 the files on disk end exactly where the segment does · 2 fenced · 4 damaged ranges follow · 8 offsets may be missing between batches | 1 |
 //! | open block: length, bytes | 2, … |
 //! | segments, index ends | their own encodings (`log::segments`, `log::index`) |
 //! | leader epochs: count, then epoch and start each | 4, 12 each |
 //! | producers: their own encoding (`log::producers`) | … |
+//! | with flag 4: damaged ranges, their own encoding (`log::damage`) | … |
 //!
 //! The open block is the last, partial 4 KiB of the active segment. It lives here and not in the
 //! segment, so no block that an acknowledged record lies in is ever rewritten without a copy.
@@ -36,7 +37,7 @@ use std::time::Duration;
 use crate::base::{CoreId, Instant, LeaderEpoch, Now, Offset, PartitionKey, TopicId};
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::FILE_HEADER_BYTES;
-use crate::log::{IndexTail, LeaderEpochs, ProducerTable, Segments};
+use crate::log::{Damages, IndexTail, LeaderEpochs, ProducerTable, Segments};
 
 use super::partition::Partition;
 use super::shard::{HostedPartition, Shard, State};
@@ -49,6 +50,8 @@ const HEADER_BYTES: usize = 58;
 const CRC_AT: usize = 54;
 const SEALED: u8 = 1;
 const FENCED: u8 = 2;
+const DAMAGED: u8 = 4;
+const GAPS: u8 = 8;
 
 /// Partitions captured between two pauses: about 50 µs of work.
 const CAPTURE_STEP: usize = 64;
@@ -88,6 +91,10 @@ pub struct PartitionState {
     pub sealed: bool,
     /// Damage was found: it is read and never appended to, so no offset is given twice.
     pub fenced: bool,
+    /// Offsets may be missing between batches: it is compacted, or once was.
+    pub gaps: bool,
+    /// What does not hold of its segments: fenced, and read around.
+    pub damages: Damages,
     /// The ends of the active one's indexes.
     pub index: IndexTail,
     /// Leader epochs.
@@ -111,6 +118,8 @@ impl PartitionState {
             open: Vec::new(),
             sealed: true,
             fenced: false,
+            gaps: false,
+            damages: Damages::new(),
             index: IndexTail::new(Offset::ZERO),
             epochs,
             producers: ProducerTable::new(),
@@ -122,7 +131,13 @@ impl PartitionState {
         out.extend(self.key.index.to_be_bytes());
         out.extend(self.generation.to_be_bytes());
         out.extend(self.log_start.0.to_be_bytes());
-        out.push(u8::from(self.sealed) * SEALED + u8::from(self.fenced) * FENCED);
+        let flag = |set: bool, flag: u8| u8::from(set) * flag;
+        out.push(
+            flag(self.sealed, SEALED)
+                | flag(self.fenced, FENCED)
+                | flag(!self.damages.is_empty(), DAMAGED)
+                | flag(self.gaps, GAPS),
+        );
         out.extend((self.open.len() as u16).to_be_bytes());
         out.extend(&self.open);
         self.segments.encode(out);
@@ -133,6 +148,9 @@ impl PartitionState {
             out.extend(start.start.0.to_be_bytes());
         }
         self.producers.encode(out);
+        if !self.damages.is_empty() {
+            self.damages.encode(out);
+        }
     }
 
     /// Reads one partition from the start of `bytes`; `None` if they are not one.
@@ -167,6 +185,12 @@ impl PartitionState {
         }
         let (producers, used) = ProducerTable::decode(&bytes[at..]).ok()?;
         at += used;
+        let mut damages = Damages::new();
+        if flags & DAMAGED != 0 {
+            let (read, used) = Damages::decode(&bytes[at..]).ok()?;
+            damages = read;
+            at += used;
+        }
         let sound = open.len() < BLOCK
             && u64::from(segments.active().bytes) % BLOCK as u64 == open.len() as u64
             && index_tail.base() == segments.active().base;
@@ -179,6 +203,8 @@ impl PartitionState {
             open,
             sealed: flags & SEALED != 0,
             fenced: flags & FENCED != 0,
+            gaps: flags & GAPS != 0,
+            damages,
             index: index_tail,
             epochs,
             producers,

@@ -32,6 +32,10 @@ impl<D: Disk> Shard<D> {
         inner.ahead.notify();
         inner.files.notify();
         inner.room.notify();
+        inner.ticked.notify();
+        if let Err(error) = self.save_scrub().await {
+            tracing::warn!(%error, "the place of the scrub was not written down");
+        }
         finished
     }
 

@@ -154,6 +154,17 @@ pub(super) struct SegmentSource<D: Disk> {
     file: D::File,
 }
 
+impl<D: Disk> SegmentSource<D> {
+    /// The segment as if it ended at `position`: what lies behind is not read.
+    pub(super) fn end_at(&mut self, position: u64) {
+        self.end = self.end.min(position);
+        if position <= self.on_disk {
+            self.on_disk = position;
+            self.open = None;
+        }
+    }
+}
+
 impl<D: Disk> Shard<D> {
     /// The segment that holds `offset`.
     pub(super) async fn source_of(
@@ -205,7 +216,12 @@ impl<D: Disk> Shard<D> {
         self.inner.disk.seal(buffer, bytes.len())
     }
 
-    async fn handle(&self, key: PartitionKey, base: Offset, file: SegmentFile) -> Result<D::File, DiskError> {
+    pub(super) async fn handle(
+        &self,
+        key: PartitionKey,
+        base: Offset,
+        file: SegmentFile,
+    ) -> Result<D::File, DiskError> {
         let name = FileName::partition_dir(key).join(file.name(base));
         let held = {
             let mut state = self.inner.state.borrow_mut();
@@ -364,6 +380,17 @@ impl<D: Disk> Shard<D> {
         source: &SegmentSource<D>,
         target: Offset,
     ) -> Result<u64, FetchError> {
+        let entry = self.indexed_entry(source, target).await?;
+        // The entry's batch may hold the target as its last offset; the one before it never does.
+        Ok(entry.map_or(0, |e| u64::from(e.position)).min(source.end))
+    }
+
+    /// The offset index's entry for the last batch that ends at or before `target`, as the index has it.
+    pub(super) async fn indexed_entry(
+        &self,
+        source: &SegmentSource<D>,
+        target: Offset,
+    ) -> Result<Option<OffsetEntry>, FetchError> {
         let relative = u32::try_from(target.0 - source.base.0).unwrap_or(u32::MAX);
         let lookup = {
             let state = self.inner.state.borrow();
@@ -371,10 +398,7 @@ impl<D: Disk> Shard<D> {
             (partition.segment.index.base() == source.base)
                 .then(|| partition.segment.index.lookup_offset(target))
         };
-        let entry: Option<OffsetEntry> =
-            self.finish_lookup(source, SegmentFile::Index, lookup, relative).await?;
-        // The entry's batch may hold the target as its last offset; the one before it never does.
-        Ok(entry.map_or(0, |e| u64::from(e.position)).min(source.end))
+        self.finish_lookup(source, SegmentFile::Index, lookup, relative).await
     }
 
     /// The offset from which a scan finds the first record at or after `target` ms.
@@ -397,7 +421,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Answers a lookup from memory (the active segment) or by reading the index file. An index
-    /// that is missing is no error: the scan then begins at the segment's start.
+    /// that is missing or cannot be read is no error: the scan then begins at the segment's start.
     async fn finish_lookup<E: Entry>(
         &self,
         source: &SegmentSource<D>,
@@ -412,8 +436,8 @@ impl<D: Disk> Shard<D> {
         };
         let file = match self.handle(source.key, source.base, which).await {
             Ok(file) => file,
-            Err(error) if error.fault == DiskFault::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) if error.fault == DiskFault::Timeout => return Err(error.into()),
+            Err(_) => return Ok(None),
         };
         if search.is_none() {
             let bytes = self.inner.disk.len(&file).await?;
@@ -423,10 +447,11 @@ impl<D: Disk> Shard<D> {
         loop {
             match search.step() {
                 SearchStep::Done(entry) => return Ok(entry),
-                SearchStep::Read { at, len } => {
-                    let chunk = self.inner.disk.read(&file, at, len).await?;
-                    search.feed(&chunk);
-                }
+                SearchStep::Read { at, len } => match self.inner.disk.read(&file, at, len).await {
+                    Ok(chunk) => search.feed(&chunk),
+                    Err(error) if error.fault == DiskFault::Timeout => return Err(error.into()),
+                    Err(_) => return Ok(None),
+                },
             }
         }
     }

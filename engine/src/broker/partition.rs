@@ -8,11 +8,11 @@ use super::segment::SegmentWriter;
 use super::shard::HostedPartition;
 use super::tail::{Tail, TailBatch};
 use crate::base::{LeaderEpoch, Now, Offset, PartitionKey, Signal};
-use crate::config::TopicSettings;
+use crate::config::{Cleanup, TopicSettings};
 use crate::io::Disk;
 use crate::journal::BatchPlace;
 use crate::log::segments::{AppendPlan, Place, PlaceError, RollLimits};
-use crate::log::{LeaderEpochs, ProducerTable, Segments};
+use crate::log::{Damages, LeaderEpochs, ProducerTable, Segments};
 use crate::record::BatchHeader;
 
 /// A partition's log and everything that decides about it.
@@ -50,12 +50,17 @@ pub(super) struct Partition<D: Disk> {
     pub(super) ripe: bool,
     /// Files that a crash left below its first segment are gone.
     pub(super) swept: bool,
+    /// What does not hold of its segments.
+    pub(super) damages: Damages,
+    /// Offsets may be missing from its segments: it is compacted, or once was.
+    pub(super) gaps: bool,
 }
 
 impl<D: Disk> Partition<D> {
     pub(super) fn from_state(hosted: HostedPartition, state: PartitionState) -> Self {
         assert!(hosted.key == state.key);
         let end = state.segments.end();
+        let gaps = state.gaps || takes_records_out(&hosted.settings);
         let aligned = u64::from(state.segments.active().bytes) - state.open.len() as u64;
         Partition {
             key: hosted.key,
@@ -90,6 +95,8 @@ impl<D: Disk> Partition<D> {
             dirty: false,
             ripe: false,
             swept: false,
+            damages: state.damages,
+            gaps,
         }
     }
 
@@ -108,10 +115,18 @@ impl<D: Disk> Partition<D> {
             open: self.segment.open.clone(),
             sealed: self.segment.sealed,
             fenced: self.fenced,
+            gaps: self.gaps,
+            damages: self.damages.clone(),
             index: self.segment.index.clone(),
             epochs,
             producers: self.producers.snapshot_below(end),
         }
+    }
+
+    /// Acts on changed settings from now on.
+    pub(super) fn follow(&mut self, settings: TopicSettings) {
+        self.gaps |= takes_records_out(&settings);
+        self.settings = settings;
     }
 
     /// The offset after the last appended record.
@@ -186,4 +201,9 @@ impl<D: Disk> Partition<D> {
         );
         assert!(u64::from(self.written.active().bytes) >= self.segment.open.len() as u64);
     }
+}
+
+/// Whether cleaning under these settings leaves gaps between offsets.
+fn takes_records_out(settings: &TopicSettings) -> bool {
+    settings.cleanup != Cleanup::Delete
 }

@@ -5,7 +5,9 @@ use smallvec::SmallVec;
 use super::pages::SegmentSource;
 use super::shard::{Shard, State};
 use crate::base::{LeaderEpoch, Offset, PartitionKey};
-use crate::io::{Disk, DiskError, Slice};
+use crate::io::{Disk, DiskError, DiskFault, Slice};
+use crate::log::DamagedRange;
+use crate::log::intact::{self, Checked, Expectation};
 use crate::log::scan::{self, Budget, Damaged, Located, Walk};
 
 /// Places remembered per partition, so that readers in sequence skip the index.
@@ -13,6 +15,9 @@ const CURSORS: usize = 8;
 
 /// Bytes read at once while looking for an offset behind its index entry.
 const LOCATE_BYTES: usize = 64 * 1024;
+
+/// Damaged ranges that one read finds before it gives up.
+const EXAMINED_MAX: usize = 4;
 
 /// What a reader may know of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +60,20 @@ pub enum FetchError {
     /// What the segment holds there is not a batch.
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    /// The offset lies in a range that is listed as damaged: the next one that can be read is its end.
+    #[error("offsets {} to {} are fenced: {}", .0.first, .0.end.plus(-1), .0.cause.name())]
+    Fenced(DamagedRange),
+}
+
+impl FetchError {
+    /// Whether a closer look at the segment may say more.
+    fn may_be_damage(&self) -> bool {
+        match self {
+            FetchError::Damaged(_) => true,
+            FetchError::Disk(error) => matches!(error.fault, DiskFault::Io | DiskFault::NotFound),
+            _ => false,
+        }
+    }
 }
 
 /// A place where a reader stopped.
@@ -184,37 +203,89 @@ impl<D: Disk> Shard<D> {
         Ok(Fetched { bounds, slices, bytes })
     }
 
+    /// Reads from the segment. What does not hold there is listed and fenced on the way.
     async fn read_cold(
         &self,
         key: PartitionKey,
         from: Offset,
         budget: Budget,
     ) -> Result<(SmallVec<[Slice<D::Chunk>; 4]>, usize), FetchError> {
-        let cursor = self.inner.state.borrow().by_key(key).and_then(|p| p.cursors.find(from));
-        let (source, start) = match cursor {
-            Some(cursor) => (self.source(key, cursor.segment).await?, cursor.position),
-            None => {
-                let source = self.source_of(key, from).await?;
-                let near = self.indexed_position(&source, from).await?;
-                let start = match self.locate(&source, near, from).await {
-                    // An index is a hint: where it leads astray the segment itself decides.
-                    Err(FetchError::Damaged(_)) if near > 0 => self.locate(&source, 0, from).await?,
-                    located => located?,
-                };
-                (source, start)
+        for _ in 0..EXAMINED_MAX {
+            match self.read_intact(key, from, budget).await {
+                Err(error) if error.may_be_damage() => {
+                    if !self.examine(key, from, budget.max_bytes.max(LOCATE_BYTES)).await? {
+                        return Err(error);
+                    }
+                }
+                read => return read,
             }
+        }
+        self.read_intact(key, from, budget).await
+    }
+
+    /// Batches that hold, up to the first that does not and to what is fenced.
+    async fn read_intact(
+        &self,
+        key: PartitionKey,
+        from: Offset,
+        budget: Budget,
+    ) -> Result<(SmallVec<[Slice<D::Chunk>; 4]>, usize), FetchError> {
+        let fence = self.fence(key, from)?;
+        let budget = Budget { below: fence.below(budget.below), ..budget };
+        let cursor = self.inner.state.borrow().by_key(key).and_then(|p| p.cursors.find(from));
+        let mut source = match cursor {
+            Some(cursor) => self.source(key, cursor.segment).await?,
+            None => self.source_of(key, from).await?,
         };
+        // An index is a hint: where it leads astray the segment itself decides.
+        let least = fence.least(source.base);
+        fence.limit(&mut source);
+        let mut hint = match cursor {
+            Some(_) => least,
+            None => self.indexed_position(&source, from).await?.max(least),
+        };
+        let mut known = cursor.map(|c| c.position);
         let mut want = budget.max_bytes.max(LOCATE_BYTES);
         loop {
+            let located = match known {
+                Some(position) => Ok(position),
+                None => self.locate(&source, hint, from).await,
+            };
+            let start = match located {
+                Err(FetchError::Damaged(_)) if hint > least => {
+                    hint = least;
+                    continue;
+                }
+                located => located?,
+            };
+            known = Some(start);
+            if start >= source.end {
+                fence.refuse(source.base)?;
+            }
             let slices = self.read_range(&source, start, want).await?;
             let walk = Walk::new(&slices, start, source.end, source.base);
-            let run = scan::whole_batches(walk, budget)?;
+            let mut run = scan::whole_batches(walk, budget)?;
             if run.bytes == 0
                 && let Some(more) = run.wants
                 && more > want
             {
                 want = more;
                 continue;
+            }
+            // Every batch below a bound ends below it too, so one that claims to reach beyond is damaged.
+            if run.bytes == 0 && run.wants.is_none() && budget.at_least_one && start < source.end {
+                return Err(Damaged { position: start }.into());
+            }
+            if run.bytes > 0 {
+                let checked = self.check_run(key, &slices, &source, start, from, run.bytes)?;
+                if checked.bytes == 0 && hint > least {
+                    (hint, known) = (least, None);
+                    continue;
+                }
+                if checked.bytes == 0 {
+                    return Err(Damaged { position: start }.into());
+                }
+                (run.bytes, run.next_offset) = (checked.bytes, Some(checked.next));
             }
             if let Some(next) = run.next_offset {
                 let cursor =
@@ -231,6 +302,23 @@ impl<D: Disk> Shard<D> {
             }
             return Ok((first_bytes(slices, run.bytes), run.bytes));
         }
+    }
+
+    /// How far a run of batches, the first of which holds `from`, is what the log vouches for.
+    fn check_run(
+        &self,
+        key: PartitionKey,
+        slices: &[Slice<D::Chunk>],
+        source: &SegmentSource<D>,
+        start: u64,
+        from: Offset,
+        bytes: usize,
+    ) -> Result<Checked, FetchError> {
+        let state = self.inner.state.borrow();
+        let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
+        let expectation =
+            Expectation { next: from, inside: true, gaps: partition.gaps, epochs: &partition.epochs };
+        Ok(intact::check(slices, start, source.end, bytes, expectation))
     }
 
     /// The position of the first batch that holds `target` or lies behind it.

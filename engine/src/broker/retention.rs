@@ -148,6 +148,7 @@ impl<D: Disk> Shard<D> {
             let dropped = partition.written.drop_before(first);
             partition.head.drop_before(first);
             partition.epochs.truncate_from_start(below);
+            partition.damages.drop_before(first);
             state.pages.forget(key);
             state.stats.segments_dropped += dropped.len() as u64;
             dropped

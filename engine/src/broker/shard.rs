@@ -10,6 +10,7 @@ use super::checkpoint::{CoreState, PartitionState};
 use super::frame_times::RecentFrames;
 use super::pages::Pages;
 use super::partition::Partition;
+use super::scrub::ScrubState;
 use super::stats::ShardStats;
 use super::tail::Tails;
 use crate::base::{CoreId, LeaderEpoch, Now, PartitionKey, Signal};
@@ -33,6 +34,10 @@ pub struct ShardSettings {
     /// How long an idle producer id is remembered, ms (`producer.id.expiration.ms`), until
     /// [`Shard::set_producer_expiration`] says otherwise.
     pub producer_expiration_ms: u64,
+    /// Bytes a second that the scrub of segments reads at most; 0 is no scrub.
+    pub scrub_bytes_per_second: u64,
+    /// Passes of the scrub begin at least this far apart, ms.
+    pub scrub_interval_ms: u64,
 }
 
 /// Below this a second write and a second flush cost more than writing the bytes twice: batches of
@@ -48,6 +53,8 @@ impl Default for ShardSettings {
             frame_bytes_early: 512 * 1024,
             extent_bytes_min: EXTENT_BYTES_MIN,
             producer_expiration_ms: 86_400_000,
+            scrub_bytes_per_second: 0,
+            scrub_interval_ms: 0,
         }
     }
 }
@@ -123,6 +130,9 @@ pub(super) struct Inner<D: Disk> {
     pub(super) ahead: Signal,
     /// A page came from the disk.
     pub(super) loaded: Signal,
+    /// The clock moved on, or the shard closes.
+    pub(super) ticked: Signal,
+    pub(super) scrub: ScrubState,
 }
 
 pub(super) struct State<D: Disk> {
@@ -278,6 +288,8 @@ impl<D: Disk> Shard<D> {
                 files: Signal::new(),
                 ahead: Signal::new(),
                 loaded: Signal::new(),
+                ticked: Signal::new(),
+                scrub: ScrubState::default(),
             }),
         }
     }
@@ -321,7 +333,7 @@ impl<D: Disk> Shard<D> {
         if let Some(slot) = state.slot(key)
             && let Some(partition) = state.partition(slot)
         {
-            partition.settings = settings;
+            partition.follow(settings);
         }
     }
 
@@ -390,6 +402,7 @@ impl<D: Disk> Shard<D> {
         }
         self.inner.written.notify();
         self.inner.room.notify();
+        self.inner.ticked.notify();
     }
 
     /// Every ticket at or below this one may be acknowledged.
@@ -444,6 +457,12 @@ impl<D: Disk> Shard<D> {
         stats.pool_bytes = self.inner.disk.pool_size() as u64;
         stats.pool_bytes_free = self.inner.disk.pool_free() as u64;
         stats.unwritten_bytes = state.tails.unwritten() as u64;
+        for partition in state.partitions.iter().flatten() {
+            stats.damaged_ranges += partition.damages.as_slice().len() as u64;
+            stats.damaged_bytes += partition.damages.bytes();
+            stats.partitions_fenced += u64::from(partition.fenced);
+            stats.partitions_offline += u64::from(partition.offline);
+        }
         stats
     }
 

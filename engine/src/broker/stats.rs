@@ -37,6 +37,16 @@ pub struct ShardStats {
     pub segments_dropped: u64,
     /// Operations on segments that failed.
     pub segment_errors: u64,
+    /// Damaged ranges of segments that are listed now.
+    pub damaged_ranges: u64,
+    /// Their bytes.
+    pub damaged_bytes: u64,
+    /// Partitions that are read and never appended to: their journal could not continue them.
+    pub partitions_fenced: u64,
+    /// Partitions that refuse appends because a file of theirs failed.
+    pub partitions_offline: u64,
+    /// Damaged ranges found since the start, by readers and by the scrub.
+    pub damages_found: u64,
     /// Bytes of journal not yet covered by a checkpoint.
     pub journal_bytes_used: u64,
     /// Bytes acknowledged and not yet in a segment.

@@ -8,7 +8,7 @@ use crate::base::{Offset, PartitionKey};
 use crate::io::Disk;
 use crate::log::scan::{Damaged, Found, Step, Walk};
 use crate::log::times;
-use crate::record::{BatchHeader, HEADER_BYTES, TimestampType};
+use crate::record::{BatchHeader, HEADER_BYTES, TimestampType, crc_matches};
 
 pub use crate::log::times::TimedOffset;
 
@@ -169,6 +169,10 @@ impl<D: Disk> Shard<D> {
                 self.find_batch(source, position, |found| wanted.may_hold(&found.header, from)).await?;
             let Some(found) = next else { return Ok(None) };
             let batch = self.whole_batch(source, found.position, found.bytes).await?;
+            if !crc_matches(&batch) {
+                position = self.past_damage(source, found.position).await?;
+                continue;
+            }
             if let Some(found) = wanted.find(&batch, from) {
                 return Ok(Some(found));
             }
@@ -224,7 +228,14 @@ impl<D: Disk> Shard<D> {
             let mut walk = Walk::new(&slices, position, source.end, source.base);
             let start = position;
             loop {
-                match walk.next()? {
+                let step = match walk.next() {
+                    Ok(step) => step,
+                    Err(damaged) => {
+                        position = self.past_damage(source, damaged.position).await?;
+                        break;
+                    }
+                };
+                match step {
                     Step::End => return Ok(None),
                     Step::More { position: same } if same == start => {
                         want *= 2;

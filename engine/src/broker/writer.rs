@@ -5,7 +5,7 @@
 //! block that a checkpoint counts on is therefore never rewritten: the checkpoint holds the open
 //! block itself, and the journal what came after.
 
-use futures_util::future::{join, join_all, join3};
+use futures_util::future::{join, join_all, join4};
 use smallvec::SmallVec;
 
 use super::segment::{Lane, SegmentWriter, Step};
@@ -31,11 +31,11 @@ const BUFFERS_IN_FLIGHT: usize = 4;
 const REMOVE_STEP: u64 = 64 * 1024 * 1024;
 
 impl<D: Disk> Shard<D> {
-    /// Writes segments and takes checkpoints until [`Shard::close`]. Spawn it once.
+    /// Writes segments, takes checkpoints and scrubs until [`Shard::close`]. Spawn it once.
     pub async fn run_writer(&self) {
         let lanes = join_all((0..LANES_BEHIND).map(|number| self.run_lane(number >= LANES)));
         let checkpoints = join(self.run_checkpoints(), self.run_preparer());
-        join3(lanes, checkpoints, self.run_read_ahead()).await;
+        join4(lanes, checkpoints, self.run_read_ahead(), self.run_scrub()).await;
     }
 
     /// One lane; a `helper` works only while the segments lag behind.

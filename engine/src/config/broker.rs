@@ -87,6 +87,10 @@ pub struct BrokerSettings {
     pub connections_per_ip_max: u32,
     /// `max.incremental.fetch.session.cache.slots`, for all cores together.
     pub fetch_session_slots: u32,
+    /// `log.scrub.io.max.bytes.per.second`: of the whole broker; 0 is no scrub.
+    pub scrub_bytes_per_second: u64,
+    /// `log.scrub.interval.ms`.
+    pub scrub_interval_ms: u64,
     /// `log.retention.check.interval.ms`, at least 1.
     pub retention_check_interval_ms: u64,
     /// `producer.id.expiration.ms`, at least 1.
@@ -318,6 +322,8 @@ impl BrokerSettings {
             connections_max: int("max.connections"),
             connections_per_ip_max: int("max.connections.per.ip"),
             fetch_session_slots: int("max.incremental.fetch.session.cache.slots"),
+            scrub_bytes_per_second: long("log.scrub.io.max.bytes.per.second") as u64,
+            scrub_interval_ms: long("log.scrub.interval.ms") as u64,
             retention_check_interval_ms: long("log.retention.check.interval.ms") as u64,
             producer_id_expiration_ms: int("producer.id.expiration.ms").into(),
             groups: GroupSettings {

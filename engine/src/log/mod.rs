@@ -11,18 +11,22 @@
 //!   the bytes that are there, and nothing panics.
 
 mod cursor;
+pub mod damage;
 pub mod epochs;
 #[cfg(test)]
 mod fixture;
 pub mod index;
+pub mod intact;
 pub mod names;
 pub mod producers;
 pub mod retention;
 pub mod scan;
+pub mod scrub;
 pub mod segments;
 pub mod times;
 
 pub use cursor::Malformed;
+pub use damage::{Cause, DamagedRange, Damages};
 pub use epochs::{EpochEnd, LeaderEpochs};
 pub use index::{IndexSearch, IndexTail};
 pub use producers::ProducerTable;

@@ -307,7 +307,7 @@ pub(super) fn seal_crc(batch: &mut [u8]) {
 }
 
 /// The first byte that the checksum covers.
-const CRC_FROM: usize = 21;
+pub(crate) const CRC_FROM: usize = 21;
 
 /// Whether the stored CRC matches bytes 21 to the end of this whole batch.
 #[must_use]

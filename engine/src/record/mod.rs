@@ -28,6 +28,7 @@ mod varint;
 
 pub use build::BatchBuilder;
 pub use codec::{InflateError, compress, inflate};
+pub(crate) use header::CRC_FROM;
 pub use header::{
     Attributes, BatchHeader, Codec, HEADER_BYTES, LOG_OVERHEAD, MAGIC, TimestampType, crc_matches,
 };

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use engine::base::Instant;
-use engine::broker::ShardStats;
+use engine::broker::{ScrubReport, ShardStats};
 
+use super::damage;
 use super::lag::LagDesk;
 use crate::runtime::{Histograms, Reason, clock};
 use crate::shard::{Core, GroupLag};
@@ -47,6 +48,10 @@ pub struct CoreReport {
     pub settings_ignored: usize,
     /// Whether any of its groups has committed anything.
     pub has_commits: bool,
+    /// How far its scrub has come.
+    pub scrub: ScrubReport,
+    /// What is damaged, one JSON object a line.
+    pub damage: Arc<str>,
     /// How long its requests took.
     pub histograms: Histograms,
 }
@@ -82,6 +87,11 @@ impl Board {
         report.mails_waiting = core.post.waiting();
         report.shard = core.shard.stats();
         report.has_commits = core.has_commits();
+        report.scrub = core.shard.scrub_report();
+        let damaged = report.shard.damaged_ranges + report.shard.partitions_fenced > 0;
+        if damaged || !report.damage.is_empty() {
+            report.damage = damage::lines(core).into();
+        }
         core.clocks.with(|histograms| report.histograms.copy_from(histograms));
         if core.id.0 == 0 {
             report.name_topics(core);

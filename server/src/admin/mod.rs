@@ -4,10 +4,12 @@
 //!
 //! Cores put copies of their numbers on a [`Board`] four times a second; the thread reads them there and
 //! never touches a core's state. It serves `GET /metrics` (Prometheus text), `GET /histograms` (what the
-//! histograms of the former are made from, whole, as an interval log that HdrHistogram's tools read) and
-//! `GET /health`, one client at a time, each with a deadline.
+//! histograms of the former are made from, whole, as an interval log that HdrHistogram's tools read),
+//! `GET /damage` and `GET /scrub` (one JSON object a line) and `GET /health`, one client at a time, each with
+//! a deadline.
 
 mod board;
+mod damage;
 mod histograms;
 mod lag;
 mod lag_page;
@@ -59,8 +61,10 @@ fn answer(mut client: TcpStream, board: &Board) -> std::io::Result<()> {
     let (status, body) = match request[..n].split(|b| *b == b' ').nth(1) {
         Some(b"/histograms") => ("200 OK", histograms::render(&board.read())?),
         Some(b"/metrics") => ("200 OK", metrics(board)),
+        Some(b"/damage") => ("200 OK", board.read().iter().map(|core| &*core.damage).collect()),
+        Some(b"/scrub") => ("200 OK", damage::scrub_lines(&board.read())),
         Some(b"/health") => ("200 OK", "ok\n".to_owned()),
-        _ => ("404 Not Found", "try /metrics, /histograms or /health\n".to_owned()),
+        _ => ("404 Not Found", "try /metrics, /histograms, /damage, /scrub or /health\n".to_owned()),
     };
     let length = body.len();
     write!(

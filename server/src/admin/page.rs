@@ -24,6 +24,29 @@ const SHARD: &[ShardMetric] = &[
     ("checkpoints", "counter", "Checkpoints taken.", |r| r.shard.checkpoints),
     ("duplicates", "counter", "Duplicates of idempotent producers.", |r| r.shard.duplicates),
     ("segment_errors", "counter", "Operations on segments that failed.", |r| r.shard.segment_errors),
+    ("partitions_offline", "gauge", "Partitions that refuse appends: a file of theirs failed.", |r| {
+        r.shard.partitions_offline
+    }),
+    ("partitions_fenced", "gauge", "Partitions that are read only: their journal was damaged.", |r| {
+        r.shard.partitions_fenced
+    }),
+    ("damaged_ranges", "gauge", "Damaged ranges of segments that are fenced; see /damage.", |r| {
+        r.shard.damaged_ranges
+    }),
+    ("damaged_bytes", "gauge", "Their bytes.", |r| r.shard.damaged_bytes),
+    ("damages_found", "counter", "Damaged ranges found, by readers and by the scrub.", |r| {
+        r.shard.damages_found
+    }),
+    ("scrub_pass", "gauge", "Passes of the scrub begun.", |r| r.scrub.pass),
+    ("scrub_checked_bytes", "gauge", "Bytes of this pass of the scrub that were checked.", |r| {
+        r.scrub.checked
+    }),
+    ("scrub_total_bytes", "gauge", "Bytes of all segments: what a pass of the scrub covers.", |r| {
+        r.scrub.total
+    }),
+    ("scrub_ended_ms", "gauge", "When the last whole pass of the scrub ended, Unix ms; 0 none did.", |r| {
+        r.scrub.ended.0.unsigned_abs()
+    }),
     ("unwritten_bytes", "gauge", "Bytes acknowledged and not yet in a segment.", |r| r.shard.unwritten_bytes),
     ("pool_bytes", "gauge", "The I/O pool, bytes.", |r| r.shard.pool_bytes),
     ("pool_bytes_free", "gauge", "Its free part, bytes.", |r| r.shard.pool_bytes_free),

@@ -51,7 +51,8 @@ pub(super) fn of_fetch(error: &FetchError) -> ErrorCode {
         FetchError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
         FetchError::OutOfRange(_) => ErrorCode::OffsetOutOfRange,
         FetchError::Offline | FetchError::Disk(_) => ErrorCode::KafkaStorageError,
-        FetchError::Damaged(_) => ErrorCode::CorruptMessage,
+        FetchError::Fenced(range) if !range.cause.is_lasting() => ErrorCode::KafkaStorageError,
+        FetchError::Damaged(_) | FetchError::Fenced(_) => ErrorCode::CorruptMessage,
     }
 }
 

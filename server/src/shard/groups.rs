@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine::base::{PartitionKey, Signal};
-use engine::broker::AppendError;
+use engine::broker::{AppendError, FetchError};
 use engine::config::GroupSettings;
 use engine::group::{
     Answer, AppendId, Ask, Coordinator, Described, DescribedConsumerGroup, Effect, Fetched, GroupError,
@@ -394,7 +394,21 @@ async fn load(core: &Core, key: PartitionKey, settings: GroupSettings) -> Result
     let bounds = core.shard.bounds(key).map_err(|e| e.to_string())?;
     let mut next = bounds.log_start;
     while next < bounds.high_watermark {
-        let read = core.shard.read(key, next, LOAD_BYTES, true).await.map_err(|e| e.to_string())?;
+        let read = match core.shard.read(key, next, LOAD_BYTES, true).await {
+            Ok(read) => read,
+            // The rest of the partition's groups must not go with what is damaged.
+            Err(FetchError::Fenced(range)) if range.cause.is_lasting() => {
+                tracing::error!(
+                    partition = %key,
+                    first_offset = range.first.0,
+                    next_readable = range.end.0,
+                    "group records are damaged: what they committed is as it was before"
+                );
+                next = range.end;
+                continue;
+            }
+            Err(error) => return Err(error.to_string()),
+        };
         let mut bytes = Vec::with_capacity(read.bytes);
         read.slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
         drop(read);

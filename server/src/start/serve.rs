@@ -125,7 +125,7 @@ async fn up(
     let shared = parts.shared;
     let config = &shared.config;
     let pool = engine::io::Disk::pool_size(&disk);
-    let shard = Shard::open(disk, state, shard_settings(config), clock::now())
+    let shard = Shard::open(disk, state, shard_settings(config, shared.cores), clock::now())
         .await
         .map_err(|e| StartError::failed(format!("the journal of core {}: {e}", parts.id.0)))?;
     let counters = Rc::new(Counters::default());
@@ -246,12 +246,14 @@ impl Serving {
     }
 }
 
-fn shard_settings(config: &Config) -> ShardSettings {
+fn shard_settings(config: &Config, cores: u16) -> ShardSettings {
     ShardSettings {
         journal_bytes: config.journal_bytes,
         journal_bytes_first: config.journal_bytes_first,
         journal_files: config.journal_files,
         producer_expiration_ms: config.broker.producer_id_expiration_ms,
+        scrub_bytes_per_second: config.broker.scrub_bytes_per_second.div_ceil(u64::from(cores)),
+        scrub_interval_ms: config.broker.scrub_interval_ms,
         ..ShardSettings::default()
     }
 }

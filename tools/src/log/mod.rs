@@ -3,11 +3,13 @@
 //! Everything is opened read-only, through plain files; decisions about formats are the engine's.
 //! `dump` shows what a file says, as `kafka-dump-log` does or as one JSON object a line. `verify`
 //! checks every byte that a checkpoint or the journal vouches for, and Kafka's own directories too.
+//! `damage` lists what a broker found damaged and fenced, from its directory or from the running broker.
 //! `seal` is the one that writes: it drains the journals of a broker that crashed.
 //!
 //! Exit codes: 0 sound, 5 damage found.
 
 mod batches;
+mod damage;
 mod dump;
 mod indexes;
 mod journals;
@@ -37,6 +39,8 @@ enum LogCommand {
     Dump(DumpArgs),
     /// Check every checksum and index entry of a data directory, or of one partition's directory
     Verify(VerifyArgs),
+    /// List the damage that a broker has found: ranges that are kept, fenced and read around
+    Damage(damage::DamageArgs),
     /// Drain the journals of a crashed broker into their segments, as a clean stop would have
     Seal(seal::SealArgs),
 }
@@ -95,6 +99,12 @@ pub fn run_to(args: &LogArgs, to: impl Write) -> anyhow::Result<u64> {
             report.print(&mut out)?;
             out.finish()?;
             Ok(report.damages)
+        }
+        LogCommand::Damage(args) => {
+            let mut out = Lines::new(to, args.json);
+            let damages = damage::damage(args, &mut out)?;
+            out.finish()?;
+            Ok(damages)
         }
         LogCommand::Seal(args) => {
             let cores = seal::seal(args)?;

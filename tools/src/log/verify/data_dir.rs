@@ -98,6 +98,16 @@ fn hosted<W: Write>(
     report: &mut Report,
     out: &mut Lines<W>,
 ) -> anyhow::Result<BTreeSet<PartitionKey>> {
+    let image = image(root, report, out)?;
+    Ok(image.topics().flat_map(|topic| topic.keyed().map(|(key, _)| key).collect::<Vec<_>>()).collect())
+}
+
+/// The metadata, as far as it can be read.
+pub(in crate::log) fn image<W: Write>(
+    root: &Path,
+    report: &mut Report,
+    out: &mut Lines<W>,
+) -> anyhow::Result<Image> {
     let dir = root.join("meta");
     let snapshot = dir.join("snapshot");
     let mut image = Image::default();
@@ -142,10 +152,10 @@ fn hosted<W: Write>(
             }
         }
     }
-    Ok(image.topics().flat_map(|topic| topic.keyed().map(|(key, _)| key).collect::<Vec<_>>()).collect())
+    Ok(image)
 }
 
-fn core_dirs(root: &Path) -> anyhow::Result<Vec<(u16, PathBuf)>> {
+pub(in crate::log) fn core_dirs(root: &Path) -> anyhow::Result<Vec<(u16, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(root.join("cores"))? {
         let entry = entry?;

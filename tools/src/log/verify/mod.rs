@@ -6,7 +6,7 @@
 //! A partition's directory of any Kafka is checked as it lies: every whole `.log` file, and the
 //! indexes beside it. Nothing is repaired and nothing is written.
 
-mod data_dir;
+pub(super) mod data_dir;
 mod partition;
 mod report;
 
