@@ -37,10 +37,11 @@ use std::time::Duration;
 use crate::base::{CoreId, Instant, LeaderEpoch, Now, Offset, PartitionKey, TopicId};
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::FILE_HEADER_BYTES;
+use crate::log::names::SegmentFile;
 use crate::log::{Damages, IndexTail, LeaderEpochs, ProducerTable, Segments};
 
 use super::partition::Partition;
-use super::shard::{HostedPartition, Shard, State};
+use super::shard::{HostedPartition, Shard, State, Trouble};
 
 /// No checkpoint is longer, in bytes: a bound for reading one back.
 const CHECKPOINT_BYTES_MAX: u64 = 1 << 30;
@@ -55,6 +56,9 @@ const GAPS: u8 = 8;
 
 /// Partitions captured between two pauses: about 50 µs of work.
 const CAPTURE_STEP: usize = 64;
+
+/// After a checkpoint failed, the next try waits this long.
+const CHECKPOINT_AGAIN: Duration = Duration::from_secs(1);
 
 /// After a journal file could not be prepared, the next try waits this long.
 const PREPARE_AGAIN: Duration = Duration::from_secs(10);
@@ -335,21 +339,35 @@ pub(super) async fn read<D: Disk>(disk: &D, core: CoreId) -> DiskResult<Option<C
 }
 
 impl<D: Disk> Shard<D> {
-    /// Takes checkpoints whenever half of the journal is used.
+    /// Takes checkpoints whenever half of the journal is used, and lets go of a journal file that failed. A
+    /// checkpoint that fails is tried again; a core that needs it to go on is offline until then.
     pub(super) async fn run_checkpoints(&self) {
+        let mut not_before = Instant(0);
         loop {
             let wait = self.inner.written.wait();
-            if self.inner.closing.get() || self.inner.failed.get() {
+            if self.inner.closing.get() {
                 return;
             }
-            if !self.checkpoint_due() {
+            let now = self.inner.now.get().mono;
+            if now < not_before || !self.checkpoint_due() {
                 wait.await;
                 continue;
             }
             match self.take_checkpoint().await {
-                Ok(true) => {}
+                Ok(true) => self.trouble_over(Trouble::Checkpoint),
                 Ok(false) => wait.await,
-                Err(error) => self.fail(&error),
+                Err(error) => {
+                    not_before = now.after(CHECKPOINT_AGAIN);
+                    tracing::error!(core = self.inner.core.0, %error, "a checkpoint failed: it is tried again");
+                    let starved = {
+                        let mut state = self.inner.state.borrow_mut();
+                        state.stats.checkpoints_failed += 1;
+                        state.starved
+                    };
+                    if starved {
+                        self.trouble(Trouble::Checkpoint, &error);
+                    }
+                }
             }
         }
     }
@@ -359,7 +377,7 @@ impl<D: Disk> Shard<D> {
         let mut not_before = Instant(0);
         loop {
             let wait = self.inner.written.wait();
-            if self.inner.closing.get() || self.inner.failed.get() {
+            if self.inner.closing.get() {
                 return;
             }
             let now = self.inner.now.get().mono;
@@ -392,11 +410,11 @@ impl<D: Disk> Shard<D> {
         let full = ring.bytes_used() * 2 >= ring.bytes_total();
         let last = ring.files() >= self.inner.settings.journal_files || !ring.has_free();
         let needed = FILE_HEADER_BYTES + state.frame.disk_bytes() as u64;
-        (full && last) || (state.starved && needed <= ring.bytes_largest())
+        (full && last) || (state.starved && needed <= ring.bytes_largest()) || ring.has_aside()
     }
 
     /// Writes what the journal holds into the segments, makes it durable, and records it. One at a
-    /// time. False if it could not: the shard failed, or stops while a segment cannot be written.
+    /// time. False if it could not: the shard stops while a segment, or the journal, cannot be written.
     pub(super) async fn take_checkpoint(&self) -> DiskResult<bool> {
         loop {
             let wait = self.inner.files.wait();
@@ -445,7 +463,10 @@ impl<D: Disk> Shard<D> {
         let (files, names, head) = {
             let mut state = inner.state.borrow_mut();
             state.listing += 1;
-            let files: Vec<D::File> = state.dirty_files.drain().map(|(_, file)| file).collect();
+            let files: Vec<(FileName, D::File)> = state.dirty_files.drain().collect();
+            for partition in state.partitions.iter_mut().flatten() {
+                partition.segment.flushing = partition.segment.aligned;
+            }
             let head = CheckpointHead {
                 core: inner.core,
                 generation: state.checkpoint_generation + 1,
@@ -455,10 +476,14 @@ impl<D: Disk> Shard<D> {
             };
             (files, std::mem::take(&mut state.names_changed), head)
         };
-        if names {
-            inner.disk.sync_all(&files).await?;
-        } else {
-            inner.disk.flush_all(&files).await?;
+        let handles: Vec<D::File> = files.iter().map(|(_, file)| file.clone()).collect();
+        let flushed =
+            if names { inner.disk.sync_all(&handles).await } else { inner.disk.flush_all(&handles).await };
+        if let Err(error) = flushed {
+            let mut state = inner.state.borrow_mut();
+            state.names_changed |= names;
+            state.doubt(files);
+            return Err(error);
         }
         seal(&mut out, &head, partitions);
         let name = file_name(inner.core, head.generation % 2);
@@ -474,14 +499,19 @@ impl<D: Disk> Shard<D> {
         state.ring.trim(included);
         state.starved = false;
         state.stats.checkpoints += 1;
+        for partition in state.partitions.iter_mut().flatten() {
+            let segment = &mut partition.segment;
+            segment.flushed = segment.flushed.max(segment.flushing);
+        }
         drop(state);
+        self.remove_failed_journals().await;
         inner.files.notify();
         inner.written.notify();
         Ok(())
     }
 
     /// Has every partition written up to the frame `included`. False if it could not: the shard
-    /// failed, or stops while a segment cannot be written.
+    /// stops while a segment, or the journal, cannot be written.
     pub(super) async fn force_writes(&self, included: u64) -> bool {
         {
             let mut guard = self.inner.state.borrow_mut();
@@ -499,12 +529,12 @@ impl<D: Disk> Shard<D> {
             {
                 let state = self.inner.state.borrow();
                 let mut waited_for = state.waited_for(next, included);
-                let Some((slot, _)) = waited_for.next() else { return !self.inner.failed.get() };
+                let Some((slot, _)) = waited_for.next() else { return true };
                 next = slot;
                 // When the shard stops, what is offline stays unwritten.
                 let stops =
                     || self.inner.draining.get() && state.waited_for(next, included).all(|(_, p)| p.offline);
-                if self.inner.failed.get() || stops() {
+                if (self.inner.closing.get() && self.inner.failed.get()) || stops() {
                     return false;
                 }
             }
@@ -518,6 +548,23 @@ impl<D: Disk> State<D> {
     fn waited_for(&self, slot: usize, included: u64) -> impl Iterator<Item = (usize, &Partition<D>)> {
         let rest = self.partitions.iter().enumerate().skip(slot);
         rest.filter_map(move |(slot, p)| Some((slot, p.as_deref().filter(|p| p.is_behind(included))?)))
+    }
+
+    /// The flush of these files failed, of which of them is not told: none counts as flushed, and what was
+    /// written to segments since the last good flush is written again.
+    fn doubt(&mut self, files: Vec<(FileName, D::File)>) {
+        for partition in self.partitions.iter_mut().flatten() {
+            let log = partition.segment_file(SegmentFile::Log);
+            partition.suspect |= files.iter().any(|(name, _)| *name == log);
+        }
+        for slot in 0..self.partitions.len() as u32 {
+            if self.partition(slot).is_some_and(|p| p.suspect) {
+                self.mark_ripe(slot);
+            }
+        }
+        for (name, file) in files {
+            self.dirty_files.entry(name).or_insert(file);
+        }
     }
 
     /// True when all are captured.

@@ -16,9 +16,10 @@
 //! The blocks of a frame's extents are written to their segments and flushed at the same time, and it is
 //! acknowledged only when they are durable too.
 //!
-//! All frames in flight lie in one journal file: the next file is begun when none is.
+//! All frames in flight lie in one journal file: the next file is begun when none is. When that file
+//! fails they move to another (`journal_move`).
 
-use futures_util::future::{join_all, try_join};
+use futures_util::future::{join, join_all};
 use smallvec::SmallVec;
 
 use super::extent::Blocks;
@@ -60,6 +61,17 @@ struct Placed<D: Disk> {
     sealed: Instant,
 }
 
+/// A frame on its way to the disk, with all that it takes to send it again.
+pub(super) struct Flight<D: Disk> {
+    pub(super) sequence: u64,
+    pub(super) chunks: SmallVec<[D::Chunk; 8]>,
+    pub(super) blocks: SmallVec<[Blocks<D>; 2]>,
+    pub(super) entries: Vec<FrameEntry>,
+    pub(super) sealed: Instant,
+    /// Bytes on disk.
+    pub(super) bytes: u64,
+}
+
 impl<D: Disk> Shard<D> {
     /// Writes and acknowledges frames until [`Shard::close`]. Spawn it once.
     pub async fn run_commits(&self) {
@@ -68,14 +80,13 @@ impl<D: Disk> Shard<D> {
 
     async fn run_commit_lane(&self) {
         loop {
-            let committed = match self.next_frame().await {
+            match self.next_frame().await {
                 Ok(Some(placed)) => self.commit(placed).await,
                 Ok(None) => return,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = committed {
-                self.fail(&error);
-                return;
+                Err(error) => {
+                    self.break_journal(&error);
+                    self.move_if_parked().await;
+                }
             }
         }
     }
@@ -95,11 +106,14 @@ impl<D: Disk> Shard<D> {
         placed
     }
 
-    /// False when the shard closes with nothing left to write.
+    /// False when the shard closes with nothing left to write, or nowhere to write it.
     async fn until_work(&self) -> bool {
         loop {
             let wait = self.inner.work.wait();
-            {
+            if self.is_stopped() {
+                return false;
+            }
+            if !self.inner.broken.get() {
                 let state = self.inner.state.borrow();
                 let alone = self.inner.is_settled(&state);
                 let frame = &state.frame;
@@ -109,22 +123,30 @@ impl<D: Disk> Shard<D> {
                 if alone && state.unflushed.due {
                     return true;
                 }
-                if alone && (self.inner.closing.get() || self.inner.failed.get()) {
+                if alone && self.inner.closing.get() {
                     return false;
                 }
-            }
-            if self.inner.failed.get() {
-                return false;
             }
             wait.await;
         }
     }
 
+    /// Whether the shard closes and its journal takes nothing.
+    fn is_stopped(&self) -> bool {
+        self.inner.closing.get() && self.inner.failed.get()
+    }
+
     /// Seals the open frame into the active journal file, going to the next file when it is full.
-    /// `None` when the shard failed while it waited for a file.
+    /// `None` when the shard closes while it waits for a file.
     async fn place_frame(&self) -> DiskResult<Option<Placed<D>>> {
         loop {
             let wait = self.inner.files.wait();
+            if self.inner.broken.get() {
+                if !self.until_work().await {
+                    return Ok(None);
+                }
+                continue;
+            }
             if self.inner.state.borrow().frame.is_empty() {
                 // Woken only because relaxed writes are due for their flush.
                 self.flush_journal().await?;
@@ -150,7 +172,7 @@ impl<D: Disk> Shard<D> {
             if self.next_journal().await? {
                 continue;
             }
-            if self.inner.failed.get() {
+            if self.is_stopped() {
                 return Ok(None);
             }
             self.inner.state.borrow_mut().starved = true;
@@ -160,17 +182,26 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Waits until every sealed frame is acknowledged. False if the shard failed.
+    /// Waits until every sealed frame is acknowledged. False if that will not come.
     async fn until_settled(&self) -> bool {
-        let last = self.inner.state.borrow().sequence - 1;
-        self.until_acknowledged(last).await
+        loop {
+            let wait = self.inner.committed.wait();
+            if self.is_stopped() {
+                return false;
+            }
+            if self.inner.is_settled(&self.inner.state.borrow()) {
+                return true;
+            }
+            wait.await;
+        }
     }
 
-    /// Waits until the frame `sequence` and all before it are acknowledged. False if the shard failed.
+    /// Waits until the frame `sequence` and all before it are acknowledged. False if the journal's file failed
+    /// meanwhile.
     async fn until_acknowledged(&self, sequence: u64) -> bool {
         loop {
             let wait = self.inner.committed.wait();
-            if self.inner.failed.get() {
+            if self.inner.broken.get() {
                 return false;
             }
             if self.inner.durable.get() >= sequence {
@@ -181,45 +212,62 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Brings a frame to the disk and acknowledges it, after all before it.
-    async fn commit(&self, placed: Placed<D>) -> DiskResult<()> {
+    async fn commit(&self, placed: Placed<D>) {
         let Placed { sequence, frame, durability, file, at, sealed } = placed;
-        let disk = &self.inner.disk;
         let mut chunks: SmallVec<[D::Chunk; 8]> = SmallVec::new();
         for (buffer, bytes) in frame.buffers {
-            chunks.push(disk.seal(buffer, bytes));
+            chunks.push(self.inner.disk.seal(buffer, bytes));
         }
         let blocks = self.place_extents(frame.extents);
+        let (entries, bytes) = (frame.entries, frame.disk_bytes as u64);
+        let flight = Flight { sequence, chunks, blocks, entries, sealed, bytes };
+        match self.carry(&flight, &file, at, durability).await {
+            Ok(Some(times)) => self.acknowledge(&times, flight),
+            Ok(None) => self.park(flight).await,
+            Err(error) => {
+                self.break_journal(&error);
+                self.park(flight).await;
+            }
+        }
+    }
+
+    /// Writes a frame and makes it durable; its times when it may be acknowledged. `None` if the journal's file
+    /// failed under another frame first.
+    async fn carry(
+        &self,
+        flight: &Flight<D>,
+        file: &D::File,
+        at: u64,
+        durability: Durability,
+    ) -> DiskResult<Option<FrameTimes>> {
+        let disk = &self.inner.disk;
         let in_journal = async {
-            write_chunks(disk, &file, at, &chunks).await?;
+            write_chunks(disk, file, at, &flight.chunks).await?;
             let written = disk.now();
             if durability == Durability::Alone {
-                disk.flush(&file).await?;
+                disk.flush(file).await?;
             }
             Ok(written)
         };
-        let (written, ()) = try_join(in_journal, self.write_extents(&blocks)).await?;
-        // A failure tells all lanes; what comes after it is not acknowledged.
-        if !self.until_acknowledged(sequence - 1).await {
-            return Ok(());
+        // Both come to their end: what is given up is not under way any more.
+        let (written, extents) = join(in_journal, self.write_extents(&flight.blocks)).await;
+        extents?;
+        let written = written?;
+        if !self.until_acknowledged(flight.sequence - 1).await {
+            return Ok(None);
         }
         if durability == Durability::WithEarlier {
-            disk.flush(&file).await?;
+            disk.flush(file).await?;
+            if self.inner.broken.get() {
+                return Ok(None);
+            }
         }
-        let (durable, bytes) = (disk.now(), frame.disk_bytes as u64);
-        let flushed = durability != Durability::Later;
-        let times = FrameTimes { ticket: sequence, sealed, written, durable, bytes, flushed };
-        self.acknowledge(&times, &chunks, &blocks, frame.entries);
-        Ok(())
+        Ok(Some(flight.times(written, disk.now(), durability != Durability::Later)))
     }
 
     /// The frame is durable: its batches become visible, then whoever waits is woken.
-    fn acknowledge(
-        &self,
-        times: &FrameTimes,
-        chunks: &[D::Chunk],
-        blocks: &[Blocks<D>],
-        entries: Vec<FrameEntry>,
-    ) {
+    pub(super) fn acknowledge(&self, times: &FrameTimes, flight: Flight<D>) {
+        let Flight { chunks, blocks, entries, .. } = flight;
         let sequence = times.ticket;
         let inner = &self.inner;
         {
@@ -228,7 +276,7 @@ impl<D: Disk> Shard<D> {
             let mut slots = state.tails.spare();
             let mut bytes = 0;
             for entry in &entries {
-                if state.show(sequence, entry, chunks, blocks) {
+                if state.show(sequence, entry, &chunks, &blocks) {
                     if slots.last() != Some(&entry.slot) {
                         slots.push(entry.slot);
                     }
@@ -304,7 +352,7 @@ impl<D: Disk> State<D> {
                 let mut slices = slices_of(chunks, start, shape.head);
                 slices.extend(slices_of(&blocks[index as usize].chunks, 0, shape.middle));
                 slices.extend(slices_of(chunks, start + shape.head, shape.tail));
-                (slices, Held::Extent)
+                (slices, if blocks[index as usize].failed.get() { Held::Whole } else { Held::Extent })
             }
         };
         partition.show(TailBatch {

@@ -5,10 +5,13 @@
 //! names are durable and whose file has the blocks: until then the batch is journaled whole. A roll
 //! waits for the batches before it, so a segment is never cut or left under an extent.
 
-use futures_util::future::try_join_all;
+use std::cell::Cell;
+
+use futures_util::future::join_all;
 use smallvec::SmallVec;
 
 use super::partition::Partition;
+use super::segment::SegmentTrouble;
 use super::shard::Shard;
 use super::transfer::write_chunks;
 use crate::base::PartitionKey;
@@ -24,6 +27,15 @@ pub(super) struct Blocks<D: Disk> {
     file: Option<D::File>,
     at: u64,
     pub(super) chunks: SmallVec<[D::Chunk; 4]>,
+    /// Its segment did not take them: the batch rides whole in its frame, and is written later.
+    pub(super) failed: Cell<bool>,
+}
+
+impl<D: Disk> Blocks<D> {
+    /// All its bytes.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter().copied()).collect()
+    }
 }
 
 impl<D: Disk> Partition<D> {
@@ -50,22 +62,48 @@ impl<D: Disk> Shard<D> {
             slot: extent.slot,
             file: state.partition(extent.slot).and_then(|p| p.segment.file.clone()),
             at: extent.at,
+            failed: Cell::new(false),
             chunks: extent.buffers.into_iter().map(|(b, bytes)| self.inner.disk.seal(b, bytes)).collect(),
         };
         extents.into_iter().map(place).collect()
     }
 
-    /// Writes them all at once and makes them durable: one flush for each segment.
+    /// Writes them all at once and makes them durable: one flush for each segment. Those that fail are
+    /// marked, and their partition takes no appends until its segment can be written.
+    ///
+    /// # Errors
+    /// One of the failures.
     pub(super) async fn write_extents(&self, extents: &[Blocks<D>]) -> DiskResult<()> {
         if extents.is_empty() {
             return Ok(());
         }
         let disk = &self.inner.disk;
-        let placed = extents.iter().filter_map(|e| Some((e.file.as_ref()?, e)));
-        try_join_all(placed.map(|(file, e)| write_chunks(disk, file, e.at, &e.chunks))).await?;
-        let first = |(i, e): &(usize, &Blocks<D>)| !extents[..*i].iter().any(|before| before.slot == e.slot);
-        let files = extents.iter().enumerate().filter(first).filter_map(|(_, e)| e.file.as_ref());
-        try_join_all(files.map(|file| disk.flush(file))).await.map(drop)
+        let mut result = Ok(());
+        let placed = extents.iter().filter(|e| !e.failed.get()).filter_map(|e| Some((e.file.as_ref()?, e)));
+        let written =
+            placed.map(|(file, e)| async move { (e, write_chunks(disk, file, e.at, &e.chunks).await) });
+        for (extent, written) in join_all(written).await {
+            if let Err(error) = written {
+                extent.failed.set(true);
+                self.segment_failed(extent.slot, &error, SegmentTrouble::Write);
+                result = Err(error);
+            }
+        }
+        let first = |(i, e): &(usize, &Blocks<D>)| {
+            !e.failed.get()
+                && !extents[..*i].iter().any(|before| before.slot == e.slot && !before.failed.get())
+        };
+        let files =
+            extents.iter().enumerate().filter(first).filter_map(|(_, e)| Some((e.file.as_ref()?, e.slot)));
+        let flushed = files.map(|(file, slot)| async move { (slot, disk.flush(file).await) });
+        for (slot, flushed) in join_all(flushed).await {
+            if let Err(error) = flushed {
+                extents.iter().filter(|e| e.slot == slot).for_each(|e| e.failed.set(true));
+                self.segment_failed(slot, &error, SegmentTrouble::Flush);
+                result = Err(error);
+            }
+        }
+        result
     }
 }
 

@@ -12,14 +12,23 @@ impl<D: Disk> Shard<D> {
     /// file before it is flushed, so no acknowledgement rests on a file behind an unflushed one.
     pub(super) async fn next_journal(&self) -> DiskResult<bool> {
         self.flush_journal().await?;
-        let (file, header) = {
+        let (file, first) = {
             let mut guard = self.inner.state.borrow_mut();
             let state = &mut *guard;
             let bytes = state.frame.disk_bytes();
             let Some(file) = state.ring.advance(state.sequence, bytes) else { return Ok(false) };
+            (file, state.sequence)
+        };
+        self.begin_journal(file, first).await.map(|_| true)
+    }
+
+    /// Makes a file the one that begins with the frame `first`: its header is durable when this returns.
+    pub(super) async fn begin_journal(&self, file: JournalFile, first: u64) -> DiskResult<D::File> {
+        let header = {
+            let mut state = self.inner.state.borrow_mut();
             state.incarnation += 1;
             state.starved = false;
-            (file, FileHeader::new(self.inner.core.0, state.incarnation, state.sequence))
+            FileHeader::new(self.inner.core.0, state.incarnation, first)
         };
         let handle = self.journal_handle(file).await?;
         let mut block = self.take_io(BLOCK).await;
@@ -30,7 +39,7 @@ impl<D: Disk> Shard<D> {
         self.inner.disk.flush(&handle).await?;
         // A new file may be the half that is used: the writer prepares the next.
         self.inner.written.notify();
-        Ok(true)
+        Ok(handle)
     }
 
     async fn journal_handle(&self, file: JournalFile) -> DiskResult<D::File> {

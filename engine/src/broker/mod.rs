@@ -25,6 +25,7 @@ mod delete_records;
 mod extent;
 mod frame_times;
 mod history;
+mod journal_move;
 mod journals;
 mod pages;
 mod partition;

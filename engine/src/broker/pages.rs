@@ -361,7 +361,7 @@ impl<D: Disk> Shard<D> {
     async fn run_ahead_lane(&self) {
         loop {
             let wait = self.inner.ahead.wait();
-            if self.inner.closing.get() || self.inner.failed.get() {
+            if self.inner.closing.get() {
                 return;
             }
             let next = self.inner.state.borrow_mut().pages.ahead.pop_front();

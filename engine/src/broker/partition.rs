@@ -40,6 +40,8 @@ pub(super) struct Partition<D: Disk> {
     pub(super) signal: Rc<Signal>,
     /// Its last write to a segment failed: appends are refused until a later try succeeds.
     pub(super) offline: bool,
+    /// A flush of its segment failed: what was written since the last good one is written again.
+    pub(super) suspect: bool,
     /// Damage was found in its journal: it is read and never appended to.
     pub(super) fenced: bool,
     /// A lane writes it now.
@@ -81,6 +83,8 @@ impl<D: Disk> Partition<D> {
                 listed: 0,
                 reserved: 0,
                 named: false,
+                flushed: aligned,
+                flushing: aligned,
             },
             tail: Tail::new(),
             epochs: state.epochs,
@@ -89,6 +93,7 @@ impl<D: Disk> Partition<D> {
             relaxed_records: 0,
             signal: Rc::new(Signal::new()),
             offline: false,
+            suspect: false,
             fenced: state.fenced,
             writing: false,
             extents: false,
@@ -187,7 +192,7 @@ impl<D: Disk> Partition<D> {
 
     /// Whether a checkpoint that holds every frame up to `included` must wait for it.
     pub(super) fn is_behind(&self, included: u64) -> bool {
-        self.tail.oldest_unwritten().is_some_and(|oldest| oldest <= included)
+        self.suspect || self.tail.oldest_unwritten().is_some_and(|oldest| oldest <= included)
     }
 
     /// The order that must always hold.

@@ -51,9 +51,6 @@ pub enum FetchError {
     /// Below the log start, or above the log's end.
     #[error("the offset is not in the log")]
     OutOfRange(Bounds),
-    /// The core's journal failed.
-    #[error("the core is offline")]
-    Offline,
     /// The segment could not be read.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -119,11 +116,8 @@ impl<D: Disk> Shard<D> {
     /// What readers of this partition may ask for now.
     ///
     /// # Errors
-    /// [`FetchError::UnknownPartition`], [`FetchError::Offline`].
+    /// [`FetchError::UnknownPartition`]. A core whose journal cannot be written is read all the same.
     pub fn bounds(&self, key: PartitionKey) -> Result<Bounds, FetchError> {
-        if self.inner.failed.get() {
-            return Err(FetchError::Offline);
-        }
         self.inner.state.borrow().bounds(key)
     }
 
@@ -165,9 +159,6 @@ impl<D: Disk> Shard<D> {
         at_least_one: bool,
         give: impl FnMut(Slice<D::Chunk>),
     ) -> Result<Hot, FetchError> {
-        if self.inner.failed.get() {
-            return Err(FetchError::Offline);
-        }
         self.inner.state.borrow_mut().read_hot(key, from, max_bytes, at_least_one, give)
     }
 

@@ -161,6 +161,11 @@ impl<D: Disk> FrameReader<D> {
         loop {
             let Some(file) = self.files.front() else { return Ok(None) };
             let (incarnation, expected) = (file.header.incarnation(), self.expected);
+            // A later file begins here: what this one holds from here on was given up when it failed.
+            if self.files.iter().skip(1).any(|later| later.header.first_sequence() <= expected) {
+                self.next_file();
+                continue;
+            }
             self.load(self.position).await?;
             if let Ok(view) = FrameView::verify(&self.scratch, incarnation, expected) {
                 self.position += view.header.disk_bytes() as u64;

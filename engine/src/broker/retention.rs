@@ -223,7 +223,7 @@ impl<D: Disk> State<D> {
     pub(super) fn retry_offline(&mut self) {
         for slot in 0..self.partitions.len() as u32 {
             let Some(partition) = self.partition(slot).filter(|p| p.offline) else { continue };
-            if partition.tail.unwritten_bytes() > 0 {
+            if partition.tail.unwritten_bytes() > 0 || partition.suspect {
                 self.mark_ripe(slot);
             } else {
                 partition.offline = false;

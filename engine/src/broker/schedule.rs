@@ -55,7 +55,7 @@ impl<D: Disk> State<D> {
             let Some(partition) = self.partition(slot) else { continue };
             partition.ripe = false;
             partition.dirty = false;
-            if partition.writing || partition.tail.unwritten_bytes() == 0 {
+            if partition.writing || (partition.tail.unwritten_bytes() == 0 && !partition.suspect) {
                 continue;
             }
             partition.writing = true;

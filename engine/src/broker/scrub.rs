@@ -185,7 +185,7 @@ impl<D: Disk> Shard<D> {
 
     /// Looks at one piece of a segment. Gives where it ended and the offset due there.
     async fn scrub_segment(&self, at: ScrubPlace) -> Result<(u64, Offset), FetchError> {
-        let source = match self.source(at.key, at.segment).await {
+        let mut source = match self.source(at.key, at.segment).await {
             Ok(source) => source,
             Err(FetchError::Disk(error)) => {
                 let found = self.list_unopened(at.key, at.segment, error)?;
@@ -199,8 +199,10 @@ impl<D: Disk> Shard<D> {
             return Ok((u64::from(range.end_position), range.end));
         }
         let until = at.position + LOOK_BYTES as u64;
-        let before = self.listed_after(&source, at.position);
-        let enough = |position, _| position >= until || before.is_some_and(|b| position >= b);
+        if let Some(listed) = self.listed_after(&source, at.position) {
+            source.end_at(listed);
+        }
+        let enough = |position, _| position >= until;
         match self.look(&source, at.position, at.next, enough).await? {
             Look::Sound { position, next } => Ok((position, next)),
             Look::Flawed { position, next, cause } => {
@@ -208,7 +210,9 @@ impl<D: Disk> Shard<D> {
                     // The segment was written anew since the place was noted.
                     return Ok((u64::MAX, Offset(i64::MAX)));
                 }
-                let range = self.damaged_range(&source, position, next, cause).await?;
+                // Where the range ends may lie behind what was looked at.
+                let whole = self.source(at.key, at.segment).await?;
+                let range = self.damaged_range(&whole, position, next, cause).await?;
                 let found = self.list(at.key, range);
                 self.inner.scrub.scrub.borrow_mut().damaged += u64::from(found);
                 Ok((u64::from(range.end_position), range.end))

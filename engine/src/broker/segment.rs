@@ -52,6 +52,15 @@ pub(super) enum Step<D: Disk> {
     Write { file: D::File, at: u64, allocate: Option<u64> },
 }
 
+/// What failed of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SegmentTrouble {
+    /// An operation that says itself what it did not do.
+    Write,
+    /// A flush: what was written since the last good one is in doubt.
+    Flush,
+}
+
 impl<C> Lane<C> {
     pub(super) fn new() -> Lane<C> {
         Lane {
@@ -83,6 +92,10 @@ pub(super) struct SegmentWriter<D: Disk> {
     pub(super) reserved: u64,
     /// Its directory entries are durable: an extent may name it.
     pub(super) named: bool,
+    /// Bytes in full blocks that a good flush covers …
+    pub(super) flushed: u64,
+    /// … and those that the checkpoint's flush, which is under way, will.
+    pub(super) flushing: u64,
 }
 
 impl<D: Disk> SegmentWriter<D> {
@@ -99,6 +112,8 @@ impl<D: Disk> SegmentWriter<D> {
             listed: 0,
             reserved: 0,
             named: false,
+            flushed: 0,
+            flushing: 0,
         }
     }
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::checkpoint::{CoreState, PartitionState};
+use super::commit::Flight;
 use super::frame_times::RecentFrames;
 use super::pages::Pages;
 use super::partition::Partition;
@@ -76,10 +77,29 @@ pub struct HostedPartition {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Ticket(pub u64);
 
-/// The core's journal failed: nothing is acknowledged any more until the process starts again.
+/// The core's journal failed: nothing is acknowledged until it finds a file that it can write, which it
+/// tries every second. What waited may still become durable then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the journal of this core failed; restart to recover")]
+#[error("the journal of this core cannot be written")]
 pub struct Offline;
+
+/// Why a shard is offline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Trouble {
+    /// Neither the journal's file nor another can be written.
+    Journal,
+    /// The journal is full and no checkpoint can be taken.
+    Checkpoint,
+}
+
+impl Trouble {
+    fn bit(self) -> u8 {
+        match self {
+            Trouble::Journal => 1,
+            Trouble::Checkpoint => 2,
+        }
+    }
+}
 
 /// One core's partitions, journal and reads. Cloning gives another handle to the same shard.
 ///
@@ -102,7 +122,11 @@ pub(super) struct Inner<D: Disk> {
     pub(super) state: RefCell<State<D>>,
     /// Highest frame whose entries are acknowledged.
     pub(super) durable: Cell<u64>,
+    /// The active journal file failed: its frames in flight go to another.
+    pub(super) broken: Cell<bool>,
+    /// The shard is offline: nothing is acknowledged until every [`Trouble`] is over.
     pub(super) failed: Cell<bool>,
+    troubles: Cell<u8>,
     /// No appends are taken any more.
     pub(super) draining: Cell<bool>,
     /// The jobs end.
@@ -153,6 +177,8 @@ pub(super) struct State<D: Disk> {
     /// The open frame waits for a journal file.
     pub(super) starved: bool,
     pub(super) spare_entries: Vec<Vec<FrameEntry>>,
+    /// Frames that were in flight when the journal's file failed.
+    pub(super) parked: Vec<Flight<D>>,
     pub(super) tails: Tails,
     pub(super) dirty: VecDeque<u32>,
     pub(super) ripe: VecDeque<u32>,
@@ -246,6 +272,7 @@ impl<D: Disk> Shard<D> {
             starved: false,
             abandoned: Vec::new(),
             spare_entries: Vec::new(),
+            parked: Vec::new(),
             tails: Tails::default(),
             dirty: VecDeque::new(),
             ripe: VecDeque::new(),
@@ -274,7 +301,9 @@ impl<D: Disk> Shard<D> {
                 settings,
                 durable: Cell::new(core.next_sequence - 1),
                 state: RefCell::new(state),
+                broken: Cell::new(false),
                 failed: Cell::new(false),
+                troubles: Cell::new(0),
                 draining: Cell::new(false),
                 closing: Cell::new(false),
                 placing: Cell::new(false),
@@ -411,13 +440,13 @@ impl<D: Disk> Shard<D> {
         Ticket(self.inner.durable.get())
     }
 
-    /// Notified after every group commit, and when the shard fails.
+    /// Notified after every group commit, and when the shard goes offline.
     #[must_use]
     pub fn durable_signal(&self) -> &Signal {
         &self.inner.committed
     }
 
-    /// Whether the core's journal failed.
+    /// Whether the core's journal cannot be written now.
     #[must_use]
     pub fn is_offline(&self) -> bool {
         self.inner.failed.get()
@@ -426,7 +455,7 @@ impl<D: Disk> Shard<D> {
     /// Waits until `ticket` may be acknowledged.
     ///
     /// # Errors
-    /// [`Offline`] when its frame can no longer become durable.
+    /// [`Offline`] when its frame cannot become durable now. It may later.
     pub async fn until_durable(&self, ticket: Ticket) -> Result<(), Offline> {
         loop {
             let wait = self.inner.committed.wait();
@@ -457,6 +486,7 @@ impl<D: Disk> Shard<D> {
         stats.pool_bytes = self.inner.disk.pool_size() as u64;
         stats.pool_bytes_free = self.inner.disk.pool_free() as u64;
         stats.unwritten_bytes = state.tails.unwritten() as u64;
+        stats.offline = u64::from(self.inner.failed.get());
         for partition in state.partitions.iter().flatten() {
             stats.damaged_ranges += partition.damages.as_slice().len() as u64;
             stats.damaged_bytes += partition.damages.bytes();
@@ -466,17 +496,30 @@ impl<D: Disk> Shard<D> {
         stats
     }
 
-    /// Everything durable stops here: waiters are told, appends are refused.
-    pub(super) fn fail(&self, error: &DiskError) {
-        if !self.inner.failed.replace(true) {
-            tracing::error!(core = self.inner.core.0, %error, "journal failed: this core is offline");
+    /// Nothing becomes durable for now: waiters are told, appends are refused. Reads go on.
+    pub(super) fn trouble(&self, trouble: Trouble, error: &DiskError) {
+        let before = self.inner.troubles.replace(self.inner.troubles.get() | trouble.bit());
+        if before & trouble.bit() == 0 {
+            tracing::error!(core = self.inner.core.0, %error, ?trouble, "this core is offline until it can write again");
         }
-        self.inner.committed.notify();
-        self.inner.room.notify();
-        self.inner.written.notify();
-        self.inner.files.notify();
-        self.inner.work.notify();
-        self.inner.ahead.notify();
+        self.inner.failed.set(true);
+        self.wake_all();
+    }
+
+    /// A trouble is over; with the last one the shard is online again.
+    pub(super) fn trouble_over(&self, trouble: Trouble) {
+        let before = self.inner.troubles.replace(self.inner.troubles.get() & !trouble.bit());
+        if before == trouble.bit() {
+            self.inner.failed.set(false);
+            tracing::warn!(core = self.inner.core.0, "this core is online again");
+            self.wake_all();
+        }
+    }
+
+    fn wake_all(&self) {
+        let inner = &self.inner;
+        let all = [&inner.committed, &inner.room, &inner.written, &inner.files, &inner.work, &inner.ahead];
+        all.into_iter().for_each(Signal::notify);
         let signals: Vec<_> = {
             let state = self.inner.state.borrow();
             state.partitions.iter().flatten().map(|p| Rc::clone(&p.signal)).collect()

@@ -43,6 +43,12 @@ pub struct ShardStats {
     pub damaged_bytes: u64,
     /// Partitions that are read and never appended to: their journal could not continue them.
     pub partitions_fenced: u64,
+    /// 1 while the core's journal cannot be written.
+    pub offline: u64,
+    /// Journal files that failed; what they held in flight went to others.
+    pub journals_failed: u64,
+    /// Checkpoints that failed; each is tried again.
+    pub checkpoints_failed: u64,
     /// Partitions that refuse appends because a file of theirs failed.
     pub partitions_offline: u64,
     /// Damaged ranges found since the start, by readers and by the scrub.

@@ -8,11 +8,11 @@
 use futures_util::future::{join, join_all, join4};
 use smallvec::SmallVec;
 
-use super::segment::{Lane, SegmentWriter, Step};
+use super::segment::{Lane, SegmentTrouble, SegmentWriter, Step};
 use super::shard::Shard;
 use super::transfer::write_chunks;
 use crate::base::Offset;
-use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
+use crate::io::{BLOCK, Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
 use crate::log::names::SegmentFile;
 use crate::log::segments::Place;
 
@@ -49,7 +49,7 @@ impl<D: Disk> Shard<D> {
                 if rests { None } else { state.next_write(&self.inner.disk) }
             };
             let Some(slot) = slot else {
-                if self.inner.closing.get() || self.inner.failed.get() {
+                if self.inner.closing.get() {
                     return;
                 }
                 wait.await;
@@ -88,24 +88,34 @@ impl<D: Disk> Shard<D> {
 
     async fn write_slot(&self, slot: u32, lane: &mut Lane<D::Chunk>) {
         let written = self.write_partition(slot, lane).await;
+        if let Err(error) = &written {
+            self.segment_failed(slot, error, SegmentTrouble::Write);
+        }
         let mut state = self.inner.state.borrow_mut();
-        if let Err(error) = written {
-            state.stats.segment_errors += 1;
-            state.segment_error = Some(error.clone());
-            if let Some(partition) = state.partition(slot) {
-                if !partition.offline {
-                    tracing::error!(partition = %partition.key, %error, "segment failed: no appends until a try succeeds");
-                }
-                partition.offline = true;
-                partition.signal.notify();
+        if let Some(partition) = state.partition(slot).filter(|_| written.is_ok()) {
+            if std::mem::take(&mut partition.offline) {
+                tracing::warn!(partition = %partition.key, "its segment was written: it takes appends again");
             }
-        } else if let Some(partition) = state.partition(slot) {
-            partition.offline = false;
         }
         state.release(slot);
         drop(state);
         self.inner.room.notify();
         self.inner.files.notify();
+    }
+
+    /// A file of a partition failed: it takes no appends until it was written. After a failed flush nothing
+    /// is known of what was written since the last good one: that is written once more, too.
+    pub(super) fn segment_failed(&self, slot: u32, error: &DiskError, trouble: SegmentTrouble) {
+        let mut state = self.inner.state.borrow_mut();
+        state.stats.segment_errors += 1;
+        state.segment_error = Some(error.clone());
+        let Some(partition) = state.partition(slot) else { return };
+        if !partition.offline {
+            tracing::error!(partition = %partition.key, %error, "segment failed: no appends until a try succeeds");
+        }
+        partition.offline = true;
+        partition.suspect |= trouble == SegmentTrouble::Flush;
+        partition.signal.notify();
     }
 
     /// Waits until no lane has the partition and takes it. False if it is gone.
@@ -132,6 +142,7 @@ impl<D: Disk> Shard<D> {
 
     /// Writes one partition until what is left is neither ripe nor asked for.
     async fn write_partition(&self, slot: u32, lane: &mut Lane<D::Chunk>) -> DiskResult<()> {
+        self.rewrite_suspect(slot).await?;
         loop {
             let step = {
                 let mut state = self.inner.state.borrow_mut();
@@ -159,6 +170,37 @@ impl<D: Disk> Shard<D> {
                 }
             }
         }
+    }
+
+    /// Writes again what a failed flush left in doubt: everything behind the last good one. What is read back
+    /// may come from a cache that would have lost it; written anew, the next flush covers it.
+    async fn rewrite_suspect(&self, slot: u32) -> DiskResult<()> {
+        if !self.inner.state.borrow_mut().partition(slot).is_some_and(|p| p.suspect) {
+            return Ok(());
+        }
+        self.ensure_open(slot).await?;
+        let (file, name, mut at, end) = {
+            let mut state = self.inner.state.borrow_mut();
+            let Some(partition) = state.partition(slot) else { return Ok(()) };
+            let Some(file) = partition.segment.file.clone() else { return Ok(()) };
+            let segment = &partition.segment;
+            (file, partition.segment_file(SegmentFile::Log), segment.flushed, segment.aligned)
+        };
+        while at < end {
+            let bytes = (end - at).min(IO_BYTES_MAX as u64) as usize;
+            let chunk = self.inner.disk.read(&file, at, bytes).await?;
+            if chunk.len() < bytes {
+                return Err(DiskError { op: DiskOp::Read, file: name, fault: DiskFault::Io, errno: 0 });
+            }
+            self.inner.disk.write(&file, at, chunk).await?;
+            at += bytes as u64;
+        }
+        let mut state = self.inner.state.borrow_mut();
+        if let Some(partition) = state.partition(slot) {
+            partition.suspect = false;
+        }
+        state.dirty_files.insert(name, file);
+        Ok(())
     }
 
     /// Opens the active segment's file if it is not open.
@@ -348,12 +390,13 @@ impl<D: Disk> Shard<D> {
     /// Brings the files of the active segment to their exact length, durably. The open block stays
     /// in memory too: until the segment is left, nothing on disk is trusted for it.
     ///
-    /// Whoever calls it holds the partition. A flush that fails fails the core: what it should have
-    /// made durable may be gone though a second one succeeds, and the journal still has it.
+    /// Whoever calls it holds the partition. After a flush that fails, what it should have made durable may be
+    /// gone though a second one succeeds: the next try writes it again first.
     pub(super) async fn finish_segment(&self, slot: u32) -> DiskResult<()> {
         if self.inner.state.borrow_mut().partition(slot).is_none_or(|p| p.segment.size() == 0) {
             return Ok(());
         }
+        self.rewrite_suspect(slot).await?;
         self.ensure_open(slot).await?;
         let (file, log, at, open, size) = {
             let mut state = self.inner.state.borrow_mut();
@@ -369,20 +412,21 @@ impl<D: Disk> Shard<D> {
             self.write_padded(&file, at, &open).await?;
         }
         disk.truncate(&file, size).await?;
-        self.flush_or_fail(&file).await?;
+        self.flush_segment(slot, &file).await?;
         let ends = {
             let mut state = self.inner.state.borrow_mut();
             state.dirty_files.remove(&log);
             let Some(partition) = state.partition(slot) else { return Ok(()) };
             (partition.segment.allocated, partition.segment.reserved) = (size, 0);
             partition.segment.listed = 0;
+            partition.segment.flushed = partition.segment.aligned;
             partition.index_ends()
         };
         for (name, at, bytes) in ends {
             let file = self.write_index(&name, at, &bytes).await?;
             disk.truncate(&file, at + bytes.len() as u64).await?;
             // It stays among the dirty files until here: a checkpoint may count on it meanwhile.
-            self.flush_or_fail(&file).await?;
+            self.flush_segment(slot, &file).await?;
             self.inner.state.borrow_mut().dirty_files.remove(&name);
         }
         if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
@@ -391,10 +435,10 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
-    async fn flush_or_fail(&self, file: &D::File) -> DiskResult<()> {
+    async fn flush_segment(&self, slot: u32, file: &D::File) -> DiskResult<()> {
         let flushed = self.inner.disk.flush(file).await;
         if let Err(error) = &flushed {
-            self.fail(error);
+            self.segment_failed(slot, error, SegmentTrouble::Flush);
         }
         flushed
     }

@@ -13,6 +13,7 @@
 mod builder;
 mod extent;
 mod layout;
+mod reframe;
 mod ring;
 mod scan;
 
@@ -22,5 +23,6 @@ pub use layout::{
     BatchPlace, ENTRY_BYTES, EntryHeader, EntryKind, FILE_HEADER_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES,
     FileHeader, FrameHeader, file_name, file_number,
 };
+pub use reframe::reframe;
 pub use ring::{JournalFile, Ring};
 pub use scan::{Entries, Entry, FrameError, FrameView, ScanEnd, Verdict, judge};

@@ -26,7 +26,8 @@ struct Used {
 
 /// The files of one core in their order of use.
 ///
-/// `active → sealed → (a checkpoint covers its last sequence) → free → active`. A file returns to
+/// `active → sealed → (a checkpoint covers its last sequence) → free → active`. One that failed goes
+/// `active → aside → (a checkpoint covers its last sequence) → gone`, and never takes a frame again. A file returns to
 /// `free` only by [`Ring::trim`]; where no other can be had, the active one follows itself once all
 /// of it is covered.
 #[derive(Debug, Default)]
@@ -38,6 +39,10 @@ pub struct Ring {
     active: Option<Used>,
     sealed: VecDeque<Used>,
     free: VecDeque<JournalFile>,
+    /// Files that failed and hold frames that no checkpoint covers yet.
+    aside: Vec<Used>,
+    /// Files that failed and hold nothing that is needed.
+    gone: Vec<JournalFile>,
 }
 
 impl Ring {
@@ -128,6 +133,29 @@ impl Ring {
         Some(file)
     }
 
+    /// The active file failed: it takes no more frames. Gives its number.
+    pub fn set_aside(&mut self) -> Option<u32> {
+        let failed = self.active.take()?;
+        self.aside.push(failed);
+        Some(failed.file.number)
+    }
+
+    /// The active file, which holds no acknowledged frame, is one of the free again.
+    pub fn give_back(&mut self) {
+        self.free.extend(self.active.take().map(|used| used.file));
+    }
+
+    /// Whether a file that failed waits for a checkpoint.
+    #[must_use]
+    pub fn has_aside(&self) -> bool {
+        !self.aside.is_empty()
+    }
+
+    /// Files that failed and may be removed.
+    pub fn take_gone(&mut self) -> Vec<JournalFile> {
+        std::mem::take(&mut self.gone)
+    }
+
     /// Frees every sealed file whose frames are all at or below `covered`.
     pub fn trim(&mut self, covered: u64) {
         self.covered = self.covered.max(covered);
@@ -137,6 +165,10 @@ impl Ring {
         {
             active.covered = end;
         }
+        let (gone, aside): (Vec<Used>, Vec<Used>) =
+            self.aside.drain(..).partition(|used| used.last_sequence <= covered);
+        self.aside = aside;
+        self.gone.extend(gone.into_iter().map(|used| used.file));
         while let Some(used) = self.sealed.front() {
             if used.last_sequence > covered {
                 break;

@@ -24,6 +24,11 @@ const SHARD: &[ShardMetric] = &[
     ("checkpoints", "counter", "Checkpoints taken.", |r| r.shard.checkpoints),
     ("duplicates", "counter", "Duplicates of idempotent producers.", |r| r.shard.duplicates),
     ("segment_errors", "counter", "Operations on segments that failed.", |r| r.shard.segment_errors),
+    ("offline", "gauge", "1 while the core's journal cannot be written.", |r| r.shard.offline),
+    ("journals_failed", "counter", "Journal files that failed.", |r| r.shard.journals_failed),
+    ("checkpoints_failed", "counter", "Checkpoints that failed and are tried again.", |r| {
+        r.shard.checkpoints_failed
+    }),
     ("partitions_offline", "gauge", "Partitions that refuse appends: a file of theirs failed.", |r| {
         r.shard.partitions_offline
     }),

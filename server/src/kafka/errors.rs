@@ -50,7 +50,7 @@ pub(super) fn of_fetch(error: &FetchError) -> ErrorCode {
     match error {
         FetchError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
         FetchError::OutOfRange(_) => ErrorCode::OffsetOutOfRange,
-        FetchError::Offline | FetchError::Disk(_) => ErrorCode::KafkaStorageError,
+        FetchError::Disk(_) => ErrorCode::KafkaStorageError,
         FetchError::Fenced(range) if !range.cause.is_lasting() => ErrorCode::KafkaStorageError,
         FetchError::Damaged(_) | FetchError::Fenced(_) => ErrorCode::CorruptMessage,
     }

@@ -101,6 +101,10 @@ pub(super) fn replay<'a>(
         let later = &journals[i + 1..];
         let (mut position, mut expected) = (FILE_HEADER_BYTES, journal.header.first_sequence());
         loop {
+            // A later file begins here: what this one holds from here on was given up when it failed.
+            if later.iter().any(|later| later.header.first_sequence() <= expected) {
+                break;
+            }
             if let Some(view) = journal.frame(position).filter(|v| v.header.sequence() == expected) {
                 position += view.header.disk_bytes() as u64;
                 if expected > included {

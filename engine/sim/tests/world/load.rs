@@ -222,7 +222,6 @@ async fn consume(
             }
             // Retention was faster.
             Err(engine::broker::FetchError::OutOfRange(now)) if now.log_start.0 > from => {}
-            Err(engine::broker::FetchError::Offline) => return Ok(()),
             Err(error) => return Err(format!("{key}: a read at {from} of {start}..{end} failed: {error}")),
         }
     }
