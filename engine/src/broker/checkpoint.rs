@@ -493,17 +493,18 @@ impl<D: Disk> Shard<D> {
         if head.generation <= 2 {
             inner.disk.sync_dir(&FileName::core_dir(inner.core)).await?;
         }
-        let mut state = inner.state.borrow_mut();
-        state.checkpoint_generation = head.generation;
-        state.checkpoint_buffer = out;
-        state.ring.trim(included);
-        state.starved = false;
-        state.stats.checkpoints += 1;
-        for partition in state.partitions.iter_mut().flatten() {
-            let segment = &mut partition.segment;
-            segment.flushed = segment.flushed.max(segment.flushing);
+        {
+            let mut state = inner.state.borrow_mut();
+            state.checkpoint_generation = head.generation;
+            state.checkpoint_buffer = out;
+            state.ring.trim(included);
+            state.starved = false;
+            state.stats.checkpoints += 1;
+            for partition in state.partitions.iter_mut().flatten() {
+                let segment = &mut partition.segment;
+                segment.flushed = segment.flushed.max(segment.flushing);
+            }
         }
-        drop(state);
         self.remove_failed_journals().await;
         inner.files.notify();
         inner.written.notify();

@@ -92,10 +92,10 @@ impl<D: Disk> Shard<D> {
             self.segment_failed(slot, error, SegmentTrouble::Write);
         }
         let mut state = self.inner.state.borrow_mut();
-        if let Some(partition) = state.partition(slot).filter(|_| written.is_ok()) {
-            if std::mem::take(&mut partition.offline) {
-                tracing::warn!(partition = %partition.key, "its segment was written: it takes appends again");
-            }
+        if let Some(partition) = state.partition(slot).filter(|_| written.is_ok())
+            && std::mem::take(&mut partition.offline)
+        {
+            tracing::warn!(partition = %partition.key, "its segment was written: it takes appends again");
         }
         state.release(slot);
         drop(state);
