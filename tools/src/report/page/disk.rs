@@ -43,9 +43,10 @@ fn panels(intervals: &[DiskInterval]) -> String {
         line("s3 dashed", "reads", &|i| per_s(i.work.reads, i.length_s)),
     ];
     let queue = [line("s1", "under way", &|i| i.work.queue_depth)];
+    let end = shown.last().map_or(0.0, |last| last.start_s + last.length_s);
     [("MB/s on the disk", &bytes[..]), ("requests a second", &requests), ("queue depth, mean", &queue)]
         .iter()
-        .map(|(name, lines)| timeline::plain(name, lines))
+        .map(|(name, lines)| timeline::plain(name, lines, end))
         .filter(|panel| !panel.is_empty())
         .map(|panel| format!("<figure>{panel}</figure>\n"))
         .collect()

@@ -181,17 +181,16 @@ pub(super) struct Plain {
 }
 
 /// Several figures of one unit over time, from zero, in a low panel; nothing when all of them are nothing. A line that is
-/// always zero is left out.
-pub(super) fn plain(name: &str, lines: &[Plain]) -> String {
-    const HEIGHT: f64 = 190.0;
+/// always zero is left out. The time axis ends at `end` seconds, as those of the other panels do.
+pub(super) fn plain(name: &str, lines: &[Plain], end: f64) -> String {
+    const HEIGHT: f64 = 176.0;
     const BAND: Band = Band { top: 34.0, bottom: 148.0 };
     let drawn: Vec<&Plain> = lines
         .iter()
         .filter(|l| l.points.len() > 1 && l.points.iter().any(|(_, value)| *value > 0.0))
         .collect();
     let points = || drawn.iter().flat_map(|line| &line.points);
-    let end = points().map(|(second, _)| *second).fold(0.0, f64::max);
-    if end <= 0.0 {
+    if drawn.is_empty() || end <= 0.0 {
         return String::new();
     }
     let (top, ticks) = linear_ticks(points().map(|(_, value)| *value).fold(0.0, f64::max) * 1.02, 3);
