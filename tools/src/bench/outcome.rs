@@ -119,10 +119,12 @@ pub(super) fn validity(outcome: &Outcome, plan: &Plan, others: Option<Others>) -
         ));
     }
     if !(ACHIEVED_SHARE_MIN..=2.0 - ACHIEVED_SHARE_MIN).contains(&achieved_share) && !outcome.interrupted {
-        reasons.push(format!(
-            "{:.1} % of the planned rate was acknowledged: the broker could not keep up with it",
-            achieved_share * 100.0
-        ));
+        let why = if achieved_share < 1.0 {
+            "the broker could not keep up with it"
+        } else {
+            "what the warm-up fell behind was caught up with in the window"
+        };
+        reasons.push(format!("{:.1} % of the planned rate was acknowledged: {why}", achieved_share * 100.0));
     }
     let idle = if plan.mode.produces() { counts.records_in == 0 } else { counts.records_out == 0 };
     if idle && !outcome.interrupted {

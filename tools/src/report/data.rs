@@ -573,6 +573,9 @@ pub struct Validity {
 /// From this share of the generator's own ceiling on, a run is marked.
 pub const GENERATOR_SHARE_MAX: f64 = 0.5;
 
+/// From this share of all CPU time on, used neither by broker nor generator, a run is marked.
+pub const OTHERS_SHARE_MAX: f64 = 0.25;
+
 impl Validity {
     /// True when there is no reason against the run.
     pub fn is_valid(&self) -> bool {

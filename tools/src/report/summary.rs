@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use hdrhistogram::Histogram;
 
-use super::data::{CheckVerdict, RunReport};
+use super::data::{CheckVerdict, OTHERS_SHARE_MAX, RunReport};
 use super::disk::per_s;
 use super::quantile::{LADDER, carried_ns};
 use super::units;
@@ -129,9 +129,10 @@ fn check(out: &mut String, report: &RunReport) {
         );
     }
     if let (Some(steal), Some(others)) = (report.validity.steal_share, report.validity.others_share) {
+        let mark = if others >= OTHERS_SHARE_MAX { "      DISTURBED: measure again alone" } else { "" };
         let _ = writeln!(
             out,
-            " CPU time of others {} · taken by the host {}",
+            " CPU time of others {} · taken by the host {}{mark}",
             units::percent(others),
             units::percent(steal)
         );

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::facts::shortened;
 use super::html::{escaped, figure};
 use crate::report::calendar;
-use crate::report::data::{CheckVerdict, Verdict};
+use crate::report::data::{CheckVerdict, OTHERS_SHARE_MAX, Verdict};
 use crate::report::json::{Document, Percentiles, Rates};
 use crate::report::units;
 
@@ -77,8 +77,9 @@ fn verdict(out: &mut String, document: &Document) {
     if let (Some(steal), Some(others)) = (validity.steal_share, validity.others_share) {
         let _ = write!(
             out,
-            " Beside broker and generator {} of the CPU time was used by others, the kernel's own threads among them; the \
+            " {}Beside broker and generator {} of the CPU time was used by others, the kernel's own threads among them; the \
              host took {}.",
+            if others >= OTHERS_SHARE_MAX { "<strong>Disturbed</strong>: " } else { "" },
             figure("validity.others_share", others, &share(others)),
             figure("validity.steal_share", steal, &share(steal)),
         );
