@@ -40,6 +40,10 @@ pub(super) const REGEX_COMPILED_BYTES_MAX: usize = 32 << 10;
 /// with the next looks at the clock, so that no core stands still for a pattern.
 pub(super) const REGEX_WORK_MAX: usize = 128 << 10;
 
+/// The same for names that came or went, against all patterns at once. Beyond it all of them begin anew,
+/// part by part.
+pub(super) const REGEX_CHANGED_WORK_MAX: usize = 8 * REGEX_WORK_MAX;
+
 /// Names of topics that one pattern may match, bytes: its record is to fit into one batch of Kafka's
 /// default size. A pattern beyond it is answered INVALID_REGULAR_EXPRESSION.
 pub(super) const REGEX_MATCHED_BYTES_MAX: usize = 900 << 10;

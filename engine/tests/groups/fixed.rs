@@ -275,3 +275,22 @@ fn patterns_are_those_that_people_write() {
         world.beat_as(mate.goes(-1)).expect("it leaves");
     }
 }
+
+#[test]
+fn very_many_topics_that_come_at_once_are_taken_in_when_all_are_looked_at() {
+    let mut world = world(&[("old-x", 1)]);
+    let mut one = Mate::by_pattern("a", ".*-x+");
+    world.beat(&mut one);
+    assert_eq!(one.owned.len(), 1);
+    world.pass(Duration::from_secs(2));
+    let names: Vec<String> = (0..12_000).map(|n| format!("{n:05}-{}", "x".repeat(24))).collect();
+    let mut topics: Vec<(&str, i32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    topics.push(("old-x", 1));
+    world.topics(&topics);
+    let epoch = one.epoch;
+    world.beat(&mut one);
+    assert_eq!((one.epoch, one.owned.len()), (epoch, 1), "until then it keeps what it had");
+    world.pass(Duration::from_secs(3));
+    world.beat(&mut one);
+    assert_eq!(one.owned.len(), 12_001);
+}

@@ -8,8 +8,8 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::group::GroupError;
 use crate::group::answer::Refusal;
 use crate::group::settings::{
-    PATTERNS_BYTES_MAX, REGEX_COMPILED_BYTES_MAX, REGEX_MATCHED_BYTES_MAX, REGEX_PATTERN_BYTES_MAX,
-    REGEX_SIMPLE_BYTES, REGEX_WORK_MAX,
+    PATTERNS_BYTES_MAX, REGEX_CHANGED_WORK_MAX, REGEX_COMPILED_BYTES_MAX, REGEX_MATCHED_BYTES_MAX,
+    REGEX_PATTERN_BYTES_MAX, REGEX_SIMPLE_BYTES, REGEX_WORK_MAX,
 };
 use crate::metadata::Image;
 
@@ -146,7 +146,7 @@ impl Patterns {
         let changed = changed(&before, image);
         let names_bytes: usize = changed.iter().map(|(name, _)| name.len()).sum();
         let automata: usize = self.known.values().map(|p| p.compiled.size >> 10).sum();
-        let is_much = names_bytes.saturating_mul(automata) > REGEX_WORK_MAX;
+        let is_much = names_bytes.saturating_mul(automata) > REGEX_CHANGED_WORK_MAX;
         for pattern in self.known.values_mut() {
             let bytes = pattern.names_bytes;
             if is_much || (pattern.progress == Progress::TooMany && !changed.is_empty()) {
