@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use engine::base::{Instant, Signal};
 use engine::io::{
-    BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open,
+    BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, DiskSpace, FileName, IO_BYTES_MAX, Open,
 };
 
 use crate::faults::Fate;
@@ -502,11 +502,11 @@ impl Disk for SimDisk {
         Ok(Some(bytes))
     }
 
-    async fn free_bytes(&self) -> DiskResult<u64> {
+    async fn space(&self) -> DiskResult<DiskSpace> {
         /// What a disk without a limit says.
         const PLENTY: u64 = 1 << 40;
-        let capacity = self.world().inner.faults.borrow().capacity.unwrap_or(PLENTY);
-        Ok(capacity.saturating_sub(self.storage(|s| s.used())))
+        let total = self.world().inner.faults.borrow().capacity.unwrap_or(PLENTY);
+        Ok(DiskSpace { free: total.saturating_sub(self.storage(|s| s.used())), total })
     }
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use engine::base::Instant;
 use engine::io::{
-    BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open,
+    BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, DiskSpace, FileName, IO_BYTES_MAX, Open,
 };
 
 /// Classes of buffers, by their power of two from [`BLOCK`] to [`IO_BYTES_MAX`].
@@ -244,7 +244,7 @@ impl Disk for NullDisk {
         Ok(None)
     }
 
-    async fn free_bytes(&self) -> DiskResult<u64> {
-        Ok(u64::MAX)
+    async fn space(&self) -> DiskResult<DiskSpace> {
+        Ok(DiskSpace { free: u64::MAX, total: u64::MAX })
     }
 }

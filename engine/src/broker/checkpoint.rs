@@ -357,6 +357,7 @@ impl<D: Disk> Shard<D> {
                 Ok(true) => self.trouble_over(Trouble::Checkpoint),
                 Ok(false) => wait.await,
                 Err(error) => {
+                    self.is_out_of_space(&error);
                     not_before = now.after(CHECKPOINT_AGAIN);
                     tracing::error!(core = self.inner.core.0, %error, "a checkpoint failed: it is tried again");
                     let starved = {
@@ -400,7 +401,7 @@ impl<D: Disk> Shard<D> {
         let needed = FILE_HEADER_BYTES + state.frame.disk_bytes() as u64;
         let bytes = self.inner.settings.journal_bytes.max(needed.next_multiple_of(IO_BYTES_MAX as u64));
         let half_used = ring.bytes_used() * 2 >= ring.bytes_total();
-        let more = ring.files() < self.inner.settings.journal_files && half_used;
+        let more = half_used && ring.files() < self.inner.settings.journal_files && state.has_room_for(bytes);
         (more || needed > ring.bytes_largest()).then_some(bytes)
     }
 

@@ -64,6 +64,7 @@ impl<D: Disk> Shard<D> {
         let name = dir.join(file_name(number));
         let handle = self.inner.disk.open(&name, Open::OrCreate).await?;
         if let Err(error) = self.inner.disk.allocate(&handle, bytes).await {
+            self.is_out_of_space(&error);
             // A full disk gets no fuller by what was tried.
             self.inner.disk.remove(&name).await?;
             return Err(error);

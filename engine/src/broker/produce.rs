@@ -1,6 +1,7 @@
 //! Append: from a checked batch to its place in the open frame.
 
 use super::shard::{Shard, ShardSettings, State, Ticket};
+use super::space::Purpose;
 use crate::base::{Now, Offset, PartitionKey};
 use crate::io::{BLOCK, Disk, IO_BYTES_MAX};
 use crate::journal::BatchPlace;
@@ -40,6 +41,9 @@ pub enum AppendError {
     /// The core's journal or the partition's disk failed (KAFKA_STORAGE_ERROR).
     #[error("the partition is offline")]
     Offline,
+    /// There is too little space on the disk (KAFKA_STORAGE_ERROR).
+    #[error("the disk is nearly full")]
+    NoSpace,
     /// The batch is larger than a segment (RECORD_LIST_TOO_LARGE).
     #[error("a batch of {bytes} bytes does not fit a segment of {segment_bytes}")]
     LargerThanSegment {
@@ -54,12 +58,26 @@ pub enum AppendError {
 }
 
 impl<D: Disk> Shard<D> {
-    /// Appends exactly one record batch that `record::validate` has passed. Its bytes are copied
+    /// Appends exactly one record batch of a producer that `record::validate` has passed. Its bytes are copied
     /// once, into the journal frame and the blocks of its extent; nothing is visible before [`Appended::ticket`] is durable.
     ///
     /// # Errors
     /// See [`AppendError`]. After [`AppendError::NoRoom`] nothing has changed.
     pub fn append(&self, now: Now, key: PartitionKey, batch: &[u8]) -> Result<Appended, AppendError> {
+        self.append_for(Purpose::Produce, now, key, batch)
+    }
+
+    /// As [`Shard::append`], for someone who is not necessarily a producer.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_for(
+        &self,
+        purpose: Purpose,
+        now: Now,
+        key: PartitionKey,
+        batch: &[u8],
+    ) -> Result<Appended, AppendError> {
         let inner = &self.inner;
         inner.now.set(now);
         if inner.failed.get() || inner.draining.get() {
@@ -68,7 +86,7 @@ impl<D: Disk> Shard<D> {
         let mut guard = inner.state.borrow_mut();
         let state = &mut *guard;
         let slot = state.slot(key).ok_or(AppendError::UnknownPartition)?;
-        let appended = state.append(now, slot, batch, &inner.settings, &inner.disk);
+        let appended = state.append(purpose, now, slot, batch, &inner.settings, &inner.disk);
         match appended {
             Ok((appended, due)) => {
                 drop(guard);
@@ -108,6 +126,7 @@ impl<D: Disk> State<D> {
     /// `frame_bytes_early` now.
     fn append(
         &mut self,
+        purpose: Purpose,
         now: Now,
         slot: u32,
         batch: &[u8],
@@ -146,6 +165,11 @@ impl<D: Disk> State<D> {
             let segment_bytes = partition.settings.segment_bytes;
             AppendError::LargerThanSegment { bytes: batch.len(), segment_bytes }
         })?;
+        if !self.space.has(purpose, batch.len() as u64) {
+            self.space.refused(purpose);
+            self.stats.appends_no_space += 1;
+            return Err(AppendError::NoSpace);
+        }
         let place = BatchPlace {
             key: partition.key,
             generation: partition.generation,
@@ -170,6 +194,7 @@ impl<D: Disk> State<D> {
         if pushed.is_err() {
             return Err(AppendError::NoRoom);
         }
+        self.space.spend(batch.len() as u64);
         self.stats.extents += u64::from(extent);
         let partition = self.partitions[slot as usize].as_deref_mut().expect("still hosted");
         let mut stamped = *header;

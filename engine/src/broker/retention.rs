@@ -3,6 +3,7 @@
 use super::produce::FRAME_BYTES_TARGET;
 use super::segment::SegmentWriter;
 use super::shard::{Shard, State};
+use super::space::SpaceLevel;
 use crate::base::{Now, Offset, PartitionKey, WallMs};
 use crate::io::{Disk, DiskResult, FileName};
 use crate::journal::BatchPlace;
@@ -27,6 +28,7 @@ impl<D: Disk> Shard<D> {
                 return;
             }
             if let Err(error) = self.retain(key, now).await {
+                self.is_out_of_space(&error);
                 tracing::warn!(partition = %key, %error, "retention stopped for this partition");
             }
         }
@@ -171,7 +173,9 @@ impl<D: Disk> Shard<D> {
         let Some(bytes) = entries.iter().find(|e| e.name == *name).map(|e| e.len) else { return Ok(()) };
         let keep = {
             let mut state = self.inner.state.borrow_mut();
-            let room = state.free_segments.len() < FREE_SEGMENTS && bytes >= FREE_SEGMENT_BYTES_MIN;
+            let room = state.free_segments.len() < FREE_SEGMENTS
+                && bytes >= FREE_SEGMENT_BYTES_MIN
+                && state.space.level() == SpaceLevel::Plenty;
             room.then(|| {
                 state.next_free += 1;
                 FileName::core_dir(self.inner.core).join(format_args!("free-{:08}", state.next_free))

@@ -132,8 +132,9 @@ impl<D: Disk> Partition<D> {
         FileName::partition_dir(self.key).join(file.name(self.segment.index.base()))
     }
 
-    /// Looks at the unwritten batches and fills the lane with those to write next.
-    pub(super) fn next_step(&mut self, lane: &mut Lane<D::Chunk>) -> Step<D> {
+    /// Looks at the unwritten batches and fills the lane with those to write next. Blocks are allocated `ahead`
+    /// of them where there is space for that.
+    pub(super) fn next_step(&mut self, lane: &mut Lane<D::Chunk>, ahead: bool) -> Step<D> {
         lane.slices.clear();
         lane.batches.clear();
         lane.last.clear();
@@ -171,7 +172,8 @@ impl<D: Disk> Partition<D> {
         lane.open.extend_from_slice(&self.segment.open);
         let at = self.segment.aligned;
         let end = self.segment.size() + bytes as u64;
-        Step::Write { file, at, allocate: self.segment_growth(end) }
+        let allocate = if ahead { self.segment_growth(end) } else { None };
+        Step::Write { file, at, allocate }
     }
 
     /// The size to allocate before the segment grows to `end`, if it outgrows what it has.

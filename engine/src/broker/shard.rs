@@ -12,6 +12,7 @@ use super::frame_times::RecentFrames;
 use super::pages::Pages;
 use super::partition::Partition;
 use super::scrub::ScrubState;
+use super::space::{Space, SpaceLevel, SpaceLimits};
 use super::stats::ShardStats;
 use super::tail::Tails;
 use crate::base::{CoreId, LeaderEpoch, Now, PartitionKey, Signal};
@@ -39,6 +40,8 @@ pub struct ShardSettings {
     pub scrub_bytes_per_second: u64,
     /// Passes of the scrub begin at least this far apart, ms.
     pub scrub_interval_ms: u64,
+    /// How full the disk may get, until [`Shard::set_space_limits`] says otherwise.
+    pub space: SpaceLimits,
 }
 
 /// Below this a second write and a second flush cost more than writing the bytes twice: batches of
@@ -56,6 +59,7 @@ impl Default for ShardSettings {
             producer_expiration_ms: 86_400_000,
             scrub_bytes_per_second: 0,
             scrub_interval_ms: 0,
+            space: SpaceLimits::default(),
         }
     }
 }
@@ -197,6 +201,12 @@ pub(super) struct State<D: Disk> {
     /// Segment files whose blocks were written before, for reuse.
     pub(super) free_segments: Vec<FileName>,
     pub(super) next_free: u64,
+    /// Whether there is room on the disk.
+    pub(super) space: Space,
+    /// What was said of it last.
+    pub(super) space_told: SpaceLevel,
+    /// Bytes of the ballast, once they are known.
+    pub(super) ballast: Option<u64>,
     /// The last failure of a segment.
     pub(super) segment_error: Option<DiskError>,
     /// Slots of deleted partitions that a lane still holds.
@@ -286,6 +296,9 @@ impl<D: Disk> Shard<D> {
             pages: Pages::default(),
             free_segments: Vec::new(),
             next_free: 0,
+            space: Space::new(settings.space),
+            space_told: SpaceLevel::Plenty,
+            ballast: None,
             segment_error: None,
             stats: ShardStats::default(),
             recent: RecentFrames::default(),
@@ -493,6 +506,10 @@ impl<D: Disk> Shard<D> {
             stats.partitions_fenced += u64::from(partition.fenced);
             stats.partitions_offline += u64::from(partition.offline);
         }
+        stats.disk_bytes_free = state.space.free();
+        stats.disk_bytes_floor = state.space.floor();
+        stats.disk_level = state.space.level() as u64;
+        stats.ballast_bytes = state.ballast.unwrap_or(0);
         stats
     }
 

@@ -53,6 +53,18 @@ pub struct ShardStats {
     pub partitions_offline: u64,
     /// Damaged ranges found since the start, by readers and by the scrub.
     pub damages_found: u64,
+    /// Appends refused for lack of space on the disk.
+    pub appends_no_space: u64,
+    /// Operations that the disk refused for lack of space.
+    pub no_space_errors: u64,
+    /// Free bytes of the disk at the last look.
+    pub disk_bytes_free: u64,
+    /// Free bytes below which producers are refused.
+    pub disk_bytes_floor: u64,
+    /// 0 while there is room for everything, 1 while producers are refused, 2 while commits are too.
+    pub disk_level: u64,
+    /// Bytes of the ballast, on core 0.
+    pub ballast_bytes: u64,
     /// Bytes of journal not yet covered by a checkpoint.
     pub journal_bytes_used: u64,
     /// Bytes acknowledged and not yet in a segment.

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::segment::{Lane, SegmentTrouble, SegmentWriter, Step};
 use super::shard::Shard;
+use super::space::{Purpose, SpaceLevel};
 use super::transfer::write_chunks;
 use crate::base::Offset;
 use crate::io::{BLOCK, Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
@@ -89,6 +90,7 @@ impl<D: Disk> Shard<D> {
     async fn write_slot(&self, slot: u32, lane: &mut Lane<D::Chunk>) {
         let written = self.write_partition(slot, lane).await;
         if let Err(error) = &written {
+            self.is_out_of_space(error);
             self.segment_failed(slot, error, SegmentTrouble::Write);
         }
         let mut state = self.inner.state.borrow_mut();
@@ -146,8 +148,9 @@ impl<D: Disk> Shard<D> {
         loop {
             let step = {
                 let mut state = self.inner.state.borrow_mut();
+                let ahead = state.space.level() == SpaceLevel::Plenty;
                 let Some(partition) = state.partition(slot) else { return Ok(()) };
-                partition.next_step(lane)
+                partition.next_step(lane, ahead)
             };
             match step {
                 Step::Rest => return Ok(()),
@@ -156,10 +159,7 @@ impl<D: Disk> Shard<D> {
                 Step::Roll => self.roll_segment(slot).await?,
                 Step::Write { file, at, allocate } => {
                     if let Some(bytes) = allocate {
-                        self.inner.disk.allocate(&file, bytes).await?;
-                        if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
-                            partition.segment.reserved = bytes;
-                        }
+                        self.allocate_ahead(slot, &file, bytes).await?;
                     }
                     self.write_blocks(&file, at, lane).await?;
                     self.take_written(slot, lane).await?;
@@ -200,6 +200,36 @@ impl<D: Disk> Shard<D> {
             partition.suspect = false;
         }
         state.dirty_files.insert(name, file);
+        Ok(())
+    }
+
+    /// Gives a segment blocks ahead of what is written. Where there is no space for that, there may be for
+    /// the bytes themselves: the reserve below the floor is not for blocks ahead.
+    async fn allocate_ahead(&self, slot: u32, file: &D::File, bytes: u64) -> DiskResult<()> {
+        {
+            let mut guard = self.inner.state.borrow_mut();
+            let state = &mut *guard;
+            let Some(partition) = state.partitions[slot as usize].as_deref_mut() else { return Ok(()) };
+            let more = bytes.saturating_sub(partition.segment.reserved);
+            if !state.space.has(Purpose::Produce, more) {
+                partition.segment.allocated = partition.segment.reserved;
+                return Ok(());
+            }
+            state.space.spend(more);
+        }
+        let allocated = self.inner.disk.allocate(file, bytes).await;
+        if let Err(error) = &allocated
+            && !self.is_out_of_space(error)
+        {
+            return allocated;
+        }
+        if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
+            let segment = &mut partition.segment;
+            match allocated {
+                Ok(()) => segment.reserved = bytes,
+                Err(_) => segment.allocated = segment.reserved,
+            }
+        }
         Ok(())
     }
 

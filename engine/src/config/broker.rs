@@ -95,6 +95,10 @@ pub struct BrokerSettings {
     pub retention_check_interval_ms: u64,
     /// `producer.id.expiration.ms`, at least 1.
     pub producer_id_expiration_ms: u64,
+    /// `ringlog.disk.floor.bytes`: `None` follows the size of the file system.
+    pub disk_floor_bytes: Option<u64>,
+    /// `ringlog.disk.ballast.bytes`.
+    pub disk_ballast_bytes: u64,
     /// Settings of consumer groups.
     pub groups: GroupSettings,
 }
@@ -326,6 +330,8 @@ impl BrokerSettings {
             scrub_interval_ms: long("log.scrub.interval.ms") as u64,
             retention_check_interval_ms: long("log.retention.check.interval.ms") as u64,
             producer_id_expiration_ms: int("producer.id.expiration.ms").into(),
+            disk_floor_bytes: u64::try_from(long("ringlog.disk.floor.bytes")).ok(),
+            disk_ballast_bytes: long("ringlog.disk.ballast.bytes") as u64,
             groups: GroupSettings {
                 initial_rebalance_delay: ms("group.initial.rebalance.delay.ms"),
                 session_timeout_min: ms("group.min.session.timeout.ms"),

@@ -404,6 +404,23 @@ pub const DEFS: &[Def] = &[
         .unused(NO_REPLICATION),
     Def::new("replica.selector.class", Kind::Text, None, "Chooses the replica that consumers read from.")
         .unused(NO_REPLICATION),
+    Def::new(
+        "ringlog.disk.ballast.bytes",
+        LONG,
+        Some("67108864"),
+        "Size of a file that holds nothing and is removed when the disk is full, so that the broker can start, take \
+         deletions and move what it acknowledged from its journals to its segments there; made again when there is \
+         space. At least half of memory.pool_bytes is sensible; 0 keeps none. Kafka has no such setting.",
+    ),
+    Def::new(
+        "ringlog.disk.floor.bytes",
+        Kind::Long(-1, i64::MAX),
+        Some("-1"),
+        "Free space of the data directory's file system below which producers get KAFKA_STORAGE_ERROR, which they \
+         retry; reads, deletions and retention go on, and commits until 16 MiB are left (half of the floor if that is \
+         less). Producers are served again an eighth above it. -1: 5 % of the file system, 1 GiB at most. 0: never \
+         refused before the disk does. Kafka has no such setting.",
+    ),
     Def::new("socket.receive.buffer.bytes", Kind::Int(-1, i32::MAX), Some("102400"), "The kernel's receive buffer of a connection. -1: its default.")
         .unused(KERNEL_BUFFERS),
     Def::new(

@@ -161,6 +161,15 @@ pub struct DirEntry {
     pub len: u64,
 }
 
+/// The space of a file system, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskSpace {
+    /// What we may still write.
+    pub free: u64,
+    /// All that there is.
+    pub total: u64,
+}
+
 /// A disk with one directory tree and a bounded pool of I/O memory, used by one core.
 ///
 /// Lengths and positions of [`Disk::write`] and [`Disk::read`] are multiples of [`BLOCK`].
@@ -238,8 +247,8 @@ pub trait Disk: Clone + 'static {
     async fn replace(&self, name: &FileName, bytes: Vec<u8>) -> DiskResult<()>;
     /// Reads a small file whole; `None` if it does not exist, [`DiskFault::TooLarge`] above `max`.
     async fn read_small(&self, name: &FileName, max: usize) -> DiskResult<Option<Vec<u8>>>;
-    /// Bytes that the file system still has for us.
-    async fn free_bytes(&self) -> DiskResult<u64>;
+    /// How much space the file system has.
+    async fn space(&self) -> DiskResult<DiskSpace>;
 }
 
 /// A part of a chunk, shared by reference count: what tails hold and fetches send.

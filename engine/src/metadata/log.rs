@@ -5,7 +5,7 @@ use std::ops::DerefMut;
 use super::image::{ApplyError, Image, Position};
 use super::record::MetadataRecord;
 use super::storage::{self, Entry, FRAME_BYTES_MAX, StorageError, Verdict};
-use crate::io::{BLOCK, Disk, DiskError, FileName, IO_BYTES_MAX, Open};
+use crate::io::{BLOCK, Disk, DiskError, DiskFault, FileName, IO_BYTES_MAX, Open};
 
 /// A log file of at least this many bytes is followed by a snapshot and a new file.
 pub const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -54,7 +54,7 @@ pub enum AppendError {
     #[error("no memory for the write")]
     NoRoom,
     /// Writing failed: whether the change survives is known only after the next open. Nothing can
-    /// be appended until then.
+    /// be appended until then; except for a lack of space, by which nothing has changed.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// An earlier write failed.
@@ -163,7 +163,11 @@ impl<D: Disk> MetadataLog<D> {
         let mut at = self.end;
         for chunk in chunks {
             let len = chunk.len() as u64;
-            self.disk.write(&self.file, at, chunk).await?;
+            if let Err(error) = self.disk.write(&self.file, at, chunk).await {
+                // What has no space is not there: the frame is not whole, and the next one is written over it.
+                self.failed = error.fault != DiskFault::NoSpace;
+                return Err(error.into());
+            }
             at += len;
         }
         self.disk.flush(&self.file).await?;

@@ -5,7 +5,10 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use engine::io::DiskSpace;
 use rustix::fs::FlockOperation;
+
+use crate::names;
 
 /// Held for as long as this process may write to the directory.
 #[derive(Debug)]
@@ -71,7 +74,11 @@ impl DataDir {
             lock.rewind()?;
             writeln!(lock, "{}", std::process::id())
         };
-        write_pid().map_err(failed)?;
+        match write_pid() {
+            // Its number is for a person to read; a full disk must not keep the broker from starting.
+            Err(e) if e.kind() == io::ErrorKind::StorageFull => {}
+            written => written.map_err(failed)?,
+        }
         Ok(DataDir { path: path.to_owned(), _lock: lock })
     }
 
@@ -80,6 +87,31 @@ impl DataDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The space of the directory's file system.
+///
+/// # Errors
+/// Those of `statvfs`.
+pub fn space(dir: &Path) -> io::Result<DiskSpace> {
+    names::space(dir)
+}
+
+/// Removes the ballast, a file that is there for this. The bytes that it gave back, 0 if there was none.
+///
+/// # Errors
+/// Those of removing it.
+pub fn drop_ballast(dir: &Path) -> io::Result<u64> {
+    let path = dir.join("ballast");
+    let bytes = match fs::metadata(&path) {
+        Ok(ballast) => ballast.len(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(e) => return Err(e),
+    };
+    fs::remove_file(&path)?;
+    // The blocks are free only when the file system has noted it.
+    File::open(dir)?.sync_all()?;
+    Ok(bytes)
 }
 
 fn create_durably(path: &Path) -> io::Result<()> {
@@ -106,7 +138,7 @@ pub enum DirectIo {
 #[repr(align(4096))]
 struct Block([u8; 4096]);
 
-/// Tries one direct write in the directory.
+/// Tries one direct write in the directory; on a full disk, to open what a broker left there.
 ///
 /// # Errors
 /// Whatever else goes wrong: no permission, no space.
@@ -131,8 +163,15 @@ pub fn probe_direct_io(dir: &Path) -> io::Result<DirectIo> {
     match result {
         Ok(()) => Ok(DirectIo::Supported),
         Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(DirectIo::Unsupported),
+        Err(e) if e.kind() == io::ErrorKind::StorageFull && opens_directly(&dir.join("prime")) => {
+            Ok(DirectIo::Supported)
+        }
         Err(e) => Err(e),
     }
+}
+
+fn opens_directly(path: &Path) -> bool {
+    OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path).is_ok()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use engine::base::Instant;
 use engine::io::{
-    BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open,
+    BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, DiskSpace, FileName, IO_BYTES_MAX, Open,
 };
 use glommio::io::{DmaFile, OpenOptions};
 use glommio::timer::Timer;
@@ -494,9 +494,9 @@ impl Disk for GlommioDisk {
         }
     }
 
-    async fn free_bytes(&self) -> DiskResult<u64> {
+    async fn space(&self) -> DiskResult<DiskSpace> {
         let root = self.inner.root.clone();
         let name = FileName::new("lock");
-        self.run_blocking(DiskOp::List, &name, move || names::free_bytes(&root)).await
+        self.run_blocking(DiskOp::List, &name, move || names::space(&root)).await
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use engine::io::{DirEntry, FileName, Open};
+use engine::io::{DirEntry, DiskSpace, FileName, Open};
 
 /// Opens a file for reading and writing. Still through the page cache: direct I/O is switched on
 /// by the caller's second open.
@@ -129,10 +129,11 @@ pub(crate) fn read_small(path: &Path, max: usize) -> io::Result<Small> {
     Ok(if bytes.len() > max { Small::TooLarge } else { Small::Bytes(bytes) })
 }
 
-/// Bytes that an ordinary user may still write.
-pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
+/// The space of a file system: free is what an ordinary user may still write.
+pub(crate) fn space(path: &Path) -> io::Result<DiskSpace> {
     let fs = rustix::fs::statvfs(path)?;
-    Ok(fs.f_bavail.saturating_mul(fs.f_frsize))
+    let bytes = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
+    Ok(DiskSpace { free: bytes(fs.f_bavail), total: bytes(fs.f_blocks) })
 }
 
 /// Makes everything on the file system durable. Some file systems (xfs) leave the device's cache

@@ -52,6 +52,22 @@ const SHARD: &[ShardMetric] = &[
     ("scrub_ended_ms", "gauge", "When the last whole pass of the scrub ended, Unix ms; 0 none did.", |r| {
         r.scrub.ended.0.unsigned_abs()
     }),
+    ("disk_free_bytes", "gauge", "Free bytes of the data directory's file system.", |r| {
+        r.shard.disk_bytes_free
+    }),
+    ("disk_floor_bytes", "gauge", "Free bytes below which producers are refused.", |r| {
+        r.shard.disk_bytes_floor
+    }),
+    ("disk_level", "gauge", "0: room for all; 1: not for producers; 2: not for commits.", |r| {
+        r.shard.disk_level
+    }),
+    ("disk_ballast_bytes", "gauge", "Bytes kept to be given up on a full disk.", |r| r.shard.ballast_bytes),
+    ("disk_full_errors", "counter", "Operations that the disk had no space for.", |r| {
+        r.shard.no_space_errors
+    }),
+    ("produce_refused_no_space", "counter", "Batches refused for lack of space.", |r| {
+        r.shard.appends_no_space
+    }),
     ("unwritten_bytes", "gauge", "Bytes acknowledged and not yet in a segment.", |r| r.shard.unwritten_bytes),
     ("pool_bytes", "gauge", "The I/O pool, bytes.", |r| r.shard.pool_bytes),
     ("pool_bytes_free", "gauge", "Its free part, bytes.", |r| r.shard.pool_bytes_free),

@@ -32,7 +32,7 @@ pub(super) fn of_append(error: &AppendError) -> ErrorCode {
     match error {
         // The partition moved or went away while the request was on its way.
         AppendError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
-        AppendError::Offline | AppendError::NoRoom => ErrorCode::KafkaStorageError,
+        AppendError::Offline | AppendError::NoSpace | AppendError::NoRoom => ErrorCode::KafkaStorageError,
         AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         AppendError::Producer(error) => of_producer(error),
     }

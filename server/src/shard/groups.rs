@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine::base::{PartitionKey, Signal};
-use engine::broker::{AppendError, FetchError};
+use engine::broker::{AppendError, FetchError, Purpose};
 use engine::config::GroupSettings;
 use engine::group::{
     Answer, AppendId, Ask, Coordinator, Described, DescribedConsumerGroup, Effect, Fetched, GroupError,
@@ -372,7 +372,7 @@ async fn append(core: &Core, key: PartitionKey, batch: &[u8]) -> Result<(), Grou
         return Err(GroupError::UnknownServerError);
     }
     loop {
-        match core.shard.append(clock::now(), key, batch) {
+        match core.shard.append_for(Purpose::Commit, clock::now(), key, batch) {
             Ok(appended) => {
                 let durable = core.shard.until_durable(appended.ticket).await;
                 return durable.map_err(|_| GroupError::NotCoordinator);
@@ -381,7 +381,7 @@ async fn append(core: &Core, key: PartitionKey, batch: &[u8]) -> Result<(), Grou
             Err(AppendError::LargerThanSegment { .. } | AppendError::Producer(_)) => {
                 return Err(GroupError::UnknownServerError);
             }
-            Err(AppendError::Offline | AppendError::UnknownPartition) => {
+            Err(AppendError::Offline | AppendError::NoSpace | AppendError::UnknownPartition) => {
                 return Err(GroupError::NotCoordinator);
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::broker::{CoreState, RecoveryReport, recover};
 use engine::config::BrokerSettings;
 use engine::controller::{Context, Start, start_records};
+use engine::io::{DiskError, DiskFault};
 use engine::metadata::{Broker, Endpoint, Image, MetadataLog, MetadataRecord};
 use uuid::Uuid;
 
@@ -68,11 +69,23 @@ pub(super) async fn boot(shared: &Shared, origin: Origin, disk: &Disk) -> Result
     let hosted = Catalog::new(image.clone(), &node).hosted(&node);
     let recovered = recover(disk, &hosted, shared.cores, clock::now())
         .await
-        .map_err(|e| failed("the recovery of the journals", &e))?;
+        .map_err(|e| full(shared, &e).unwrap_or_else(|| failed("the recovery of the journals", &e)))?;
     tell(&recovered.report);
     let mut states = recovered.cores.into_iter();
     let state = states.next().expect("recovery gives a state for each core");
     Ok(BootedHere { booted: Booted { node, image, others: states.collect() }, state, log })
+}
+
+/// What to do if the disk had no space for something.
+pub(super) fn full(shared: &Shared, error: &DiskError) -> Option<StartError> {
+    (error.fault == DiskFault::NoSpace).then(|| {
+        StartError::failed(format!(
+            "the disk of {} is full ({error}): remove something else from it, {} MiB to be sure, and start again; \
+             nothing that was acknowledged is lost",
+            shared.data.display(),
+            (shared.config.journal_bytes * shared.config.journal_files as u64 * u64::from(shared.cores)) >> 20,
+        ))
+    })
 }
 
 /// The settings with those altered at run time.
@@ -81,7 +94,7 @@ fn settings_of(broker: &BrokerSettings, image: &Image) -> BrokerSettings {
     let none = std::collections::BTreeMap::new();
     let all = image.configs(ConfigResource::AllBrokers).unwrap_or(&none);
     let this = image.configs(ConfigResource::Broker(broker.node_id)).unwrap_or(&none);
-    broker.with_dynamic(all, this).unwrap_or_else(|_| broker.clone())
+    broker.with_stored(all, this).0
 }
 
 fn endpoints(shared: &Shared) -> Vec<Endpoint> {

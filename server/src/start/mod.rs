@@ -19,13 +19,13 @@ mod serve;
 mod stage;
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use engine::base::CoreId;
 use engine::config::Listener;
-use store::data_dir::{DataDir, DirectIo, probe_direct_io};
+use store::data_dir::{DataDir, DirectIo, drop_ballast, probe_direct_io, space};
 use store::runtime::{Cpu, Executor, ExecutorSettings};
 
 pub use error::StartError;
@@ -113,6 +113,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let lock = DataDir::lock(&data)?;
     let data =
         data.canonicalize().map_err(|e| StartError::precondition(format!("{}: {e}", data.display())))?;
+    make_room(&data, &config)?;
     match probe_direct_io(&data) {
         Ok(DirectIo::Supported) => {}
         Ok(DirectIo::InMemory) => {
@@ -154,6 +155,22 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let listen = |addr| admin::listen(addr, board).map_err(|e| StartError::port("admin.listen", addr, &e));
     let admin = shared.config.admin.map(listen).transpose()?;
     Ok(Running { stages, cores, advertised, bound, admin, data, stop: shared.config.stop, _lock: lock })
+}
+
+/// Gives the ballast up if the disk is nearly full: starting and recovering need a little space.
+fn make_room(data: &Path, config: &Config) -> Result<(), StartError> {
+    let failed = |e| StartError::precondition(format!("the data directory {}: {e}", data.display()));
+    let disk = space(data).map_err(failed)?;
+    if !serve::space_limits(&config.broker, 1).starts_light(disk) {
+        return Ok(());
+    }
+    let ballast = drop_ballast(data).map_err(failed)?;
+    tracing::warn!(
+        free = disk.free,
+        ballast,
+        "the disk is nearly full: the ballast is given up for the start"
+    );
+    Ok(())
 }
 
 /// Starts core 0, which recovers, and then the others. Returns when all of them serve.

@@ -6,13 +6,13 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use engine::base::CoreId;
-use engine::broker::{CoreState, Shard, ShardSettings};
-use engine::config::Listener;
+use engine::broker::{CoreState, Shard, ShardSettings, SpaceLevel, SpaceLimits};
+use engine::config::{BrokerSettings, Listener};
 use engine::metadata::Image;
 use glommio::Task;
 use store::{DiskSettings, GlommioDisk, READERS_SHARE};
 
-use super::boot::{Booted, Origin, boot};
+use super::boot::{Booted, Origin, boot, full};
 use super::error::StartError;
 use super::stage::{Stage, Stages};
 use crate::admin::Board;
@@ -24,6 +24,14 @@ use crate::shard::{Apply, Control, Core, LagTimes, Node, Parts, PostOffice};
 
 /// How often the metrics page is brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
+
+/// How often the free space of the disk is read.
+const LOOK_AT_SPACE: Duration = Duration::from_millis(250);
+
+/// How often retention looks whether it is due …
+const HOUSEKEEP_LOOK: Duration = Duration::from_secs(1);
+/// … and how often it is at least while the disk is nearly full.
+const HOUSEKEEP_SHORT: Duration = Duration::from_secs(5);
 
 /// How long a core that ends waits for what it lent.
 const LOANS_WAIT: Duration = Duration::from_secs(2);
@@ -125,9 +133,16 @@ async fn up(
     let shared = parts.shared;
     let config = &shared.config;
     let pool = engine::io::Disk::pool_size(&disk);
-    let shard = Shard::open(disk, state, shard_settings(config, shared.cores), clock::now())
+    let shard =
+        Shard::open(disk, state, shard_settings(config, shared.cores), clock::now()).await.map_err(|e| {
+            let failed = || StartError::failed(format!("the journal of core {}: {e}", parts.id.0));
+            full(&shared, &e).unwrap_or_else(failed)
+        })?;
+    // Nobody is served before it is known whether there is space.
+    shard
+        .read_space(clock::now())
         .await
-        .map_err(|e| StartError::failed(format!("the journal of core {}: {e}", parts.id.0)))?;
+        .map_err(|e| StartError::failed(format!("the data directory {}: {e}", shared.data.display())))?;
     let counters = Rc::new(Counters::default());
     let clocks = Rc::new(StageClocks::default());
     let buffers = Rc::new(Buffers::new(config.receive_bytes / usize::from(shared.cores)));
@@ -170,10 +185,12 @@ async fn up(
 /// those follow with their topics.
 fn applier(shared: &Arc<Shared>, shard: Shard<GlommioDisk>) -> Apply {
     let (admission, possible) = (shared.admission.clone(), shared.connections_possible);
+    let cores = shared.cores;
     Box::new(move |settings| {
         let connections = (settings.connections_max as usize).min(possible);
         admission.limit(connections, settings.connections_per_ip_max as usize);
         shard.set_producer_expiration(settings.producer_id_expiration_ms);
+        shard.set_space_limits(space_limits(settings, cores));
     })
 }
 
@@ -186,6 +203,7 @@ fn start_jobs(core: &Rc<Core>, net: &Rc<Net>, shared: &Arc<Shared>) -> Vec<Task<
         glommio::spawn_local(core.clone().run_group_clock()),
         glommio::spawn_local(tick(core.clone(), shared.config.tick)),
         glommio::spawn_local(housekeep(core.clone())),
+        glommio::spawn_local(watch_space(core.clone())),
         glommio::spawn_local(net.clone().run_sweep()),
     ];
     if shared.config.admin.is_some() {
@@ -202,10 +220,26 @@ async fn tick(core: Rc<Core>, every: Duration) {
 }
 
 async fn housekeep(core: Rc<Core>) {
+    let mut last = clock::now().mono;
     loop {
-        let every = core.catalog().broker().retention_check_interval_ms;
-        glommio::timer::sleep(Duration::from_millis(every)).await;
-        core.shard.housekeep(clock::now()).await;
+        let every = Duration::from_millis(core.catalog().broker().retention_check_interval_ms);
+        glommio::timer::sleep(every.min(HOUSEKEEP_LOOK)).await;
+        let short = core.shard.space_level() != SpaceLevel::Plenty;
+        let due = if short { every.min(HOUSEKEEP_SHORT) } else { every };
+        let now = clock::now();
+        if now.mono.since(last) >= due {
+            core.shard.housekeep(now).await;
+            last = now.mono;
+        }
+    }
+}
+
+async fn watch_space(core: Rc<Core>) {
+    loop {
+        if let Err(error) = core.shard.look_at_space(clock::now()).await {
+            tracing::warn!(core = core.id.0, %error, "the disk's space");
+        }
+        glommio::timer::sleep(LOOK_AT_SPACE).await;
     }
 }
 
@@ -246,6 +280,11 @@ impl Serving {
     }
 }
 
+/// How full the disk may get.
+pub(super) fn space_limits(settings: &BrokerSettings, cores: u16) -> SpaceLimits {
+    SpaceLimits { floor: settings.disk_floor_bytes, ballast: settings.disk_ballast_bytes, shards: cores }
+}
+
 fn shard_settings(config: &Config, cores: u16) -> ShardSettings {
     ShardSettings {
         journal_bytes: config.journal_bytes,
@@ -254,6 +293,7 @@ fn shard_settings(config: &Config, cores: u16) -> ShardSettings {
         producer_expiration_ms: config.broker.producer_id_expiration_ms,
         scrub_bytes_per_second: config.broker.scrub_bytes_per_second.div_ceil(u64::from(cores)),
         scrub_interval_ms: config.broker.scrub_interval_ms,
+        space: space_limits(&config.broker, cores),
         ..ShardSettings::default()
     }
 }

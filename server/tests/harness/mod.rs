@@ -42,6 +42,7 @@ impl Broker {
             "memory.pool_bytes=33554432".to_owned(),
             "journal.file_bytes=16777216".to_owned(),
             "journal.first_file_bytes=4194304".to_owned(),
+            "ringlog.disk.ballast.bytes=1048576".to_owned(),
         ];
         all.extend(set.iter().map(|s| (*s).to_owned()));
         let mut broker = Broker { running: None, data, set: all, _dir: dir };

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::io::{
-    BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open,
+    BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, DiskSpace, FileName, IO_BYTES_MAX, Open,
 };
 
 /// Runs a job that never waits.
@@ -286,7 +286,7 @@ impl Disk for TestDisk {
         }
     }
 
-    async fn free_bytes(&self) -> DiskResult<u64> {
-        Ok(u64::MAX)
+    async fn space(&self) -> DiskResult<DiskSpace> {
+        Ok(DiskSpace { free: u64::MAX, total: u64::MAX })
     }
 }
