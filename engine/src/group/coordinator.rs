@@ -13,7 +13,7 @@ use super::answer::{
 };
 use super::ask::{Ask, CommitAsk, CommitOffset, JoinAsk, Leaver};
 use super::classic::Group;
-use super::settings::{GROUP_ID_BYTES_MAX, GROUPS_MAX, PROTOCOLS_MAX, RETRY, TEXT_BYTES_MAX};
+use super::settings::{ENDS_BYTES, GROUP_ID_BYTES_MAX, GROUPS_MAX, PROTOCOLS_MAX, RETRY, TEXT_BYTES_MAX};
 use super::timers::{Timer, Timers};
 use super::{consumer, join, stored};
 use crate::base::{Instant, Now, WallMs};
@@ -88,6 +88,23 @@ impl Desk<'_> {
         self.appends.next += 1;
         self.appends.waiting.push_back((id, after));
         self.out.push(Effect::Append(id, records));
+    }
+}
+
+impl Desk<'_> {
+    /// Records that end things, each by itself: in several appends if they are many. What is to happen
+    /// then happens after the last one.
+    pub(super) fn append_ends(&mut self, records: Vec<Record>, after: After) {
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        for record in records {
+            if bytes >= ENDS_BYTES {
+                self.append(std::mem::take(&mut part), After::Nothing);
+                bytes = 0;
+            }
+            bytes += record.0.len() + record.1.as_ref().map_or(0, Vec::len);
+            part.push(record);
+        }
+        self.append(part, after);
     }
 }
 

@@ -27,7 +27,7 @@ impl Coordinator {
         // Of either protocol: whoever joins finds what is left when this is durable.
         group.is_stepping = true;
         let records = end_of(group, desk.appends.commits_of(&name));
-        desk.append(records, After::Gone { token: Some(token), group: name });
+        desk.append_ends(records, After::Gone { token: Some(token), group: name });
     }
 
     pub(super) fn delete_offsets(
@@ -59,7 +59,10 @@ impl Coordinator {
         }
         let records = group.tombstones(&gone);
         let group = name.to_owned();
-        desk.append(records, After::Forgotten { answer: Some((token, results)), group, partitions: gone });
+        desk.append_ends(
+            records,
+            After::Forgotten { answer: Some((token, results)), group, partitions: gone },
+        );
     }
 
     /// Looks for offsets and groups that are no longer kept (`offsets.retention.check.interval.ms`).
@@ -75,11 +78,11 @@ impl Coordinator {
                 }
                 group.is_stepping = true;
                 let records = end_of(group, BTreeSet::new());
-                desk.append(records, After::Gone { token: None, group: group.name.clone() });
+                desk.append_ends(records, After::Gone { token: None, group: group.name.clone() });
             } else if !old.is_empty() {
                 let after =
                     After::Forgotten { answer: None, group: group.name.clone(), partitions: old.clone() };
-                desk.append(group.tombstones(&old), after);
+                desk.append_ends(group.tombstones(&old), after);
             }
         }
     }
@@ -96,7 +99,7 @@ impl Coordinator {
             if !partitions.is_empty() {
                 let partitions: Vec<_> = partitions.into_iter().collect();
                 let records = group.tombstones(&partitions);
-                desk.append(
+                desk.append_ends(
                     records,
                     After::Forgotten { answer: None, group: group.name.clone(), partitions },
                 );

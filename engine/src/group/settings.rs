@@ -76,6 +76,10 @@ pub(super) const GROUPS_MAX: usize = 100_000;
 /// never used. The join is answered GROUP_MAX_SIZE_REACHED.
 pub(super) const TIMERS_MAX: usize = 200_000;
 
+/// Bytes of tombstones that go into one append: those of all offsets of a group may be more than a batch
+/// holds.
+pub(super) const ENDS_BYTES: usize = 1 << 20;
+
 /// Offsets that one group keeps at most; further partitions are answered COORDINATOR_NOT_AVAILABLE.
 pub(super) const OFFSETS_PER_GROUP_MAX: usize = 200_000;
 

@@ -164,3 +164,28 @@ fn very_many_offsets_of_a_group_of_very_many_members_are_deleted_at_once() {
     let refused = results.iter().filter(|r| **r == Err(GroupError::GroupSubscribedToTopic)).count();
     assert_eq!((refused, results.len()), (10_000, 20_000));
 }
+
+#[test]
+fn a_group_with_very_many_offsets_ends_in_appends_that_fit_into_batches() {
+    let mut world = World::new(settings());
+    for nth in 0..10 {
+        let offset = |partition| engine::group::CommitOffset {
+            topic: "t".repeat(249),
+            partition: nth * 10_000 + partition,
+            offset: 1,
+            leader_epoch: -1,
+            metadata: String::new(),
+        };
+        let offsets = (0..10_000).map(offset).collect();
+        world.ask(Ask::Commit(engine::group::CommitAsk { who: outsider(), knows_epochs: true, offsets }));
+    }
+    assert_eq!(world.coordinator.committed_count(), 100_000);
+    world.hold();
+    let id = world.ask(Ask::Delete { group: GROUP.to_owned() });
+    let size = |records: &[Record]| records.iter().map(|(key, _)| key.len()).sum::<usize>();
+    let held = world.held.as_ref().expect("held back");
+    assert!(held.len() > 1 && held.iter().all(|(_, records)| size(records) < 2 << 20));
+    world.let_go(Ok(()));
+    assert_eq!(world.answer(id), Answer::Delete(Ok(())));
+    assert_eq!(world.restart(settings()).coordinator.committed_count(), 0);
+}
