@@ -4,8 +4,10 @@
 //! then looks at its rings, timers and channels. Sockets that always have data would starve
 //! everything else. So the tasks of an executor share one budget: whoever does work measures it
 //! with [`begin`], and once [`BUDGET`] is spent everybody who ends a piece of work waits until
-//! the executor has been round its rings. Measured on a loaded broker: p99.9 falls from 20-60 ms
-//! to 2-3 ms, and any budget between 50 and 1000 us does equally well.
+//! the executor has been round its rings. Measured on a toy broker without flushes: p99.9 falls from
+//! 20-60 ms to 2-3 ms, and any budget between 50 and 1000 us does equally well. A durable commit needs
+//! several visits one after the other (its write goes out, its write returns, its flush goes out, its
+//! flush returns), so there a short budget pays (`engine/docs/decisions.md`, 40).
 
 use std::cell::Cell;
 use std::future::Future;
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 use glommio::timer::Timer;
 
 /// Work that the tasks of one executor do together between two visits to its rings.
-pub const BUDGET: Duration = Duration::from_micros(100);
+pub const BUDGET: Duration = Duration::from_micros(30);
 
 /// How far ahead the timer lies that stands for "after the next visit". One that is over at its
 /// first poll yields nothing, and where making it takes that long every one is over: so each try
