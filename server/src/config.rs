@@ -40,6 +40,12 @@ const fn own(name: &'static str, default: &'static str, doc: &'static str) -> Ow
 /// Every setting that Kafka has no name for.
 pub const OWN: &[OwnDef] = &[
     own("server.cores", "all", "CPUs to run on, one executor each: `all`, or a list such as `0,2-3`."),
+    own(
+        "server.read_only",
+        "false",
+        "Whether to serve only what is there: the journals are recovered, then appends, deletes, retention and every \
+         change of the cluster are refused or left alone. For saving data from a disk that is not trusted any more.",
+    ),
     own("server.stop_ms", "10000", "How long a stop waits for requests in flight, ms."),
     own(
         "server.tick_ms",
@@ -81,6 +87,8 @@ pub struct Config {
     pub broker: BrokerSettings,
     /// CPUs, one executor each; empty stands for all that this process may use.
     pub cpus: Vec<usize>,
+    /// See [`OWN`], `server.read_only`.
+    pub read_only: bool,
     /// See [`OWN`], `server.stop_ms`.
     pub stop: Duration,
     /// See [`OWN`], `server.tick_ms`.
@@ -182,6 +190,14 @@ impl Config {
         Ok(Config {
             broker,
             cpus: parse_cpus(&own["server.cores"])?,
+            read_only: match own["server.read_only"].as_str() {
+                "true" => true,
+                "false" => false,
+                text => {
+                    let reason = format!("invalid value {text:?} for server.read_only: write true or false");
+                    return Err(Refused(reason));
+                }
+            },
             stop: ms("server.stop_ms")?,
             tick: number("server.tick_ms", 1, 1000).map(Duration::from_millis)?,
             pool_bytes: match number("memory.pool_bytes", 0, 1 << 40)? {

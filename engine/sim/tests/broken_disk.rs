@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId};
 use engine::broker::{
-    AppendError, HostedPartition, Offline, RecoveryReport, Shard, ShardSettings, ShardStats, recover,
+    AppendError, HostedPartition, Offline, RecoveryError, RecoveryReport, Shard, ShardSettings, ShardStats,
+    recover,
 };
 use engine::config::TopicSettings;
-use engine::io::DiskOp;
+use engine::io::{BLOCK, Disk, DiskOp, FileName, Open};
 use engine::record::{BatchBuilder, BatchHeader, Codec};
 use sim::{SimDisk, World};
 
@@ -227,10 +228,104 @@ fn a_journal_file_that_failed_is_let_go_once_a_checkpoint_covers_it() {
             produce(&w, &shard, 0, round).await;
             w.sleep(Duration::from_secs(2)).await;
         }
-        let dir = engine::io::FileName::core_dir(CoreId(0));
-        let names = engine::io::Disk::list(&w.disk(POOL), &dir).await.expect("listed");
+        let dir = FileName::core_dir(CoreId(0));
+        let names = w.disk(POOL).list(&dir).await.expect("listed");
         let journals = names.iter().filter(|e| e.name.base().starts_with("journal-")).count();
         assert!(journals <= 5, "{names:?}");
         assert!(shard.stats().journals_failed >= 20, "{:?}", shard.stats());
     });
+}
+
+/// The directory of a shard that was killed after so many batches, with the first block of files changed, and
+/// what recovery makes of it: its report, and the records that it has.
+fn recovered_after(
+    batches: i64,
+    change: impl Fn(&str, &mut Vec<u8>) -> bool + Copy + 'static,
+) -> Result<(RecoveryReport, i64), RecoveryError> {
+    let world = World::new(21);
+    let w = world.clone();
+    world.run_until(async move {
+        let (shard, _) = open(&w).await;
+        for number in 0..batches {
+            produce(&w, &shard, (number % 3) as i32, number).await;
+        }
+        assert!(shard.stats().checkpoints >= 2, "{:?}", shard.stats());
+    });
+    world.kill();
+    let w = world.clone();
+    world.run_until(async move {
+        let disk = w.disk(POOL);
+        let dir = FileName::core_dir(CoreId(0));
+        for entry in disk.list(&dir).await.expect("listed") {
+            let file = disk.open(&entry.name, Open::Existing).await.expect("there");
+            let mut bytes = disk.read(&file, 0, BLOCK).await.expect("readable").to_vec();
+            bytes.resize(BLOCK, 0);
+            if change(entry.name.base(), &mut bytes) {
+                let mut buffer = disk.take(BLOCK).expect("memory");
+                buffer[..BLOCK].copy_from_slice(&bytes);
+                disk.write(&file, 0, disk.seal(buffer, BLOCK)).await.expect("written");
+            }
+        }
+        let recovered = recover(&disk, &hosted(), 1, w.now()).await?;
+        let ends = recovered.cores[0].partitions.iter().map(|(_, state)| state.segments.end().0);
+        Ok((recovered.report, ends.sum()))
+    })
+}
+
+const BATCHES: i64 = 400;
+
+#[test]
+fn a_core_without_a_checkpoint_is_refused_and_with_one_of_two_it_loses_nothing_in_silence() {
+    let both = recovered_after(BATCHES, |name, bytes| {
+        bytes[60] ^= 1;
+        name.starts_with("checkpoint-")
+    });
+    assert_eq!(both, Err(RecoveryError::NoCheckpoint(CoreId(0))));
+    let (mut told, mut whole) = (0, 0);
+    for batches in (BATCHES..BATCHES + 120).step_by(20) {
+        for slot in ["checkpoint-0", "checkpoint-1"] {
+            let one = recovered_after(batches, move |name, bytes| {
+                bytes[60] ^= 1;
+                name == slot
+            });
+            match one {
+                Ok((report, records)) => {
+                    assert_eq!((report.frames_damaged, report.partitions_damaged.len()), (0, 0));
+                    assert_eq!(records, batches, "{slot} of {batches}");
+                    whole += 1;
+                }
+                Err(RecoveryError::JournalGap { included, first, .. }) => {
+                    assert!(first > included + 1);
+                    told += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    assert!(told > 0 && whole > 0, "{told} were told, {whole} recovered");
+}
+
+#[test]
+fn files_of_a_later_format_are_refused_by_name() {
+    for (file, at, version) in [("checkpoint-", 7, b'9'), ("journal-", 7, b'2')] {
+        let refused = recovered_after(BATCHES, move |name, bytes| {
+            let used = bytes[0] == b'R';
+            bytes[at] = version;
+            used && name.starts_with(file)
+        });
+        let Err(RecoveryError::Newer(name)) = refused else { panic!("{refused:?}") };
+        assert!(name.base().starts_with(file), "{name}");
+    }
+}
+
+#[test]
+fn the_first_frame_stands_in_for_the_header_of_its_journal_file() {
+    let (sound, records) = recovered_after(BATCHES, |_, _| false).expect("sound");
+    assert_eq!(records, BATCHES);
+    let damaged = recovered_after(BATCHES, |name, bytes| {
+        let used = bytes[0] == b'R';
+        bytes[20] ^= 0x10;
+        used && name.starts_with("journal-")
+    });
+    assert_eq!(damaged, Ok((sound, records)));
 }

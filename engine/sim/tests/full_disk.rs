@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId};
 use engine::broker::{
-    AppendError, DeleteRecords, HostedPartition, Purpose, Shard, ShardSettings, SpaceLevel, SpaceLimits,
-    recover,
+    AppendError, DeleteRecords, HostedPartition, Purpose, RecoveryError, Shard, ShardSettings, SpaceLevel,
+    SpaceLimits, recover,
 };
 use engine::config::TopicSettings;
 use engine::io::{Disk, DiskFault, DiskResult, FileName};
@@ -41,10 +41,18 @@ fn limits() -> SpaceLimits {
     SpaceLimits { floor: Some(FLOOR), ballast: BALLAST, shards: 1 }
 }
 
+/// The disk's word about a recovery: nothing else stops one here.
+fn of_disk(error: RecoveryError) -> engine::io::DiskError {
+    match error {
+        RecoveryError::Disk(error) => error,
+        refused => panic!("{refused}"),
+    }
+}
+
 /// A shard with its jobs and its clock.
 async fn open(world: &World, settings: &TopicSettings, space: SpaceLimits) -> DiskResult<Shard<SimDisk>> {
     let disk = world.disk(POOL);
-    let mut recovered = recover(&disk, &hosted(settings), 1, world.now()).await?;
+    let mut recovered = recover(&disk, &hosted(settings), 1, world.now()).await.map_err(of_disk)?;
     let journals =
         ShardSettings { journal_bytes: MIB, journal_bytes_first: MIB, space, ..ShardSettings::default() };
     let shard = Shard::open(disk, recovered.cores.remove(0), journals, world.now()).await?;
@@ -304,7 +312,13 @@ fn a_start_on_a_full_disk_gives_its_ballast_up_and_trims() {
             let disk = inner.disk(POOL);
             set_capacity(&inner, Some(used(&disk).await));
             let recovered = recover(&disk, &hosted(&small_segments()), 1, inner.now()).await;
-            assert!(recovered.as_ref().err().is_none_or(|e| e.fault == DiskFault::NoSpace), "{recovered:?}");
+            assert!(
+                recovered
+                    .as_ref()
+                    .err()
+                    .is_none_or(|e| matches!(e, RecoveryError::Disk(e) if e.fault == DiskFault::NoSpace)),
+                "{recovered:?}"
+            );
             u32::from(recovered.is_err())
         });
         world.kill();

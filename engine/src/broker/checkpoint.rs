@@ -44,9 +44,11 @@ use super::partition::Partition;
 use super::shard::{HostedPartition, Shard, State, Trouble};
 
 /// No checkpoint is longer, in bytes: a bound for reading one back.
-const CHECKPOINT_BYTES_MAX: u64 = 1 << 30;
+pub(super) const CHECKPOINT_BYTES_MAX: u64 = 1 << 30;
 
 const MAGIC: [u8; 8] = *b"RLCHKPT1";
+/// Bytes of the magic that every version has.
+const VERSION_AT: usize = 7;
 const HEADER_BYTES: usize = 58;
 const CRC_AT: usize = 54;
 const SEALED: u8 = 1;
@@ -243,7 +245,7 @@ pub(super) struct CheckpointHead {
 }
 
 /// `cores/<core>/checkpoint-<slot>`.
-fn file_name(core: CoreId, slot: u64) -> FileName {
+pub(super) fn file_name(core: CoreId, slot: u64) -> FileName {
     FileName::core_dir(core).join(format_args!("checkpoint-{slot}"))
 }
 
@@ -271,6 +273,11 @@ fn seal(out: &mut [u8], head: &CheckpointHead, partitions: u32) {
     header[50..54].copy_from_slice(&partitions.to_be_bytes());
     let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..CRC_AT]), body);
     header[CRC_AT..].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Whether a file begins as a checkpoint of another version of the format does.
+pub(super) fn is_newer(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC[..VERSION_AT]) && !bytes.starts_with(&MAGIC)
 }
 
 impl Checkpoint {
@@ -302,40 +309,6 @@ impl Checkpoint {
         }
         (at == body.len()).then_some(checkpoint)
     }
-}
-
-/// The newest whole checkpoint of a core, if it has any.
-///
-/// # Errors
-/// The disk's. A checkpoint that does not verify is passed over in favour of the other.
-pub(super) async fn read<D: Disk>(disk: &D, core: CoreId) -> DiskResult<Option<Checkpoint>> {
-    let mut newest: Option<Checkpoint> = None;
-    let names = disk.list(&FileName::core_dir(core)).await?;
-    for slot in 0..2 {
-        let name = file_name(core, slot);
-        let Some(entry) = names.iter().find(|e| e.name == name) else { continue };
-        if entry.len > CHECKPOINT_BYTES_MAX {
-            tracing::error!(file = %name, bytes = entry.len, "checkpoint is larger than any we write");
-            continue;
-        }
-        let file = disk.open(&name, Open::Existing).await?;
-        let mut bytes = Vec::with_capacity(entry.len as usize);
-        while (bytes.len() as u64) < entry.len {
-            let chunk = disk.read(&file, bytes.len() as u64, IO_BYTES_MAX).await?;
-            if chunk.is_empty() {
-                break;
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        match Checkpoint::decode(&bytes) {
-            Some(checkpoint) if newest.as_ref().is_none_or(|n| n.generation < checkpoint.generation) => {
-                newest = Some(checkpoint);
-            }
-            Some(_) => {}
-            None => tracing::warn!(file = %name, "checkpoint does not verify: the other one counts"),
-        }
-    }
-    Ok(newest)
 }
 
 impl<D: Disk> Shard<D> {

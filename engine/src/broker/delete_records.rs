@@ -30,7 +30,7 @@ pub enum DeleteRecordsError {
         /// Consumers see what is below.
         high_watermark: Offset,
     },
-    /// The core's journal failed, or the shard closes.
+    /// The core's journal failed, the shard closes, or is read only.
     #[error("the core is offline")]
     Offline,
 }
@@ -70,7 +70,8 @@ impl<D: Disk> Shard<D> {
         want: &DeleteRecords,
     ) -> Result<(Offset, Option<Ticket>), DeleteRecordsError> {
         loop {
-            if self.inner.failed.get() || self.inner.draining.get() {
+            let read_only = self.inner.settings.read_only;
+            if self.inner.failed.get() || self.inner.draining.get() || read_only {
                 return Err(DeleteRecordsError::Offline);
             }
             let pushed = {

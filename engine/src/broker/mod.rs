@@ -18,6 +18,7 @@
 //! Jobs are `async` over [`crate::io::Disk`]; no borrow of the state is held across an await.
 
 mod checkpoint;
+mod checkpoint_read;
 mod close;
 mod commit;
 mod damage;
@@ -32,6 +33,7 @@ mod partition;
 mod produce;
 mod read;
 mod recovery;
+mod recovery_error;
 mod replay;
 mod retention;
 mod schedule;
@@ -54,6 +56,7 @@ pub use history::ProducerView;
 pub use produce::{AppendError, Appended};
 pub use read::{Bounds, FetchError, Fetched, Hot};
 pub use recovery::{Recovered, RecoveryReport, recover};
+pub use recovery_error::RecoveryError;
 pub use scrub::ScrubReport;
 pub use shard::{HostedPartition, Offline, Shard, ShardSettings, Ticket};
 pub use space::{HOLD, LAST_BYTES, Purpose, SpaceLevel, SpaceLimits};

@@ -38,7 +38,7 @@ pub enum AppendError {
     /// The shard does not host it.
     #[error("the partition is not on this core")]
     UnknownPartition,
-    /// The core's journal or the partition's disk failed (KAFKA_STORAGE_ERROR).
+    /// The core's journal or the partition's disk failed, or the shard is read only (KAFKA_STORAGE_ERROR).
     #[error("the partition is offline")]
     Offline,
     /// There is too little space on the disk (KAFKA_STORAGE_ERROR).
@@ -80,7 +80,7 @@ impl<D: Disk> Shard<D> {
     ) -> Result<Appended, AppendError> {
         let inner = &self.inner;
         inner.now.set(now);
-        if inner.failed.get() || inner.draining.get() {
+        if inner.failed.get() || inner.draining.get() || inner.settings.read_only {
             return Err(AppendError::Offline);
         }
         let mut guard = inner.state.borrow_mut();

@@ -11,9 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::checkpoint::{self, Checkpoint, CoreState, PartitionState};
+use super::checkpoint_read;
 use super::commit::slices_of;
 use super::extent::is_placed;
 use super::partition::Partition;
+use super::recovery_error::RecoveryError;
 use super::replay::{FrameReader, ReadFrame};
 use super::shard::{HostedPartition, Shard, ShardSettings};
 use super::tail::{Held, TailBatch};
@@ -64,13 +66,13 @@ pub struct Recovered {
 /// over `cores` cores. Partitions that the metadata does not name are ignored.
 ///
 /// # Errors
-/// The disk's. Nothing is lost: the journals stay as they were until the new checkpoints stand.
+/// See [`RecoveryError`]. Nothing is lost: the journals stay as they were until the new checkpoints stand.
 pub async fn recover<D: Disk>(
     disk: &D,
     hosted: &[HostedPartition],
     cores: u16,
     now: Now,
-) -> DiskResult<Recovered> {
+) -> Result<Recovered, RecoveryError> {
     let mut recovery = Recovery::assemble(disk, hosted, cores, now).await?;
     for core in recovery.old.keys().copied().collect::<Vec<_>>() {
         recovery.replay(core).await?;
@@ -98,14 +100,19 @@ struct Recovery<D: Disk> {
 }
 
 impl<D: Disk> Recovery<D> {
-    async fn assemble(disk: &D, hosted: &[HostedPartition], cores: u16, now: Now) -> DiskResult<Self> {
+    async fn assemble(
+        disk: &D,
+        hosted: &[HostedPartition],
+        cores: u16,
+        now: Now,
+    ) -> Result<Self, RecoveryError> {
         let mut old = BTreeMap::new();
         for entry in disk.list(&FileName::new("cores")).await? {
             if let Ok(number) = entry.name.base().parse()
                 && entry.is_dir
             {
                 let core = CoreId(number);
-                old.insert(core, checkpoint::read(disk, core).await?.unwrap_or_default());
+                old.insert(core, checkpoint_read::newest(disk, core).await?.unwrap_or_default());
             }
         }
         let mut states: FxHashMap<PartitionKey, (CoreId, PartitionState)> = FxHashMap::default();
@@ -163,7 +170,7 @@ impl<D: Disk> Recovery<D> {
     }
 
     /// Replays one old core's journal in sequence order.
-    async fn replay(&mut self, core: CoreId) -> DiskResult<()> {
+    async fn replay(&mut self, core: CoreId) -> Result<(), RecoveryError> {
         let included = self.old[&core].included;
         let mut reader = FrameReader::open(&self.disk, core, included).await?;
         while let Some(frame) = reader.next().await? {

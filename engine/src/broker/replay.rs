@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
+use super::recovery_error::RecoveryError;
 use crate::base::CoreId;
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::{
@@ -78,7 +79,10 @@ pub(super) struct FrameReader<D: Disk> {
 impl<D: Disk> FrameReader<D> {
     /// Opens the journals of `core`. Frames up to `included` are in a checkpoint: files that hold
     /// only such are passed over unread.
-    pub(super) async fn open(disk: &D, core: CoreId, included: u64) -> DiskResult<FrameReader<D>> {
+    ///
+    /// # Errors
+    /// See [`RecoveryError`].
+    pub(super) async fn open(disk: &D, core: CoreId, included: u64) -> Result<FrameReader<D>, RecoveryError> {
         let mut files = Vec::new();
         let mut end = ReplayEnd { sequence_max: included, flush_mark: included, ..ReplayEnd::default() };
         for entry in disk.list(&FileName::core_dir(core)).await? {
@@ -88,7 +92,7 @@ impl<D: Disk> FrameReader<D> {
             let handle = disk.open(&entry.name, Open::Existing).await?;
             let block = disk.read(&handle, 0, BLOCK).await?;
             // Without a header the file was prepared and never used, or its reuse never began.
-            if let Some(header) = FileHeader::read(&block) {
+            if let Some(header) = header_of(disk, core, &entry.name, &handle, &block).await? {
                 end.incarnation_max = end.incarnation_max.max(header.incarnation());
                 end.sequence_max = end.sequence_max.max(header.first_sequence().saturating_sub(1));
                 files.push(File { name: entry.name, handle, header, bytes: entry.len });
@@ -98,6 +102,9 @@ impl<D: Disk> FrameReader<D> {
         let mut files = VecDeque::from(files);
         while files.get(1).is_some_and(|next| next.header.first_sequence() <= included + 1) {
             files.pop_front();
+        }
+        if let Some(first) = files.front().map(|f| f.header.first_sequence()).filter(|f| *f > included + 1) {
+            return Err(RecoveryError::JournalGap { core, included, first });
         }
         end.files = files.len() as u64;
         let expected = files.front().map_or(included + 1, |f| f.header.first_sequence());
@@ -303,6 +310,41 @@ impl<D: Disk> FrameReader<D> {
             }
         }
     }
+}
+
+/// The header of a journal file; `None` if the file was never used. Where the header does not verify, the
+/// first frame tells: it names incarnation and number under its own checksum.
+async fn header_of<D: Disk>(
+    disk: &D,
+    core: CoreId,
+    name: &FileName,
+    handle: &D::File,
+    block: &[u8],
+) -> Result<Option<FileHeader>, RecoveryError> {
+    if let Some(header) = FileHeader::read(block) {
+        return Ok(Some(header));
+    }
+    if FileHeader::is_newer(block) {
+        return Err(RecoveryError::Newer(name.clone()));
+    }
+    if block.iter().all(|b| *b == 0) {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    let mut wanted = BLOCK;
+    while bytes.len() < wanted {
+        let chunk = disk.read(handle, FILE_HEADER_BYTES + bytes.len() as u64, IO_BYTES_MAX).await?;
+        if chunk.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(&chunk);
+        wanted = FrameHeader::peek(&bytes).map_or(0, |header| header.disk_bytes());
+    }
+    let claimed = FrameHeader::peek(&bytes);
+    let frame = claimed.and_then(|h| FrameView::verify(&bytes, h.incarnation(), h.sequence()).ok());
+    let Some(frame) = frame else { return Err(RecoveryError::JournalHeader(name.clone())) };
+    tracing::error!(file = %name, "the header of a journal file is damaged: its first frame stands in for it");
+    Ok(Some(FileHeader::new(core.0, frame.header.incarnation(), frame.header.sequence())))
 }
 
 /// What lies behind the end of the valid frames.

@@ -22,6 +22,9 @@ impl<D: Disk> Shard<D> {
     /// `log.retention.check.interval.ms`.
     pub async fn housekeep(&self, now: Now) {
         self.inner.now.set(now);
+        if self.inner.settings.read_only {
+            return;
+        }
         let keys: Vec<PartitionKey> = self.inner.state.borrow().by_key.keys().copied().collect();
         for key in keys {
             if self.inner.failed.get() || self.inner.closing.get() {

@@ -1,7 +1,7 @@
 //! The scrub: reads every segment again and again, slowly, so that rot is found while a copy may still
 //! exist and not when somebody needs the records.
 //!
-//! It holds no lock and no memory between looks, goes on where it stood before a restart, and lists what
+//! It holds no memory between looks, goes on where it stood before a restart, and lists what
 //! it finds as a reader would. A range that holds again is taken off the list.
 
 use std::cell::{Cell, RefCell};
@@ -17,6 +17,9 @@ use crate::log::scrub::{Pace, SCRUB_FILE_BYTES_MAX, Scrub, ScrubPlace};
 
 /// Its place is written down after this many bytes; a crash costs at most as many again.
 const SAVE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// A look counts for at least this many bytes: one at a small segment opens a file all the same.
+const LOOK_COST_MIN: u64 = 64 * 1024;
 
 /// The scrub of a shard.
 #[derive(Default)]
@@ -80,6 +83,7 @@ impl<D: Disk> Shard<D> {
             let now = inner.now.get();
             if inner.scrub.scrub.borrow().is_due(now.wall, inner.settings.scrub_interval_ms) {
                 inner.scrub.scrub.borrow_mut().begin(now.wall);
+                inner.scrub.saved.set(0);
             }
             let at = inner.scrub.scrub.borrow().at;
             match at {
@@ -116,8 +120,7 @@ impl<D: Disk> Shard<D> {
         FileName::core_dir(self.inner.core).join("scrub")
     }
 
-    /// One look from `at` on. Gives the bytes it took, at least one, so that a pass over nothing but
-    /// damage keeps its pace too.
+    /// One look from `at` on. Gives the bytes that it counts for.
     async fn scrub_some(&self, at: ScrubPlace) -> u64 {
         let Some(at) = self.scrub_target(at) else {
             {
@@ -132,7 +135,7 @@ impl<D: Disk> Shard<D> {
                 );
             }
             self.save_or_warn().await;
-            return 1;
+            return LOOK_COST_MIN;
         };
         let (position, next) = match self.scrub_segment(at).await {
             Ok(reached) => reached,
@@ -149,7 +152,7 @@ impl<D: Disk> Shard<D> {
         if checked >= self.inner.scrub.saved.get() + SAVE_BYTES {
             self.save_or_warn().await;
         }
-        bytes.max(1)
+        bytes.max(LOOK_COST_MIN)
     }
 
     async fn save_or_warn(&self) {
@@ -177,10 +180,10 @@ impl<D: Disk> Shard<D> {
         if let Some(here) = place(at.key, at) {
             return Some(here);
         }
-        // Few partitions are passed in a second, and each costs a look at every name.
-        let mut keys: Vec<_> = state.by_key.keys().copied().filter(|key| *key > at.key).collect();
-        keys.sort_unstable();
-        keys.into_iter().find_map(|key| place(key, ScrubPlace::start_of(key)))
+        // A look at every name: `LOOK_COST_MIN` bounds how often.
+        let behind = state.partitions.iter().flatten().filter(|p| p.key > at.key && p.written.bytes() > 0);
+        let next = behind.map(|p| p.key).min()?;
+        place(next, ScrubPlace::start_of(next))
     }
 
     /// Looks at one piece of a segment. Gives where it ended and the offset due there.

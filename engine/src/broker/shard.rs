@@ -36,6 +36,8 @@ pub struct ShardSettings {
     /// How long an idle producer id is remembered, ms (`producer.id.expiration.ms`), until
     /// [`Shard::set_producer_expiration`] says otherwise.
     pub producer_expiration_ms: u64,
+    /// Nothing is appended, deleted or retained: what is there is read.
+    pub read_only: bool,
     /// Bytes a second that the scrub of segments reads at most; 0 is no scrub.
     pub scrub_bytes_per_second: u64,
     /// Passes of the scrub begin at least this far apart, ms.
@@ -57,6 +59,7 @@ impl Default for ShardSettings {
             frame_bytes_early: 512 * 1024,
             extent_bytes_min: EXTENT_BYTES_MIN,
             producer_expiration_ms: 86_400_000,
+            read_only: false,
             scrub_bytes_per_second: 0,
             scrub_interval_ms: 0,
             space: SpaceLimits::default(),

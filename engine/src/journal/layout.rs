@@ -70,6 +70,8 @@ pub const ENTRY_BYTES: usize = 80;
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const FILE_MAGIC: [u8; 8] = *b"RLJRNL01";
+/// Bytes of the magic that every version has.
+const FILE_VERSION_AT: usize = 6;
 const FRAME_MAGIC: [u8; 8] = *b"RLFRAME1";
 
 /// What opens a journal file.
@@ -108,6 +110,14 @@ impl FileHeader {
         let (header, _) = FileHeader::read_from_prefix(block).ok()?;
         let whole = header.magic == FILE_MAGIC && header.crc.get() == crc32c::crc32c(&block[..FILE_CRC_AT]);
         whole.then_some(header)
+    }
+
+    /// Whether a block begins as a journal file of another version of the format does.
+    #[must_use]
+    pub fn is_newer(block: &[u8]) -> bool {
+        block.starts_with(&FILE_MAGIC[..FILE_VERSION_AT])
+            && !block.starts_with(&FILE_MAGIC)
+            && block[FILE_VERSION_AT..].iter().take(2).all(u8::is_ascii_digit)
     }
 
     /// The file's incarnation.

@@ -20,8 +20,14 @@ const NO_ROOM_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a change was not made.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the change was not made: {0}")]
-pub struct ControlError(#[from] AppendError);
+pub enum ControlError {
+    /// The metadata log did not take it.
+    #[error("the change was not made: {0}")]
+    Log(#[from] AppendError),
+    /// The broker was started to be read only.
+    #[error("the change was not made: this broker runs with server.read_only=true")]
+    ReadOnly,
+}
 
 /// The metadata log and whose turn it is.
 pub struct Control {
@@ -74,7 +80,13 @@ impl Core {
         let control = self.control.as_ref().expect("changes are made on core 0");
         let mut log = control.take().await;
         let (records, value) = decide(&self.catalog());
-        let appended = if records.is_empty() { Ok(None) } else { append(&mut log, &records).await.map(Some) };
+        let appended = if self.node.read_only && !records.is_empty() {
+            Err(ControlError::ReadOnly)
+        } else if records.is_empty() {
+            Ok(None)
+        } else {
+            append(&mut log, &records).await.map(Some)
+        };
         if let Ok(Some(image)) = &appended {
             self.follow(image.clone());
             for other in 1..self.node.cores {

@@ -41,6 +41,8 @@ pub struct Node {
     pub settings: BrokerSettings,
     /// How many cores it runs on.
     pub cores: u16,
+    /// Nothing is taken: see `server.read_only`.
+    pub read_only: bool,
 }
 
 impl Node {

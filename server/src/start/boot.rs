@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::broker::{CoreState, RecoveryReport, recover};
+use engine::broker::{CoreState, RecoveryError, RecoveryReport, recover};
 use engine::config::BrokerSettings;
 use engine::controller::{Context, Start, start_records};
 use engine::io::{DiskError, DiskFault};
@@ -65,11 +65,15 @@ pub(super) async fn boot(shared: &Shared, origin: Origin, disk: &Disk) -> Result
         advertised: shared.advertised.clone(),
         settings: shared.config.broker.clone(),
         cores: shared.cores,
+        read_only: shared.config.read_only,
     });
     let hosted = Catalog::new(image.clone(), &node).hosted(&node);
-    let recovered = recover(disk, &hosted, shared.cores, clock::now())
-        .await
-        .map_err(|e| full(shared, &e).unwrap_or_else(|| failed("the recovery of the journals", &e)))?;
+    let recovered = recover(disk, &hosted, shared.cores, clock::now()).await.map_err(|e| match e {
+        RecoveryError::Disk(e) => {
+            full(shared, &e).unwrap_or_else(|| failed("the recovery of the journals", &e))
+        }
+        refused => StartError::precondition(format!("the data directory: {refused}")),
+    })?;
     tell(&recovered.report);
     let mut states = recovered.cores.into_iter();
     let state = states.next().expect("recovery gives a state for each core");

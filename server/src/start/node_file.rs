@@ -43,6 +43,7 @@ pub(super) fn open(data: &Path, node: NodeId) -> Result<Origin, StartError> {
             (file, false)
         }
         Err(e) if e.kind() == ErrorKind::NotFound => {
+            refuse_strangers(data)?;
             let file = NodeFile {
                 version: VERSION,
                 cluster_id: Uuid::new_v4(),
@@ -76,6 +77,23 @@ pub(super) fn open(data: &Path, node: NodeId) -> Result<Origin, StartError> {
         sync_dir(data).map_err(failed)?;
     }
     Ok(Origin { cluster: file.cluster_id, directory: file.directory_id, unclean: !clean && !first })
+}
+
+/// Refuses a directory without the file that holds something all the same: a new cluster id on old data, or
+/// another program's data, would be found out too late.
+fn refuse_strangers(data: &Path) -> Result<(), StartError> {
+    let shown = data.display();
+    if data.join("meta.properties").exists() {
+        return Err(StartError::precondition(format!(
+            "{shown} is a data directory of Apache Kafka (it holds meta.properties): choose another directory"
+        )));
+    }
+    if let Some(holds) = ["cores", "topics", "meta"].into_iter().find(|name| data.join(name).exists()) {
+        return Err(StartError::precondition(format!(
+            "{shown} holds data ({holds}) and no {NODE_FILE}: put that file back, or choose another directory"
+        )));
+    }
+    Ok(())
 }
 
 /// Says that the broker stopped cleanly.
@@ -116,6 +134,17 @@ mod tests {
         let error = open(dir.path(), NodeId(2)).err().unwrap();
         assert_eq!(error.exit_code(), 3);
         assert!(error.to_string().contains("node.id=1"), "{error}");
+    }
+
+    #[test]
+    fn data_of_a_lost_identity_or_of_kafka_is_refused() {
+        for (name, said) in [("meta.properties", "Apache Kafka"), ("cores", "no node.json")] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(name), "").unwrap();
+            let error = open(dir.path(), NodeId(1)).err().unwrap();
+            assert!(error.exit_code() == 3 && error.to_string().contains(said), "{error}");
+            assert!(!dir.path().join(NODE_FILE).exists());
+        }
     }
 
     #[test]

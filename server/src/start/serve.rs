@@ -292,6 +292,7 @@ fn shard_settings(config: &Config, cores: u16) -> ShardSettings {
         journal_files: config.journal_files,
         producer_expiration_ms: config.broker.producer_id_expiration_ms,
         scrub_bytes_per_second: config.broker.scrub_bytes_per_second.div_ceil(u64::from(cores)),
+        read_only: config.read_only,
         scrub_interval_ms: config.broker.scrub_interval_ms,
         space: space_limits(&config.broker, cores),
         ..ShardSettings::default()

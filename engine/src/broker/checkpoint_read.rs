@@ -1,0 +1,52 @@
+//! Which checkpoint of a core counts at a start.
+
+use super::checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, file_name, is_newer};
+use super::recovery_error::RecoveryError;
+use crate::base::CoreId;
+use crate::io::{Disk, FileName, IO_BYTES_MAX, Open};
+
+/// The newest whole checkpoint of a core, if it has any.
+///
+/// # Errors
+/// The disk's; a later format; two checkpoints that both do not verify. One is passed over in favour of the
+/// other, and the only one there ever was is torn: then everything is in the journal still.
+pub(super) async fn newest<D: Disk>(disk: &D, core: CoreId) -> Result<Option<Checkpoint>, RecoveryError> {
+    let mut newest: Option<Checkpoint> = None;
+    let mut broken = 0;
+    let names = disk.list(&FileName::core_dir(core)).await?;
+    for slot in 0..2 {
+        let name = file_name(core, slot);
+        let Some(entry) = names.iter().find(|e| e.name == name) else { continue };
+        if entry.len > CHECKPOINT_BYTES_MAX {
+            tracing::error!(file = %name, bytes = entry.len, "checkpoint is larger than any we write");
+            broken += 1;
+            continue;
+        }
+        let file = disk.open(&name, Open::Existing).await?;
+        let mut bytes = Vec::with_capacity(entry.len as usize);
+        while (bytes.len() as u64) < entry.len {
+            let chunk = disk.read(&file, bytes.len() as u64, IO_BYTES_MAX).await?;
+            if chunk.is_empty() {
+                break;
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        match Checkpoint::decode(&bytes) {
+            Some(checkpoint) if newest.as_ref().is_none_or(|n| n.generation < checkpoint.generation) => {
+                newest = Some(checkpoint);
+            }
+            Some(_) => {}
+            None if is_newer(&bytes) => {
+                return Err(RecoveryError::Newer(name));
+            }
+            None => {
+                tracing::warn!(file = %name, "checkpoint does not verify: the other one counts");
+                broken += 1;
+            }
+        }
+    }
+    if newest.is_none() && broken == 2 {
+        return Err(RecoveryError::NoCheckpoint(core));
+    }
+    Ok(newest)
+}
