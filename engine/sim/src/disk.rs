@@ -2,28 +2,31 @@
 //!
 //! Every operation takes a while that the seed chooses, has its effect at the end of it, and may
 //! fail or hang as the world's faults say. Fresh buffers are full of noise, as recycled memory is.
+//! Before and after each operation that changes the disk the machine may stop.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::RefCell;
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
-use engine::base::{Instant, Signal};
+use engine::base::Instant;
 use engine::io::{
     BLOCK, DirEntry, Disk, DiskError, DiskFault, DiskOp, DiskResult, DiskSpace, FileName, IO_BYTES_MAX, Open,
 };
 
-use crate::faults::Fate;
-use crate::storage::{Inode, InodeRef, NameError};
+use crate::faults::{Buggify, CutAt, Fate, Side};
+use crate::inode::{Inode, InodeRef};
+use crate::memory::Pool;
+pub use crate::memory::{Buf, Chunk};
+use crate::storage::NameError;
 use crate::world::World;
-
-/// Readers may hold at most the pool over this, as in `store`.
-const READERS_SHARE: usize = 2;
 
 /// After this long a stalled operation's caller gets a time-out, as in `store`.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Memory is refused this often in a million where that is made usual: whoever waits for some waits for
+/// the next tick, so more of it would only make a machine idle.
+const REFUSED_PPM: u32 = 20_000;
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -40,66 +43,6 @@ struct Inner {
     pool: Rc<Pool>,
 }
 
-struct Pool {
-    size: usize,
-    free: Cell<usize>,
-    readers: Cell<usize>,
-    freed: Signal,
-    queue: RefCell<VecDeque<u64>>,
-    next_ticket: Cell<u64>,
-}
-
-struct Credit {
-    pool: Rc<Pool>,
-    bytes: usize,
-    reader: bool,
-}
-
-impl Drop for Credit {
-    fn drop(&mut self) {
-        self.pool.free.set(self.pool.free.get() + self.bytes);
-        if self.reader {
-            self.pool.readers.set(self.pool.readers.get() - self.bytes);
-        }
-        self.pool.freed.notify();
-    }
-}
-
-/// Memory with one owner.
-pub struct Buf {
-    bytes: Vec<u8>,
-    credit: Credit,
-}
-
-impl Deref for Buf {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl DerefMut for Buf {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
-    }
-}
-
-/// Sealed memory.
-#[derive(Clone)]
-pub struct Chunk {
-    bytes: Rc<Vec<u8>>,
-    _credit: Rc<Credit>,
-}
-
-impl Deref for Chunk {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 /// An open file.
 #[derive(Clone)]
 pub struct File {
@@ -110,12 +53,6 @@ pub struct File {
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "File({})", self.name)
-    }
-}
-
-impl fmt::Debug for Chunk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chunk({} bytes)", self.bytes.len())
     }
 }
 
@@ -134,16 +71,8 @@ const LONG_DELAY_EVERY: u64 = 50;
 
 impl SimDisk {
     pub(crate) fn new(world: World, pool_bytes: usize) -> SimDisk {
-        let pool = Pool {
-            size: pool_bytes,
-            free: Cell::new(pool_bytes),
-            readers: Cell::new(0),
-            freed: Signal::new(),
-            queue: RefCell::default(),
-            next_ticket: Cell::new(0),
-        };
         let life = world.inner.life.get();
-        SimDisk { inner: Rc::new(Inner { world, life, pool: Rc::new(pool) }) }
+        SimDisk { inner: Rc::new(Inner { world, life, pool: Pool::new(pool_bytes) }) }
     }
 
     fn world(&self) -> &World {
@@ -174,11 +103,10 @@ impl SimDisk {
         });
         let faults = self.world().inner.faults.borrow();
         let may = faults.eio_ops.is_empty() || faults.eio_ops.contains(&op);
-        let fate = if faults.stall_at.contains(&number) {
+        let draws = |ppm: u32| ppm > 0 && self.world().random(|r| r.chance(ppm));
+        let fate = if faults.stall_at.contains(&number) || draws(faults.stall_ppm) {
             Fate::Stalls
-        } else if faults.eio_at.contains(&number)
-            || (may && faults.eio_ppm > 0 && self.world().random(|r| r.chance(faults.eio_ppm)))
-        {
+        } else if faults.eio_at.contains(&number) || (may && draws(faults.eio_ppm)) {
             Fate::Eio
         } else {
             Fate::Works
@@ -192,11 +120,38 @@ impl SimDisk {
     /// Lets an operation take its time.
     async fn pass(&self, op: DiskOp) {
         let (usual, long) = delay_us(op);
+        let slow = self.world().inner.faults.borrow().buggify.slows(op);
         let us = self.world().random(|r| {
-            let max = if r.within(0..LONG_DELAY_EVERY) == 0 { long } else { usual };
+            let is_long = r.within(0..LONG_DELAY_EVERY) == 0 || slow && r.chance(Buggify::FIRES_PPM);
+            let max = if is_long { long } else { usual };
             r.within(1..max)
         });
         self.world().sleep(Duration::from_micros(us)).await;
+    }
+
+    /// A step that changes the disk begins: the machine may stop before it.
+    async fn persist(&self, op: DiskOp, file: &FileName, at: u64, bytes: usize) -> u64 {
+        let step = self.storage(|s| {
+            s.counters.persist_steps += 1;
+            s.counters.persist_steps
+        });
+        self.world().note(&[op as u64, at, bytes as u64], || {
+            let place = if bytes > 0 { format!(" {bytes} bytes at {at}") } else { String::new() };
+            format!("  disk {step}: {op:?} {file}{place}")
+        });
+        self.stop_at(CutAt { step, side: Side::Before }).await;
+        step
+    }
+
+    /// It has had its effect: the machine may stop before anybody knows.
+    async fn persisted(&self, step: u64) {
+        self.stop_at(CutAt { step, side: Side::After }).await;
+    }
+
+    async fn stop_at(&self, here: CutAt) {
+        if self.world().stops_at(here) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// The start of an operation that either works or fails before it did anything.
@@ -229,29 +184,12 @@ impl SimDisk {
         }
     }
 
-    async fn lease(&self, bytes: usize) -> Credit {
-        let pool = &self.inner.pool;
-        let ticket = pool.next_ticket.replace(pool.next_ticket.get() + 1);
-        pool.queue.borrow_mut().push_back(ticket);
-        let _place = Place { pool, ticket };
-        loop {
-            let freed = pool.freed.wait();
-            let first = pool.queue.borrow().front() == Some(&ticket);
-            let room = pool.readers.get() + bytes <= pool.size / READERS_SHARE && bytes <= pool.free.get();
-            if first && room {
-                pool.free.set(pool.free.get() - bytes);
-                pool.readers.set(pool.readers.get() + bytes);
-                return Credit { pool: pool.clone(), bytes, reader: true };
-            }
-            freed.await;
-        }
-    }
-
     /// Marks the flush of these files now and makes it true after a while.
     async fn flush_these(&self, files: &[File]) -> DiskResult<()> {
         let marks: Vec<u64> = files.iter().map(|f| f.inode.borrow().mark()).collect();
         self.storage(|s| s.counters.flushes += files.len() as u64);
         let name = files[0].name.clone();
+        let step = self.persist(DiskOp::Flush, &name, 0, 0).await;
         let result = self.operate(DiskOp::Flush, &name).await;
         for (file, mark) in files.iter().zip(marks) {
             match &result {
@@ -260,25 +198,9 @@ impl SimDisk {
                 Err(_) => self.world().random(|r| file.inode.borrow_mut().flush_failed(mark, r)),
             }
         }
+        self.persisted(step).await;
         result
     }
-}
-
-struct Place<'a> {
-    pool: &'a Pool,
-    ticket: u64,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.pool.queue.borrow_mut().retain(|t| *t != self.ticket);
-        self.pool.freed.notify();
-    }
-}
-
-fn cost(len: usize) -> usize {
-    assert!(len > 0 && len <= IO_BYTES_MAX, "a buffer of {len} bytes");
-    len.next_power_of_two().max(BLOCK)
 }
 
 fn check_transfer(at: u64, len: usize) {
@@ -308,25 +230,18 @@ impl Disk for SimDisk {
     type File = File;
 
     fn take(&self, len: usize) -> Option<Buf> {
-        let (pool, bytes) = (&self.inner.pool, cost(len));
-        pool.free.set(pool.free.get().checked_sub(bytes)?);
+        let refuses = self.world().inner.faults.borrow().buggify.refuse_memory
+            && self.world().random(|r| r.chance(REFUSED_PPM));
         let noise = self.world().random(|r| r.bits() as u8);
-        let credit = Credit { pool: pool.clone(), bytes, reader: false };
-        // Zeroed and filled, not `vec![noise; n]`: an unoptimised build does that byte by byte.
-        let mut bytes = vec![0; bytes];
-        bytes.fill(noise);
-        Some(Buf { bytes, credit })
+        if refuses { None } else { self.inner.pool.take(len, noise) }
     }
 
     fn seal(&self, buf: Buf, len: usize) -> Chunk {
-        let Buf { mut bytes, credit } = buf;
-        assert!(len <= bytes.len(), "{len} bytes of a buffer of {}", bytes.len());
-        bytes.truncate(len);
-        Chunk { bytes: Rc::new(bytes), _credit: Rc::new(credit) }
+        Chunk::seal(buf, len)
     }
 
     fn pool_free(&self) -> usize {
-        self.inner.pool.free.get()
+        self.inner.pool.free()
     }
 
     fn now(&self) -> Instant {
@@ -339,22 +254,32 @@ impl Disk for SimDisk {
 
     async fn open(&self, name: &FileName, how: Open) -> DiskResult<File> {
         self.operate(DiskOp::Open, name).await?;
+        let is_there = self.storage(|s| matches!(s.file(name), Ok(Some(_))));
+        let step = match how {
+            Open::OrCreate if !is_there => Some(self.persist(DiskOp::Open, name, 0, 0).await),
+            _ => None,
+        };
         let inode =
             self.storage(|s| s.open(name, how)).map_err(|e| SimDisk::name_error(DiskOp::Open, name, e))?;
+        if let Some(step) = step {
+            self.persisted(step).await;
+        }
         Ok(File { name: Rc::new(name.clone()), inode })
     }
 
     async fn len(&self, file: &File) -> DiskResult<u64> {
-        Ok(file.inode.borrow().seen.len() as u64)
+        Ok(file.inode.borrow().len() as u64)
     }
 
     async fn allocate(&self, file: &File, len: u64) -> DiskResult<()> {
+        let step = self.persist(DiskOp::Allocate, &file.name, 0, len as usize).await;
         self.operate(DiskOp::Allocate, &file.name).await?;
-        let (old, new) = (file.inode.borrow().seen.len(), len as usize);
+        let (old, new) = (file.inode.borrow().len(), len as usize);
         if new > old {
             self.grows(DiskOp::Allocate, &file.name, old, new)?;
             file.inode.borrow_mut().set_len(new);
         }
+        self.persisted(step).await;
         Ok(())
     }
 
@@ -364,12 +289,13 @@ impl Disk for SimDisk {
             s.counters.writes += 1;
             s.counters.bytes_written += chunk.len() as u64;
         });
+        let step = self.persist(DiskOp::Write, &file.name, at, chunk.len()).await;
         let at = at as usize;
         let fate = self.begin(DiskOp::Write);
-        let old = file.inode.borrow().seen.len();
+        let old = file.inode.borrow().len();
         self.grows(DiskOp::Write, &file.name, old, at + chunk.len())?;
         let number = self.storage(|s| s.counters.ops);
-        let write = (file.inode.clone(), at, chunk.bytes.clone());
+        let write = (file.inode.clone(), self.place(at, old), chunk.memory());
         self.world().inner.under_way.borrow_mut().insert(number, write);
         if fate == Fate::Stalls {
             // Never seen again, and neither is its buffer.
@@ -386,27 +312,30 @@ impl Disk for SimDisk {
             return Err(SimDisk::error(DiskOp::Write, &file.name, DiskFault::Io, EIO));
         }
         drop(under_way);
+        self.persisted(step).await;
         Ok(())
     }
 
     async fn read(&self, file: &File, at: u64, len: usize) -> DiskResult<Chunk> {
         check_transfer(at, len);
-        let credit = self.lease(cost(len)).await;
-        if self.begin_read(file) == Fate::Eio {
-            self.pass(DiskOp::Read).await;
-            return Err(SimDisk::error(DiskOp::Read, &file.name, DiskFault::Io, EIO));
+        let lease = self.inner.pool.lease(len).await;
+        let fate = self.begin_read(file);
+        if fate == Fate::Stalls {
+            std::mem::forget(lease);
+            self.world().sleep(DEADLINE).await;
+            return Err(SimDisk::error(DiskOp::Read, &file.name, DiskFault::Timeout, 0));
         }
         self.pass(DiskOp::Read).await;
-        let inode = file.inode.borrow();
-        let start = (at as usize).min(inode.seen.len());
-        let end = (at as usize + len).min(inode.seen.len());
-        let bytes = inode.seen[start..end].to_vec();
-        let of_segment = if file.name.as_str().ends_with(".log") { bytes.len() as u64 } else { 0 };
+        if fate == Fate::Eio {
+            return Err(SimDisk::error(DiskOp::Read, &file.name, DiskFault::Io, EIO));
+        }
+        let chunk = lease.hold(file.inode.borrow().read(at as usize..at as usize + len));
+        let of_segment = if file.name.as_str().ends_with(".log") { chunk.len() as u64 } else { 0 };
         self.storage(|s| {
-            s.counters.bytes_read += bytes.len() as u64;
+            s.counters.bytes_read += chunk.len() as u64;
             s.counters.segment_bytes_read += of_segment;
         });
-        Ok(Chunk { bytes: Rc::new(bytes), _credit: Rc::new(credit) })
+        Ok(chunk)
     }
 
     async fn flush(&self, file: &File) -> DiskResult<()> {
@@ -418,53 +347,70 @@ impl Disk for SimDisk {
     }
 
     async fn truncate(&self, file: &File, len: u64) -> DiskResult<()> {
+        let step = self.persist(DiskOp::Truncate, &file.name, len, 0).await;
         self.operate(DiskOp::Truncate, &file.name).await?;
         file.inode.borrow_mut().set_len(len as usize);
+        self.persisted(step).await;
         Ok(())
     }
 
     async fn rename(&self, from: &FileName, to: &FileName) -> DiskResult<()> {
+        let step = self.persist(DiskOp::Rename, from, 0, 0).await;
         self.operate(DiskOp::Rename, from).await?;
-        self.storage(|s| s.rename(from, to)).map_err(|e| SimDisk::name_error(DiskOp::Rename, from, e))
+        self.storage(|s| s.rename(from, to)).map_err(|e| SimDisk::name_error(DiskOp::Rename, from, e))?;
+        self.persisted(step).await;
+        Ok(())
     }
 
     async fn remove(&self, name: &FileName) -> DiskResult<()> {
+        let step = self.persist(DiskOp::Remove, name, 0, 0).await;
         self.operate(DiskOp::Remove, name).await?;
         self.storage(|s| s.remove(name));
+        self.persisted(step).await;
         Ok(())
     }
 
     async fn make_dir(&self, dir: &FileName) -> DiskResult<()> {
+        let step = self.persist(DiskOp::MakeDir, dir, 0, 0).await;
         self.operate(DiskOp::MakeDir, dir).await?;
         let names =
             self.storage(|s| s.make_dir(dir)).map_err(|e| SimDisk::name_error(DiskOp::MakeDir, dir, e))?;
         self.pass(DiskOp::MakeDir).await;
         self.storage(|s| s.synced(&names));
+        self.persisted(step).await;
         Ok(())
     }
 
     async fn add_dir(&self, dir: &FileName) -> DiskResult<()> {
+        let step = self.persist(DiskOp::MakeDir, dir, 0, 0).await;
         self.operate(DiskOp::MakeDir, dir).await?;
         self.storage(|s| s.make_dir(dir)).map_err(|e| SimDisk::name_error(DiskOp::MakeDir, dir, e))?;
+        self.persisted(step).await;
         Ok(())
     }
 
     async fn sync_all(&self, files: &[File]) -> DiskResult<()> {
         let names = self.storage(|s| s.all_names());
         if files.is_empty() {
-            self.operate(DiskOp::SyncDir, &FileName::new("data")).await?;
+            let root = FileName::new("data");
+            let step = self.persist(DiskOp::SyncDir, &root, 0, 0).await;
+            self.operate(DiskOp::SyncDir, &root).await?;
+            self.storage(|s| s.synced(&names));
+            self.persisted(step).await;
         } else {
             self.flush_these(files).await?;
+            self.storage(|s| s.synced(&names));
         }
-        self.storage(|s| s.synced(&names));
         Ok(())
     }
 
     async fn sync_dir(&self, dir: &FileName) -> DiskResult<()> {
         let names =
             self.storage(|s| s.names_of(dir)).map_err(|e| SimDisk::name_error(DiskOp::SyncDir, dir, e))?;
+        let step = self.persist(DiskOp::SyncDir, dir, 0, 0).await;
         self.operate(DiskOp::SyncDir, dir).await?;
         self.storage(|s| s.synced(&names));
+        self.persisted(step).await;
         Ok(())
     }
 
@@ -474,8 +420,9 @@ impl Disk for SimDisk {
     }
 
     async fn replace(&self, name: &FileName, bytes: Vec<u8>) -> DiskResult<()> {
+        let step = self.persist(DiskOp::Replace, name, 0, bytes.len()).await;
         self.operate(DiskOp::Replace, name).await?;
-        let old = self.storage(|s| s.file(name)).ok().flatten().map_or(0, |i| i.borrow().seen.len());
+        let old = self.storage(|s| s.file(name)).ok().flatten().map_or(0, |i| i.borrow().len());
         self.grows(DiskOp::Replace, name, old, bytes.len())?;
         let inode = Rc::new(RefCell::new(Inode::sure(bytes)));
         let number = self
@@ -483,6 +430,7 @@ impl Disk for SimDisk {
             .map_err(|e| SimDisk::name_error(DiskOp::Replace, name, e))?;
         self.pass(DiskOp::Replace).await;
         self.storage(|s| s.synced(&[number]));
+        self.persisted(step).await;
         Ok(())
     }
 
@@ -490,16 +438,17 @@ impl Disk for SimDisk {
         self.operate(DiskOp::Read, name).await?;
         let file = self.storage(|s| s.file(name)).map_err(|e| SimDisk::name_error(DiskOp::Read, name, e))?;
         let Some(inode) = file else { return Ok(None) };
-        let bytes = inode.borrow().seen.clone();
-        if bytes.len() > max {
+        let len = inode.borrow().len();
+        if len > max {
             return Err(SimDisk::error(DiskOp::Read, name, DiskFault::TooLarge, 0));
         }
+        let (memory, range) = inode.borrow().read(0..len);
         self.storage(|s| {
             s.counters.reads += 1;
-            s.counters.bytes_read += bytes.len() as u64;
-            s.counters.files_read.insert(name.clone());
+            s.counters.bytes_read += len as u64;
+            s.counters.note_file_read(name);
         });
-        Ok(Some(bytes))
+        Ok(Some(memory[range].to_vec()))
     }
 
     async fn space(&self) -> DiskResult<DiskSpace> {
@@ -511,10 +460,21 @@ impl Disk for SimDisk {
 }
 
 impl SimDisk {
+    /// Where a write to `at` goes: there, or astray to another block that the file has.
+    fn place(&self, at: usize, len: usize) -> usize {
+        let ppm = self.world().inner.faults.borrow().stray_ppm;
+        let blocks = len / BLOCK;
+        if ppm == 0 || blocks == 0 || !self.world().random(|r| r.chance(ppm)) {
+            return at;
+        }
+        self.storage(|s| s.counters.strays += 1);
+        self.world().random(|r| r.index(blocks)) * BLOCK
+    }
+
     fn begin_read(&self, file: &File) -> Fate {
         self.storage(|s| {
             s.counters.reads += 1;
-            s.counters.files_read.insert((*file.name).clone());
+            s.counters.note_file_read(&file.name);
         });
         self.begin(DiskOp::Read)
     }

@@ -21,8 +21,49 @@ pub struct Faults {
     /// Operations that never complete, by their number: the caller gets a time-out, and what it
     /// lent stays lent.
     pub stall_at: BTreeSet<u64>,
+    /// As `stall_at`, this often in a million.
+    pub stall_ppm: u32,
+    /// Writes put the right bytes in the wrong place of their file, this often in a million.
+    pub stray_ppm: u32,
     /// Bytes that all files together may have; `None` is no limit.
     pub capacity: Option<u64>,
+    /// Sites at which chance makes rare things usual.
+    pub buggify: Buggify,
+}
+
+/// What is legal and rare, made usual. Each site is on in a quarter of all runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Buggify {
+    /// The pool has no memory although it has: whoever asks must wait or do without.
+    pub refuse_memory: bool,
+    /// Flushes are slow, so that frames, checkpoints and rolls overlap.
+    pub slow_flushes: bool,
+    /// Names are slow to change, so that deletions, rolls and checkpoints overlap.
+    pub slow_names: bool,
+    /// Writes come back in any order, long after each other.
+    pub slow_writes: bool,
+}
+
+impl Buggify {
+    /// How often a site that is on fires, in a million.
+    pub(crate) const FIRES_PPM: u32 = 250_000;
+
+    /// Each site is on with a quarter's chance.
+    #[must_use]
+    pub fn draw(random: &mut crate::Random) -> Buggify {
+        let mut on = || random.chance(250_000);
+        Buggify { refuse_memory: on(), slow_flushes: on(), slow_names: on(), slow_writes: on() }
+    }
+
+    /// Whether operations of a kind are slow ones.
+    pub(crate) fn slows(self, op: DiskOp) -> bool {
+        match op {
+            DiskOp::Flush => self.slow_flushes,
+            DiskOp::Write => self.slow_writes,
+            DiskOp::Read | DiskOp::List => false,
+            _ => self.slow_names,
+        }
+    }
 }
 
 impl Faults {
@@ -37,4 +78,23 @@ pub(crate) enum Fate {
     Works,
     Eio,
     Stalls,
+}
+
+/// One of the two sides of a step that changes the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// It has not begun.
+    Before,
+    /// It has had its effect, and nobody knows.
+    After,
+}
+
+/// Where a machine stops by itself: at the n-th step that changes its disk, counted as
+/// [`crate::Counters::persist_steps`] is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CutAt {
+    /// The step.
+    pub step: u64,
+    /// Which side of it.
+    pub side: Side,
 }

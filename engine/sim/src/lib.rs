@@ -5,7 +5,9 @@
 //! | [`world`] | [`World`]: one machine: a task executor with virtual time over one disk; it crashes and starts again |
 //! | [`disk`] | [`SimDisk`]: `engine::io::Disk` over the machine's storage |
 //! | [`null`] | [`NullDisk`]: a disk that keeps nothing, to measure the engine alone |
-//! | [`storage`] | what the platter holds and what only the caches do |
+//! | [`storage`] · `inode` | names and contents: what the platter holds and what only the caches do |
+//! | `memory` · `trace` | the pool of I/O memory · what happened, as a hash and as lines |
+//! | [`run`] | whole runs: clients, crashes, and what must hold after them |
 //! | [`faults`] | what goes wrong when |
 //! | [`contract`] | every rule of `engine::io::Disk`, run against this disk and against the real one |
 //! | [`random`] | the one source of chance |
@@ -16,9 +18,13 @@
 pub mod contract;
 pub mod disk;
 pub mod faults;
+mod inode;
+mod memory;
 pub mod null;
 pub mod random;
+pub mod run;
 pub mod storage;
+mod trace;
 pub mod world;
 
 pub use disk::SimDisk;

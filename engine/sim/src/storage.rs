@@ -1,20 +1,15 @@
-//! What the platter holds and what only the caches do.
+//! The names of a machine's disk: which stand on the platter and which only in the caches.
 //!
-//! Each file has two contents: what a read sees, and what the platter holds for sure. Between them
-//! stands the list of changes since the last flush. At a power cut each 512-byte sector of each of
-//! these changes reaches the platter or not, lengths change in order up to some point, and each
-//! name that was not synced is there or not.
+//! What the files hold is the matter of [`crate::inode`]. At a power cut each name that was not synced is
+//! there or not, and each file loses what it had not flushed.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use engine::io::{DirEntry, FileName, Open};
 
+use crate::inode::{InodeRef, Luck, UnderWay};
 use crate::random::Random;
-
-/// What a disk writes as one.
-pub const SECTOR: usize = 512;
 
 /// What was done to a machine's disk, and what it did to us.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -35,6 +30,12 @@ pub struct Counters {
     pub flushes: u64,
     /// The files that were read.
     pub files_read: BTreeSet<FileName>,
+    /// Steps that changed the disk, or were about to: where a machine can be told to stop.
+    pub persist_steps: u64,
+    /// Writes that went astray.
+    pub strays: u64,
+    /// Bits that rotted.
+    pub rotten: u64,
     /// Power cuts.
     pub crashes: u64,
     /// Writes of which a power cut took every sector.
@@ -47,137 +48,12 @@ pub struct Counters {
     pub faults: u64,
 }
 
-/// A change of a file that no flush has made sure.
-#[derive(Debug)]
-enum Change {
-    Write { at: usize, bytes: Rc<Vec<u8>> },
-    Length(usize),
-}
-
-/// One file's contents, whatever its name.
-#[derive(Debug, Default)]
-pub(crate) struct Inode {
-    pub(crate) seen: Vec<u8>,
-    platter: Vec<u8>,
-    /// Oldest first, numbered by `next`.
-    unsure: Vec<(u64, Change)>,
-    next: u64,
-}
-
-pub(crate) type InodeRef = Rc<RefCell<Inode>>;
-
-/// A write that has not returned: the file, the position, the bytes.
-pub(crate) type UnderWay = (InodeRef, usize, Rc<Vec<u8>>);
-
-impl Inode {
-    fn change(&mut self, change: Change) {
-        apply(&mut self.seen, &change);
-        self.unsure.push((self.next, change));
-        self.next += 1;
-    }
-
-    /// A write as a read sees it from now on.
-    pub(crate) fn write(&mut self, at: usize, bytes: Rc<Vec<u8>>) {
-        self.change(Change::Write { at, bytes });
-    }
-
-    /// A write that was under way: nothing saw it, some of it may be there after a crash.
-    pub(crate) fn write_under_way(&mut self, at: usize, bytes: Rc<Vec<u8>>) {
-        self.unsure.push((self.next, Change::Write { at, bytes }));
-        self.next += 1;
-    }
-
-    pub(crate) fn set_len(&mut self, len: usize) {
-        self.change(Change::Length(len));
-    }
-
-    /// Stands for "everything that returned before now".
-    pub(crate) fn mark(&self) -> u64 {
-        self.next
-    }
-
-    /// Everything before the mark is on the platter.
-    pub(crate) fn flushed(&mut self, mark: u64) {
-        let later = self.unsure.split_off(self.unsure.partition_point(|(n, _)| *n < mark));
-        for (_, change) in std::mem::replace(&mut self.unsure, later) {
-            apply(&mut self.platter, &change);
+impl Counters {
+    pub(crate) fn note_file_read(&mut self, name: &FileName) {
+        if !self.files_read.contains(name) {
+            self.files_read.insert(name.clone());
         }
     }
-
-    /// A flush failed: the kernel forgot some of what it should have written, and a later flush
-    /// that succeeds says nothing about it.
-    pub(crate) fn flush_failed(&mut self, mark: u64, random: &mut Random) {
-        self.unsure.retain(|(n, _)| *n >= mark || random.coin());
-    }
-
-    /// All of it is sure: how `replace` leaves its file.
-    pub(crate) fn sure(bytes: Vec<u8>) -> Inode {
-        Inode { platter: bytes.clone(), seen: bytes, ..Inode::default() }
-    }
-
-    fn crash(&mut self, luck: Luck, random: &mut Random, counters: &mut Counters) {
-        let lengths = self.unsure.len();
-        let lengths_kept = match luck {
-            Luck::AllLost => 0,
-            Luck::AllKept => lengths,
-            Luck::Mixed => random.index(lengths + 1),
-        };
-        for (i, (_, change)) in std::mem::take(&mut self.unsure).into_iter().enumerate() {
-            match change {
-                Change::Length(len) if i < lengths_kept => self.platter.resize(len, 0),
-                Change::Length(_) => {}
-                Change::Write { at, bytes } => {
-                    if i < lengths_kept && self.platter.len() < at + bytes.len() {
-                        self.platter.resize(at + bytes.len(), 0);
-                    }
-                    self.tear(at, &bytes, luck, random, counters);
-                }
-            }
-        }
-        self.seen = self.platter.clone();
-    }
-
-    fn tear(&mut self, at: usize, bytes: &[u8], luck: Luck, random: &mut Random, counters: &mut Counters) {
-        // Most writes survive or vanish whole; the rest sector by sector.
-        let whole = match luck {
-            Luck::AllLost => Some(false),
-            Luck::AllKept => Some(true),
-            Luck::Mixed if random.coin() => Some(random.coin()),
-            Luck::Mixed => None,
-        };
-        let (mut kept, mut lost) = (0, 0);
-        for (i, sector) in bytes.chunks(SECTOR).enumerate() {
-            let start = at + i * SECTOR;
-            if whole.unwrap_or_else(|| random.coin()) && start + sector.len() <= self.platter.len() {
-                self.platter[start..start + sector.len()].copy_from_slice(sector);
-                kept += 1;
-            } else {
-                lost += 1;
-            }
-        }
-        counters.writes_lost += u64::from(kept == 0);
-        counters.writes_torn += u64::from(kept > 0 && lost > 0);
-    }
-}
-
-fn apply(content: &mut Vec<u8>, change: &Change) {
-    match change {
-        Change::Length(len) => content.resize(*len, 0),
-        Change::Write { at, bytes } => {
-            if content.len() < at + bytes.len() {
-                content.resize(at + bytes.len(), 0);
-            }
-            content[*at..at + bytes.len()].copy_from_slice(bytes);
-        }
-    }
-}
-
-/// How kind a power cut is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Luck {
-    AllLost,
-    AllKept,
-    Mixed,
 }
 
 #[derive(Clone, Debug)]
@@ -381,7 +257,7 @@ impl Storage {
             .map(|(path, node)| {
                 let (is_dir, len) = match node {
                     Node::Dir(_) => (true, 0),
-                    Node::File(inode) => (false, inode.borrow().seen.len() as u64),
+                    Node::File(inode) => (false, inode.borrow().len() as u64),
                 };
                 DirEntry { name: FileName::new(path.clone()), is_dir, len }
             })
@@ -396,11 +272,30 @@ impl Storage {
         }
     }
 
+    /// One bit rots in one of the files whose names `pick` accepts. Gives that file.
+    pub(crate) fn rot(&mut self, pick: impl Fn(&str) -> bool, random: &mut Random) -> Option<String> {
+        let files: Vec<(&String, &InodeRef)> = self
+            .platter
+            .iter()
+            .filter_map(|(name, node)| match node {
+                Node::File(inode) if pick(name) => Some((name, inode)),
+                _ => None,
+            })
+            .collect();
+        if files.is_empty() {
+            return None;
+        }
+        let (name, inode) = files[random.index(files.len())];
+        let rotten = inode.borrow_mut().rot(random);
+        self.counters.rotten += u64::from(rotten);
+        rotten.then(|| name.clone())
+    }
+
     /// Bytes of all files that have a name.
     pub(crate) fn used(&self) -> u64 {
         let len = |node: &Node| match node {
             Node::Dir(_) => 0,
-            Node::File(inode) => inode.borrow().seen.len() as u64,
+            Node::File(inode) => inode.borrow().len() as u64,
         };
         self.seen.values().map(len).sum()
     }
@@ -408,11 +303,7 @@ impl Storage {
     /// The power goes. `under_way` are the writes that had not returned.
     pub(crate) fn crash(&mut self, under_way: Vec<UnderWay>, random: &mut Random) {
         self.counters.crashes += 1;
-        let luck = match random.index(8) {
-            0 => Luck::AllLost,
-            1 => Luck::AllKept,
-            _ => Luck::Mixed,
-        };
+        let luck = Luck::draw(random);
         for (inode, at, bytes) in under_way {
             inode.borrow_mut().write_under_way(at, bytes);
         }
@@ -434,12 +325,9 @@ impl Storage {
             }
         }
         self.seen = self.platter.clone();
-        let mut crashed: Vec<*const RefCell<Inode>> = Vec::new();
         for node in self.seen.values() {
-            if let Node::File(inode) = node
-                && !crashed.contains(&Rc::as_ptr(inode))
-            {
-                crashed.push(Rc::as_ptr(inode));
+            // A file with two names loses what it loses once: then nothing of it is unsure.
+            if let Node::File(inode) = node {
                 inode.borrow_mut().crash(luck, random, &mut self.counters);
             }
         }

@@ -13,9 +13,11 @@ use std::time::Duration;
 use engine::base::{Instant, Now, Signal, WallMs};
 
 use crate::disk::SimDisk;
-use crate::faults::Faults;
+use crate::faults::{CutAt, Faults};
+use crate::inode::UnderWay;
 use crate::random::Random;
-use crate::storage::{Counters, Storage, UnderWay};
+use crate::storage::{Counters, Storage};
+use crate::trace::Trace;
 
 /// More steps than any job of a test needs: a job that takes them runs in a circle.
 pub const STEPS_MAX: u64 = 20_000_000;
@@ -45,6 +47,14 @@ pub(crate) struct Inner {
     pub(crate) under_way: RefCell<BTreeMap<u64, UnderWay>>,
     /// Rises with every crash: what belongs to an older life is void.
     pub(crate) life: Cell<u64>,
+    cut_at: Cell<Option<CutAt>>,
+    /// It stopped there.
+    is_cut: Cell<bool>,
+    /// What the wall clock says beyond the time that passed, ms.
+    wall_ahead_ms: Cell<i64>,
+    /// How much faster the wall clock runs, in a million.
+    drift_ppm: Cell<i64>,
+    trace: Trace,
 }
 
 type Ready = Arc<Mutex<Vec<u64>>>;
@@ -111,6 +121,11 @@ impl World {
             faults: RefCell::default(),
             under_way: RefCell::default(),
             life: Cell::new(0),
+            cut_at: Cell::new(None),
+            is_cut: Cell::new(false),
+            wall_ahead_ms: Cell::new(0),
+            drift_ppm: Cell::new(0),
+            trace: Trace::new(),
         };
         World { inner: Rc::new(inner) }
     }
@@ -132,11 +147,86 @@ impl World {
         self.inner.storage.borrow().counters.clone()
     }
 
+    /// Steps that changed the disk so far, see [`Counters::persist_steps`].
+    #[must_use]
+    pub fn persist_steps(&self) -> u64 {
+        self.inner.storage.borrow().counters.persist_steps
+    }
+
+    /// Bytes that all files together have.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.inner.storage.borrow().used()
+    }
+
+    /// Whether operations may fail now, or no longer did a moment ago.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.inner.storage.borrow().counters.faults > 0
+    }
+
+    /// Time passes at once: what was due meanwhile is late.
+    pub fn skip(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.inner.clock.set(self.inner.clock.get().saturating_add(nanos));
+    }
+
     /// Both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
         let nanos = self.inner.clock.get();
-        Now { mono: Instant(nanos), wall: WallMs(WALL_AT_START + (nanos / 1_000_000) as i64) }
+        let passed_ms = (nanos / 1_000_000) as i64;
+        let drift_ms = passed_ms / 1_000 * self.inner.drift_ppm.get() / 1_000;
+        let wall = WALL_AT_START + passed_ms + drift_ms + self.inner.wall_ahead_ms.get();
+        Now { mono: Instant(nanos), wall: WallMs(wall) }
+    }
+
+    /// The wall clock jumps, forward or back.
+    pub fn jump(&self, ms: i64) {
+        self.inner.wall_ahead_ms.set(self.inner.wall_ahead_ms.get() + ms);
+    }
+
+    /// The wall clock runs faster than the monotonic one, or slower, from the world's beginning on.
+    pub fn drift(&self, ppm: i64) {
+        self.inner.drift_ppm.set(ppm);
+    }
+
+    /// Notes something for the trace: numbers that its hash holds, and words for whoever reads it.
+    pub fn note(&self, numbers: &[u64], words: impl FnOnce() -> String) {
+        self.inner.trace.note(self.inner.clock.get(), numbers, words);
+    }
+
+    /// From now on what is noted is printed.
+    pub fn print_trace(&self) {
+        self.inner.trace.print();
+    }
+
+    /// Stands for everything that was noted, and when: equal for equal runs.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.inner.trace.hash()
+    }
+
+    /// The machine stops at that step, if it comes there: what it does then is never heard of.
+    pub fn cut_at(&self, cut: Option<CutAt>) {
+        self.inner.cut_at.set(cut);
+    }
+
+    /// Whether it stopped where [`World::cut_at`] said. It goes on only after a crash.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.inner.is_cut.get()
+    }
+
+    pub(crate) fn stops_at(&self, here: CutAt) -> bool {
+        let stops = self.inner.cut_at.get() == Some(here);
+        self.inner.is_cut.set(self.inner.is_cut.get() || stops);
+        stops
+    }
+
+    /// One bit changes on the platter, in one of the files that `pick` accepts. Gives that file's name.
+    pub fn rot(&self, pick: impl Fn(&str) -> bool) -> Option<String> {
+        let mut random = self.random(Random::split);
+        self.inner.storage.borrow_mut().rot(pick, &mut random)
     }
 
     /// Draws from the world's chance.
@@ -181,6 +271,42 @@ impl World {
                 return value;
             }
             assert!(self.step(), "every task waits and no timer is set: a deadlock");
+            assert!(self.inner.steps.get() < STEPS_MAX, "the world runs in a circle");
+        }
+    }
+
+    /// As [`World::run_until`]; `None` if the machine stopped first where [`World::cut_at`] said.
+    ///
+    /// # Panics
+    /// As `run_until`.
+    pub fn run_until_cut<T: 'static>(&self, main: impl Future<Output = T> + 'static) -> Option<T> {
+        let running = self.start(main);
+        loop {
+            if self.is_cut() {
+                return None;
+            }
+            if let Some(value) = running.value.0.borrow_mut().take() {
+                return Some(value);
+            }
+            assert!(self.step(), "every task waits and no timer is set: a deadlock");
+            assert!(self.inner.steps.get() < STEPS_MAX, "the world runs in a circle");
+        }
+    }
+
+    /// Lets time pass and everything happen that does meanwhile, or until the machine stops.
+    ///
+    /// # Panics
+    /// If the world takes more than [`STEPS_MAX`] steps.
+    pub fn pass(&self, time: Duration) {
+        let end = self.inner.clock.get().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        while !self.is_cut() {
+            let idle = self.inner.ready.lock().expect("one thread cannot poison a lock").is_empty();
+            let next = self.inner.timers.borrow().peek().map(|t| t.at);
+            if idle && next.is_none_or(|at| at > end) {
+                self.inner.clock.set(end);
+                return;
+            }
+            self.step();
             assert!(self.inner.steps.get() < STEPS_MAX, "the world runs in a circle");
         }
     }
@@ -244,6 +370,8 @@ impl World {
     }
 
     fn stop(&self) {
+        self.inner.cut_at.set(None);
+        self.inner.is_cut.set(false);
         // Dropping a task runs its destructors, which may reach back into the world.
         let tasks = std::mem::take(&mut *self.inner.tasks.borrow_mut());
         drop(tasks);

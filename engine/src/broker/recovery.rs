@@ -17,6 +17,7 @@ use super::extent::is_placed;
 use super::partition::Partition;
 use super::recovery_error::RecoveryError;
 use super::replay::{FrameReader, ReadFrame};
+use super::segment::SegmentWriter;
 use super::shard::{HostedPartition, Shard, ShardSettings};
 use super::tail::{Held, TailBatch};
 use crate::base::{CoreId, Now, PartitionKey};
@@ -78,6 +79,7 @@ pub async fn recover<D: Disk>(
         recovery.replay(core).await?;
     }
     recovery.write_all().await?;
+    recovery.leave_emptied();
     recovery.checkpoint().await?;
     Ok(recovery.finish())
 }
@@ -314,14 +316,39 @@ impl<D: Disk> Recovery<D> {
         Ok(())
     }
 
+    /// A partition whose log start is its end goes on in a new segment: the files of the one before may be
+    /// gone already, and what would be appended to it could not be found behind its missing beginning.
+    fn leave_emptied(&self) {
+        for shard in &self.shards {
+            let now = shard.inner.now.get();
+            let mut state = shard.inner.state.borrow_mut();
+            for partition in state.partitions.iter_mut().flatten() {
+                let end = partition.written.end();
+                let emptied = partition.log_start == end && partition.head.end() == end;
+                if emptied && !partition.fenced && partition.written.active().bytes > 0 {
+                    partition.head.roll(now);
+                    partition.written.roll(now);
+                    let base = partition.written.active().base;
+                    partition.head.drop_before(base);
+                    partition.written.drop_before(base);
+                    partition.segment = SegmentWriter::new(base);
+                }
+            }
+        }
+    }
+
     /// New checkpoints on every core. A partition that moved stands in its new core's checkpoint,
     /// under a higher generation, before its old core's may forget it.
     async fn checkpoint(&mut self) -> DiskResult<()> {
         // A partition that moves is written by its new core, but its old core's checkpoint counts
-        // on its segments first.
+        // on its segments first, names and all.
         for shard in &self.shards {
-            let files: Vec<D::File> = shard.inner.state.borrow().dirty_files.values().cloned().collect();
-            self.disk.flush_all(&files).await?;
+            let (files, names) = {
+                let state = shard.inner.state.borrow();
+                let files: Vec<D::File> = state.dirty_files.values().cloned().collect();
+                (files, state.names_changed)
+            };
+            if names { self.disk.sync_all(&files).await? } else { self.disk.flush_all(&files).await? }
         }
         let mut leaving: FxHashMap<CoreId, Vec<PartitionState>> = FxHashMap::default();
         for (key, owner) in &self.owner {

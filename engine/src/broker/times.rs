@@ -41,17 +41,22 @@ impl<D: Disk> Shard<D> {
     ) -> Result<Option<TimedOffset>, FetchError> {
         let wanted = Wanted::Since(timestamp);
         let from = self.bounds(key)?.log_start;
-        let base = {
-            let state = self.inner.state.borrow();
-            let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
-            times::segment_for(&partition.written, from, timestamp).map(|s| s.base)
-        };
-        if let Some(base) = base {
+        // The records that a segment promises may lie below the log start: then the next one is asked.
+        let mut behind = from;
+        loop {
+            let segment = {
+                let state = self.inner.state.borrow();
+                let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
+                let written = &partition.written;
+                times::segment_for(written, behind, timestamp).map(|s| (s.base, written.end_of(s.base)))
+            };
+            let Some((base, end)) = segment else { break };
             let source = self.source(key, base).await?;
             let near = self.indexed_time(&source, timestamp).await?;
             if let Some(found) = self.scan_segment(&source, from.max(near), from, wanted).await? {
                 return Ok(Some(found));
             }
+            behind = end;
         }
         Ok(self.scan_tail(key, from, timestamp))
     }

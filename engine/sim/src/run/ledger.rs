@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::base::Offset;
+use engine::base::{LeaderEpoch, Offset};
+use engine::config::TopicSettings;
 use engine::io::Disk;
 
 /// A batch that the engine took and gave a place.
@@ -10,6 +11,9 @@ pub(crate) struct Given {
     /// Its bytes as they must be read.
     bytes: Vec<u8>,
     end: i64,
+    epoch: LeaderEpoch,
+    /// The timestamp of all its records, ms.
+    time: i64,
     /// Its acknowledgement left, or a consumer saw it: it may never go away again.
     promised: bool,
 }
@@ -20,6 +24,11 @@ pub(crate) struct Ledger {
     given: BTreeMap<i64, Given>,
     log_start: i64,
     retention_bytes: Option<u64>,
+    retention_ms: Option<u64>,
+    /// The highest that the wall clock ever said, ms.
+    wall_max: i64,
+    /// The highest high watermark seen in this life.
+    high_watermark: i64,
     /// Log starts that a client asked for, answered or not.
     starts_asked: BTreeSet<i64>,
     /// The highest that was answered: it may never go back.
@@ -31,17 +40,26 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(retention_bytes: Option<u64>) -> Ledger {
-        Ledger { retention_bytes, ..Ledger::default() }
+    pub(crate) fn new(settings: &TopicSettings) -> Ledger {
+        let (retention_bytes, retention_ms) = (settings.retention_bytes, settings.retention_ms);
+        Ledger { retention_bytes, retention_ms, ..Ledger::default() }
     }
 
     /// The engine gave a batch its place.
-    pub(crate) fn give(&mut self, base: Offset, records: i64, bytes: Vec<u8>) -> Result<(), String> {
+    pub(crate) fn give(
+        &mut self,
+        base: Offset,
+        records: i64,
+        bytes: Vec<u8>,
+        epoch: LeaderEpoch,
+        time: i64,
+    ) -> Result<(), String> {
         let next = self.end();
         if base.0 != next {
             return Err(format!("a batch got offset {base}, the log ends at {next}"));
         }
-        self.given.insert(base.0, Given { bytes, end: base.0 + records, promised: false });
+        self.wall_max = self.wall_max.max(time);
+        self.given.insert(base.0, Given { bytes, end: base.0 + records, epoch, time, promised: false });
         Ok(())
     }
 
@@ -91,6 +109,44 @@ impl Ledger {
         next.ok_or_else(|| format!("a read at {from} below {high_watermark} returned nothing"))
     }
 
+    /// A consumer is told how far it may read. Within a life that never goes back.
+    pub(crate) fn bounded(&mut self, log_start: Offset, high_watermark: Offset) -> Result<(), String> {
+        if high_watermark.0 < self.high_watermark {
+            return Err(format!("the high watermark went from {} to {high_watermark}", self.high_watermark));
+        }
+        if log_start.0 < self.start_promised {
+            return Err(format!("the log starts at {log_start}: {} was promised", self.start_promised));
+        }
+        self.high_watermark = high_watermark.0;
+        Ok(())
+    }
+
+    /// The machine starts again.
+    pub(crate) fn begin_life(&mut self) {
+        self.high_watermark = 0;
+    }
+
+    /// The wall clock says this.
+    pub(crate) fn told_time(&mut self, wall: i64) {
+        self.wall_max = self.wall_max.max(wall);
+    }
+
+    /// The batch that holds an offset: its base and the epoch it was written under.
+    pub(crate) fn epoch_of(&self, offset: i64) -> Option<LeaderEpoch> {
+        self.given.range(..=offset).next_back().filter(|(_, g)| g.end > offset).map(|(_, g)| g.epoch)
+    }
+
+    /// The first offset whose record is of that time or later.
+    pub(crate) fn offset_since(&self, time: i64) -> Option<i64> {
+        let batch = self.given.iter().find(|(_, g)| g.end > self.log_start && g.time >= time);
+        batch.map(|(&base, _)| base.max(self.log_start))
+    }
+
+    /// The timestamps of what is in the log.
+    pub(crate) fn times(&self) -> Vec<i64> {
+        self.given.values().map(|g| g.time).collect()
+    }
+
     /// A client asks for a higher log start.
     pub(crate) fn ask_start(&mut self, start: Offset) {
         self.starts_asked.insert(start.0);
@@ -120,8 +176,12 @@ impl Ledger {
             match self.retention_bytes {
                 _ if self.starts_asked.contains(&start) => {}
                 Some(bytes) if kept >= bytes => {}
+                _ if self.is_old_below(start) => {}
                 limit => {
-                    return Err(format!("the log starts at {start}: {kept} bytes left, retention {limit:?}"));
+                    let ms = self.retention_ms;
+                    return Err(format!(
+                        "the log starts at {start}: {kept} bytes left, retention {limit:?} bytes, {ms:?} ms"
+                    ));
                 }
             }
             // A batch that the start divides is still read whole.
@@ -131,6 +191,12 @@ impl Ledger {
             self.log_start = start;
         }
         Ok(())
+    }
+
+    /// Whether all below an offset is older than it has to be kept.
+    fn is_old_below(&self, start: i64) -> bool {
+        let Some(ms) = self.retention_ms else { return false };
+        self.given.range(..start).all(|(_, g)| self.wall_max.saturating_sub(g.time) > ms as i64)
     }
 
     /// After a recovery the log ends here: everything promised is below, the rest never was.

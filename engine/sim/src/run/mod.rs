@@ -1,0 +1,48 @@
+//! Whole runs: one machine, its clients, its crashes, all from one seed.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`plan`] | what a seed wants to happen, as data |
+//! | `machine` | carries it out: boots, acts, crashes, compares |
+//! | `topic` · `ledger` | a partition's clients · what they were promised |
+//! | `commits` | groups that commit offsets, and what they were promised |
+//! | [`story`] | what happened; a run in which nothing did proves nothing |
+//! | [`search`] | many seeds on all cores |
+//! | [`shrink`] | leaves out of a failing run what it does not need |
+//!
+//! After every recovery each acknowledged batch stands at its offset, byte for byte, in order, under its
+//! epoch and to be found by its time; nothing that a consumer saw is gone; no offset was given twice; what
+//! an idempotent producer sends again is not stored twice; log starts and committed offsets never go back;
+//! and in the end a healed machine takes new records. Damage may cost data, but not in silence.
+
+mod commits;
+mod ledger;
+mod machine;
+pub mod plan;
+pub mod search;
+pub mod shrink;
+pub mod story;
+mod topic;
+
+use plan::{Keep, Plan};
+use story::Story;
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What was wrong.
+    pub failure: Option<String>,
+    /// What happened.
+    pub story: Story,
+    /// Equal for equal runs: everything that happened, and when.
+    pub hash: u64,
+}
+
+/// Runs a plan, or of its acts those that are kept; `printed` prints what happens as it does.
+///
+/// # Panics
+/// If an assertion of the engine fails: that is a failure of the run too.
+#[must_use]
+pub fn run(plan: &Plan, keep: Option<&Keep>, printed: bool) -> Outcome {
+    machine::run(plan, keep, printed)
+}

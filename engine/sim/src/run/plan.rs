@@ -1,0 +1,330 @@
+//! What a seed wants to happen, as data: so that a failing run can be made smaller by leaving things out.
+
+use std::fmt;
+use std::time::Duration;
+
+use engine::base::{CoreId, LeaderEpoch, PartitionKey, ProducerId, TopicId};
+use engine::broker::{HostedPartition, ShardSettings};
+use engine::config::TopicSettings;
+use engine::io::{BLOCK, DiskOp, IO_BYTES_MAX};
+use uuid::Uuid;
+
+use crate::faults::{Buggify, Side};
+use crate::random::Random;
+
+/// A record larger than any buffer.
+pub(super) const BIG_BYTES: u32 = IO_BYTES_MAX as u32 + 20_000;
+
+/// Segments of at least this many bytes get values that become extents.
+const SEGMENT_BYTES_EXTENT: u32 = 64 * 1024;
+
+/// An idle producer is remembered this long, ms: longer than a run lasts.
+const PRODUCER_EXPIRATION_MS: u64 = 30 * 86_400_000;
+
+/// Groups that commit.
+pub(super) const GROUPS: usize = 2;
+
+/// What may go wrong in a run beside crashes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Weather {
+    /// Nothing.
+    Fair,
+    /// Operations fail or hang.
+    Errors,
+    /// The disk gets full.
+    Full,
+    /// Bits rot and writes go astray while the machine is down or up.
+    Damage,
+}
+
+/// A partition and its clients.
+#[derive(Clone, Debug)]
+pub struct TopicPlan {
+    pub(super) hosted: HostedPartition,
+    pub(super) producer: Option<ProducerId>,
+    /// A record of [`BIG_BYTES`] comes now and then.
+    pub(super) big: bool,
+    /// Values that become extents come now and then.
+    pub(super) extents: bool,
+}
+
+/// How the machine is set up.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    pub(super) world_seed: u64,
+    pub(super) cores: u16,
+    pub(super) settings: ShardSettings,
+    pub(super) topics: Vec<TopicPlan>,
+    pub(super) weather: Weather,
+    pub(super) buggify: Buggify,
+    /// The wall clock runs faster by this, in a million.
+    pub(super) drift_ppm: i64,
+}
+
+/// How a life ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The power goes: what was not flushed may be gone.
+    Power,
+    /// `kill -9`: the kernel goes on with what it was given.
+    Kill,
+    /// A clean stop, and then the power goes.
+    Close,
+}
+
+/// A step of the disk from now on at which the machine stops.
+pub type Stop = Option<(u64, Side)>;
+
+/// One crash and what comes until the machine is up again.
+#[derive(Clone, Debug)]
+pub struct Crash {
+    /// How.
+    pub end: End,
+    /// Where: at once, or at a step that changes the disk.
+    pub stop: Stop,
+    /// Recoveries that are cut short before one is not, each at a step.
+    pub recoveries: Vec<(u64, Side)>,
+    /// The partitions are spread anew, by this draw.
+    pub spread: Option<u64>,
+    /// What rots meanwhile.
+    pub rot: Option<Rot>,
+}
+
+/// What rots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "each is the file of that name")]
+pub enum Rot {
+    Journal,
+    Checkpoint,
+}
+
+/// One thing that happens. Places are given in a million parts of the log as it is then.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are what their names say")]
+pub enum Act {
+    /// A producer sends some batches at once.
+    Produce { topic: usize, batches: usize, draw: u64 },
+    /// A client that lost the answer sends an acknowledged batch once more, the last or one before.
+    Again { topic: usize, back: usize },
+    /// A consumer reads.
+    Read { topic: usize, at_ppm: u64, bytes: usize },
+    /// A client deletes records.
+    Delete { topic: usize, at_ppm: u64 },
+    /// A consumer commits.
+    Commit { group: usize, topic: usize },
+    /// Retention is applied.
+    Housekeep,
+    /// The wall clock jumps.
+    Jump { ms: i64 },
+    /// Nothing happens for long.
+    Wait { ms: u64 },
+    /// Operations fail and hang this often in a million from now on; those of one kind, or all.
+    Errors { eio_ppm: u32, stall_ppm: u32, only: Option<DiskOp> },
+    /// The disk has room for this many bytes more, or all it wants.
+    Room { bytes: Option<u64> },
+    /// Writes go astray this often in a million.
+    Stray { ppm: u32 },
+    /// The machine stops and starts again.
+    Crash(Crash),
+}
+
+/// One act and the time before it.
+#[derive(Clone, Debug)]
+pub struct Op {
+    /// Virtual time since the one before.
+    pub after: Duration,
+    /// What.
+    pub act: Act,
+}
+
+/// Everything that a seed decides before anything runs.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(super) scene: Scene,
+    /// In order.
+    pub ops: Vec<Op>,
+}
+
+/// Which of a plan's acts happen: ranges of their numbers, in order. Written `3-7,9`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keep(pub Vec<usize>);
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = &self.0[..];
+        let mut comma = "";
+        while let Some(&first) = rest.first() {
+            let run = rest.iter().enumerate().take_while(|(i, n)| **n == first + i).count();
+            match run {
+                1 => write!(f, "{comma}{first}")?,
+                _ => write!(f, "{comma}{first}-{}", first + run - 1)?,
+            }
+            comma = ",";
+            rest = &rest[run..];
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for Keep {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Keep, String> {
+        let number = |t: &str| t.trim().parse::<usize>().map_err(|_| format!("`{t}` is no number of an act"));
+        let mut kept = Vec::new();
+        for part in text.split(',').filter(|p| !p.is_empty()) {
+            match part.split_once('-') {
+                Some((first, last)) => kept.extend(number(first)?..=number(last)?),
+                None => kept.push(number(part)?),
+            }
+        }
+        Ok(Keep(kept))
+    }
+}
+
+impl Plan {
+    /// The plan of a seed in fair weather: the machine crashes, its disk works.
+    #[must_use]
+    pub fn of(seed: u64) -> Plan {
+        Plan::draw(seed, false)
+    }
+
+    /// The plan of a seed on a disk that fails, hangs, fills or rots.
+    #[must_use]
+    pub fn rough(seed: u64) -> Plan {
+        Plan::draw(seed, true)
+    }
+
+    fn draw(seed: u64, rough: bool) -> Plan {
+        let mut random = Random::new(seed);
+        let mut scene = Scene::draw(&mut random);
+        if !rough {
+            scene.weather = Weather::Fair;
+        }
+        let mut ops = Vec::new();
+        for _ in 0..random.within(3..9) {
+            if scene.weather != Weather::Fair && random.coin() {
+                ops.push(Op { after: Duration::ZERO, act: scene.trouble(&mut random) });
+            }
+            for _ in 0..random.within(0..24) {
+                let after = Duration::from_micros(random.within(0..4_000));
+                ops.push(Op { after, act: scene.act(&mut random) });
+            }
+            let after = Duration::from_micros(random.within(0..4_000));
+            ops.push(Op { after, act: Act::Crash(scene.crash(&mut random)) });
+        }
+        Plan { scene, ops }
+    }
+}
+
+impl Scene {
+    fn draw(random: &mut Random) -> Scene {
+        let weather = match random.within(0..4) {
+            0 | 1 => Weather::Errors,
+            2 => Weather::Full,
+            _ => Weather::Damage,
+        };
+        let cores = random.within(1..3) as u16;
+        let large = random.within(0..8) == 0;
+        let topics = (0..random.within(1..5)).map(|n| topic(n, cores, large, random)).collect();
+        let journal_bytes_first = (if large { 512 * 1024 } else { 64 * 1024 }) << random.within(0..2);
+        let settings = ShardSettings {
+            journal_bytes: journal_bytes_first << random.within(0..2),
+            journal_bytes_first,
+            journal_files: random.within(2..5) as usize,
+            frame_bytes_early: [0, 1024, 64 * 1024][random.index(3)],
+            extent_bytes_min: [BLOCK, 4 * BLOCK, IO_BYTES_MAX][random.index(3)],
+            producer_expiration_ms: PRODUCER_EXPIRATION_MS,
+            ..ShardSettings::default()
+        };
+        let drift_ppm = if random.within(0..4) == 0 { random.within(0..1_000) as i64 - 500 } else { 0 };
+        let buggify = Buggify::draw(random);
+        Scene { world_seed: random.bits(), cores, settings, topics, weather, buggify, drift_ppm }
+    }
+
+    fn act(&self, random: &mut Random) -> Act {
+        let topic = random.index(self.topics.len());
+        match random.within(0..32) {
+            0..16 => Act::Produce { topic, batches: random.within(1..6) as usize, draw: random.bits() },
+            16 | 17 => Act::Again { topic, back: random.index(5) },
+            18..23 => Act::Read {
+                topic,
+                at_ppm: random.within(0..1_000_000),
+                bytes: random.within(1..60_000) as usize,
+            },
+            // A quarter of them delete all that there is.
+            23 => Act::Delete { topic, at_ppm: random.within(0..1_333_333).min(1_000_000) },
+            24..28 => Act::Commit { group: random.index(GROUPS), topic },
+            28 => Act::Jump { ms: random.within(0..3_600_000) as i64 - 1_800_000 },
+            29 => Act::Wait { ms: 1 << random.within(0..24) },
+            _ => Act::Housekeep,
+        }
+    }
+
+    fn trouble(&self, random: &mut Random) -> Act {
+        match self.weather {
+            Weather::Fair => Act::Housekeep,
+            Weather::Errors if random.within(0..3) == 0 => {
+                Act::Errors { eio_ppm: 0, stall_ppm: 0, only: None }
+            }
+            Weather::Errors => {
+                let kinds = [DiskOp::Write, DiskOp::Flush, DiskOp::Read, DiskOp::Open, DiskOp::SyncDir];
+                let ppm = |random: &mut Random, max: u64| random.within(0..max) as u32;
+                let eio_ppm = ppm(random, 100_000);
+                let stall_ppm = if random.within(0..4) == 0 { ppm(random, 20_000) } else { 0 };
+                let only = random.coin().then(|| kinds[random.index(kinds.len())]);
+                Act::Errors { eio_ppm, stall_ppm, only }
+            }
+            Weather::Full => {
+                Act::Room { bytes: (random.within(0..3) > 0).then(|| random.within(0..1 << 20)) }
+            }
+            Weather::Damage => Act::Housekeep,
+        }
+    }
+
+    fn crash(&self, random: &mut Random) -> Crash {
+        let side = |random: &mut Random| if random.coin() { Side::Before } else { Side::After };
+        let end = match random.within(0..10) {
+            0 => End::Close,
+            1 | 2 => End::Kill,
+            _ => End::Power,
+        };
+        let stop = (random.within(0..3) > 0).then(|| (random.within(1..24), side(random)));
+        let mut recoveries = Vec::new();
+        while random.within(0..3) == 0 {
+            recoveries.push((random.within(1..40), side(random)));
+        }
+        let spread = (random.within(0..4) == 0).then(|| random.bits());
+        let rots = self.weather == Weather::Damage && random.within(0..3) == 0;
+        let rot = rots.then(|| if random.coin() { Rot::Journal } else { Rot::Checkpoint });
+        Crash { end, stop, recoveries, spread, rot }
+    }
+}
+
+fn topic(n: u64, cores: u16, large: bool, random: &mut Random) -> TopicPlan {
+    let segment_bytes = if large { 1024 * 1024 } else { [16 * 1024, SEGMENT_BYTES_EXTENT][random.index(2)] };
+    let relaxed = random.within(0..5) == 0;
+    let settings = TopicSettings {
+        segment_bytes,
+        retention_bytes: random.coin().then_some(2 * u64::from(segment_bytes)),
+        retention_ms: random.coin().then_some(3_600_000),
+        flush_messages: if relaxed { random.within(2..100) } else { 1 },
+        index_interval_bytes: [512, 4096][random.index(2)],
+        ..TopicSettings::default()
+    };
+    let key = PartitionKey { topic: TopicId(Uuid::from_u128(u128::from(n / 2) + 1)), index: (n % 2) as i32 };
+    let core = CoreId(random.index(usize::from(cores)) as u16);
+    let hosted = HostedPartition { key, core, leader_epoch: LeaderEpoch(0), settings };
+    let producer = (!relaxed && random.coin()).then_some(ProducerId(100 + n as i64));
+    let big = n == 0 && segment_bytes > BIG_BYTES && random.coin();
+    let extents = segment_bytes >= SEGMENT_BYTES_EXTENT && random.coin();
+    TopicPlan { hosted, producer, big, extents }
+}
+
+/// Where the commits of groups go: one partition, on the first core.
+pub(super) fn offsets_topic() -> TopicPlan {
+    let key = PartitionKey { topic: TopicId(Uuid::from_u128(999)), index: 0 };
+    let settings = TopicSettings { segment_bytes: 16 * 1024, retention_ms: None, ..TopicSettings::default() };
+    let hosted = HostedPartition { key, core: CoreId(0), leader_epoch: LeaderEpoch(0), settings };
+    TopicPlan { hosted, producer: None, big: false, extents: false }
+}

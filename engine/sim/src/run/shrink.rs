@@ -1,0 +1,67 @@
+//! Leaves out of a failing run what it does not need to fail.
+
+use super::plan::Keep;
+
+/// What is alike of two failures: their words without the numbers.
+#[must_use]
+pub fn kind(failure: &str) -> String {
+    failure.lines().next().unwrap_or_default().chars().filter(|c| !c.is_ascii_digit() && *c != '-').collect()
+}
+
+/// Leaves out acts, in ever smaller pieces, as long as `fails` says that the rest still does.
+pub fn shrink(acts: usize, mut fails: impl FnMut(&Keep) -> bool) -> Keep {
+    let mut kept: Vec<usize> = (0..acts).collect();
+    // What comes after the failure is not needed: the shortest beginning that fails.
+    let (mut fewer, mut enough) = (0, acts);
+    while fewer + 1 < enough {
+        let middle = usize::midpoint(fewer, enough);
+        if fails(&Keep(kept[..middle].to_vec())) { enough = middle } else { fewer = middle }
+    }
+    kept.truncate(enough);
+    let mut piece = kept.len().div_ceil(2);
+    while piece > 0 {
+        let mut at = 0;
+        let before = kept.len();
+        while at < kept.len() {
+            let without: Vec<usize> =
+                kept[..at].iter().chain(kept.iter().skip(at + piece)).copied().collect();
+            if fails(&Keep(without.clone())) {
+                kept = without;
+            } else {
+                at += piece;
+            }
+        }
+        piece = if piece == 1 && kept.len() < before { 1 } else { piece / 2 };
+    }
+    Keep(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_failure_needs_is_kept() {
+        let needs = [3, 17, 40];
+        let kept = shrink(100, |keep| needs.iter().all(|n| keep.0.contains(n)));
+        assert_eq!(kept.0, needs);
+        assert_eq!(kept.to_string(), "3,17,40");
+    }
+
+    #[test]
+    fn what_is_kept_is_written_and_read_back() {
+        let keep = Keep(vec![0, 1, 2, 5, 8, 9]);
+        assert_eq!(keep.to_string(), "0-2,5,8-9");
+        assert_eq!("0-2,5,8-9".parse(), Ok(keep));
+        assert!("0-x".parse::<Keep>().is_err());
+    }
+
+    #[test]
+    fn failures_are_alike_whatever_their_numbers() {
+        assert_eq!(
+            kind("a batch got offset 12, the log ends at 9"),
+            kind("a batch got offset 3, the log ends at 70")
+        );
+        assert_ne!(kind("lost 3"), kind("torn 3"));
+    }
+}
