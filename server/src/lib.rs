@@ -20,5 +20,7 @@ pub mod runtime;
 pub mod shard;
 mod start;
 
+const _: () = assert!(!engine::base::HAS_PLANTED_BUGS, "a server is never built with bugs on purpose");
+
 pub use config::{Config, OWN, OwnDef, Refused, Sources};
 pub use start::{Running, StartError, run, start};

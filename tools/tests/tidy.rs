@@ -113,6 +113,20 @@ fn a_dependency_against_the_crate_table_is_refused() {
 }
 
 #[test]
+fn bugs_on_purpose_outside_the_simulator_are_refused() {
+    let because = "bugs on purpose";
+    let manifest = |line: &str| format!("[dependencies]\n{line}\n");
+    refused(
+        "server/Cargo.toml",
+        &manifest("engine = { workspace = true, features = [\"planted\"] }"),
+        because,
+    );
+    refused("tools/Cargo.toml", "[features]\nplanted = [\"sim/planted\"]\n", because);
+    refused("engine/sim/Cargo.toml", "[features]\ndefault = [\"planted\"]\n", because);
+    allowed("engine/sim/Cargo.toml", "[features]\nplanted = [\"engine/planted\"]\n");
+}
+
+#[test]
 fn a_file_over_its_size_is_refused() {
     refused("engine/src/log/index.rs", &"\n".repeat(rules::LINES_MAX + 1), "601 lines");
     allowed("engine/src/log/index.rs", &"\n".repeat(rules::LINES_MAX));

@@ -4,9 +4,13 @@
 //! an [`Instant`] is not a wall-clock time.
 
 mod ids;
+mod planted;
 mod signal;
 mod time;
 
 pub use ids::{CoreId, LeaderEpoch, NodeId, Offset, PartitionKey, ProducerEpoch, ProducerId, TopicId};
+#[cfg(feature = "planted")]
+pub use planted::plant;
+pub use planted::{Bug, HAS_PLANTED_BUGS, planted};
 pub use signal::{Signal, Wait};
 pub use time::{Instant, Now, WallMs};

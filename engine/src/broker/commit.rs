@@ -27,7 +27,7 @@ use super::frame_times::FrameTimes;
 use super::shard::{Shard, State};
 use super::tail::{Held, TailBatch};
 use super::transfer::write_chunks;
-use crate::base::{Instant, Now};
+use crate::base::{Bug, Instant, Now, planted};
 use crate::io::{Disk, DiskResult, Slice};
 use crate::journal::{FILE_HEADER_BYTES, FrameEntry, SealedFrame, Shape, Stored};
 
@@ -242,9 +242,12 @@ impl<D: Disk> Shard<D> {
     ) -> DiskResult<Option<FrameTimes>> {
         let disk = &self.inner.disk;
         let in_journal = async {
-            write_chunks(disk, file, at, &flight.chunks).await?;
+            let journaled = write_chunks(disk, file, at, &flight.chunks).await;
+            if !planted(Bug::SwallowWriteError) {
+                journaled?;
+            }
             let written = disk.now();
-            if durability == Durability::Alone {
+            if durability == Durability::Alone && !planted(Bug::SkipFlush) {
                 disk.flush(file).await?;
             }
             Ok(written)
@@ -253,10 +256,10 @@ impl<D: Disk> Shard<D> {
         let (written, extents) = join(in_journal, self.write_extents(&flight.blocks)).await;
         extents?;
         let written = written?;
-        if !self.until_acknowledged(flight.sequence - 1).await {
+        if !planted(Bug::AcknowledgeOutOfOrder) && !self.until_acknowledged(flight.sequence - 1).await {
             return Ok(None);
         }
-        if durability == Durability::WithEarlier {
+        if durability == Durability::WithEarlier && !planted(Bug::SkipFlushBehindRelaxed) {
             disk.flush(file).await?;
             if self.inner.broken.get() {
                 return Ok(None);
@@ -323,7 +326,8 @@ impl<D: Disk> State<D> {
         let (file, at) = self.ring.place(self.sequence, self.frame.disk_bytes())?;
         let handle = self.journal_files.get(&file.number).cloned().expect("an active file is open");
         let spare = self.spare_entries.pop().unwrap_or_default();
-        let frame = self.frame.seal(self.incarnation, self.sequence, self.flush_mark, spare);
+        let flush_mark = if planted(Bug::FlushMarkTooEarly) { self.sequence - 1 } else { self.flush_mark };
+        let frame = self.frame.seal(self.incarnation, self.sequence, flush_mark, spare);
         debug_assert!(at >= FILE_HEADER_BYTES);
         let sequence = self.sequence;
         self.sequence += 1;

@@ -14,7 +14,7 @@ use super::partition::Partition;
 use super::segment::SegmentTrouble;
 use super::shard::Shard;
 use super::transfer::write_chunks;
-use crate::base::PartitionKey;
+use crate::base::{Bug, PartitionKey, planted};
 use crate::io::{Disk, DiskFault, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::{BatchPlace, Extent, ExtentView, FRAME_BYTES_MAX, Shape};
 use crate::log::names::SegmentFile;
@@ -88,6 +88,9 @@ impl<D: Disk> Shard<D> {
                 self.segment_failed(extent.slot, &error, SegmentTrouble::Write);
                 result = Err(error);
             }
+        }
+        if planted(Bug::SkipExtentFlush) {
+            return result;
         }
         let first = |(i, e): &(usize, &Blocks<D>)| {
             !e.failed.get()

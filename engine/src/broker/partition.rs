@@ -7,7 +7,7 @@ use super::read::Cursors;
 use super::segment::SegmentWriter;
 use super::shard::HostedPartition;
 use super::tail::{Tail, TailBatch};
-use crate::base::{LeaderEpoch, Now, Offset, PartitionKey, Signal};
+use crate::base::{Bug, LeaderEpoch, Now, Offset, PartitionKey, Signal, planted};
 use crate::config::{Cleanup, TopicSettings};
 use crate::io::Disk;
 use crate::journal::BatchPlace;
@@ -110,6 +110,14 @@ impl<D: Disk> Partition<D> {
         let end = self.written.end();
         let mut epochs = self.epochs.clone();
         epochs.truncate_from_end(end);
+        let mut producers = self.producers.snapshot_below(end);
+        if planted(Bug::ForgetProducers) {
+            producers = ProducerTable::new();
+        }
+        let mut open = self.segment.open.clone();
+        if planted(Bug::ForgetOpenBlock) {
+            open.fill(0);
+        }
         PartitionState {
             key: self.key,
             generation: self.generation,
@@ -117,14 +125,14 @@ impl<D: Disk> Partition<D> {
             // it hides, and no checkpoint covers it before them.
             log_start: self.log_start.min(end),
             segments: self.written.clone(),
-            open: self.segment.open.clone(),
+            open,
             sealed: self.segment.sealed,
             fenced: self.fenced,
             gaps: self.gaps,
             damages: self.damages.clone(),
             index: self.segment.index.clone(),
             epochs,
-            producers: self.producers.snapshot_below(end),
+            producers,
         }
     }
 

@@ -20,7 +20,7 @@ use super::replay::{FrameReader, ReadFrame};
 use super::segment::SegmentWriter;
 use super::shard::{HostedPartition, Shard, ShardSettings};
 use super::tail::{Held, TailBatch};
-use crate::base::{CoreId, Now, PartitionKey};
+use crate::base::{Bug, CoreId, Now, Offset, PartitionKey, planted};
 use crate::io::{Disk, DiskResult, FileName};
 use crate::journal::{BatchPlace, Entry, EntryKind};
 use crate::log::segments::{Applied, Place};
@@ -138,6 +138,9 @@ impl<D: Disk> Recovery<D> {
             let partition = HostedPartition { core, ..partition.clone() };
             owner.insert(partition.key, core);
             let state = match states.remove(&partition.key) {
+                Some((_, state)) if planted(Bug::ReuseOffsets) && state.segments.bytes() == 0 => {
+                    PartitionState::new(partition.key, partition.leader_epoch)
+                }
                 Some((before, state)) => {
                     old_owner.insert(partition.key, before);
                     state
@@ -265,7 +268,8 @@ impl<D: Disk> Recovery<D> {
         self.old_owner.entry(place.key).or_insert(core);
         if entry.kind == EntryKind::LogStart {
             if place.base_offset <= partition.head.end() {
-                partition.log_start = partition.log_start.max(place.base_offset);
+                let before = if planted(Bug::LogStartGoesBack) { Offset::ZERO } else { partition.log_start };
+                partition.log_start = before.max(place.base_offset);
             } else {
                 // It was visible up to there once: to go on below would give its offsets a second time.
                 fence(partition, sequence, &mut self.report);
@@ -285,8 +289,12 @@ impl<D: Disk> Recovery<D> {
                 return;
             }
         }
-        partition.producers.apply(header);
-        partition.epochs.assign(place.leader_epoch, place.base_offset);
+        if !planted(Bug::ReplayWithoutProducers) {
+            partition.producers.apply(header);
+        }
+        if !planted(Bug::ReplayWithoutEpochs) {
+            partition.epochs.assign(place.leader_epoch, place.base_offset);
+        }
         let held = if entry.kind == EntryKind::Extent { Held::Ends } else { Held::Whole };
         partition.show(TailBatch {
             base_offset: place.base_offset,

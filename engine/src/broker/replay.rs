@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use super::recovery_error::RecoveryError;
-use crate::base::CoreId;
+use crate::base::{Bug, CoreId, planted};
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::{
     EntryKind, FILE_HEADER_BYTES, FileHeader, FrameHeader, FrameView, ScanEnd, Verdict, file_number, judge,
@@ -188,6 +188,10 @@ impl<D: Disk> FrameReader<D> {
             let file = self.files.front().expect("still the same");
             let name = file.name.clone();
             match (judge(torn), next) {
+                (Verdict::Torn, Some((position, sequence))) if planted(Bug::ContinueBehindTear) => {
+                    self.position = position;
+                    self.expected = sequence;
+                }
                 (Verdict::Damaged, Some((position, sequence))) => {
                     self.position = position;
                     self.expected = sequence;

@@ -4,7 +4,7 @@ use super::produce::FRAME_BYTES_TARGET;
 use super::segment::SegmentWriter;
 use super::shard::{Shard, State};
 use super::space::SpaceLevel;
-use crate::base::{Now, Offset, PartitionKey, WallMs};
+use crate::base::{Bug, Now, Offset, PartitionKey, WallMs, planted};
 use crate::io::{Disk, DiskResult, FileName};
 use crate::journal::BatchPlace;
 use crate::log::names::SegmentFile;
@@ -43,7 +43,9 @@ impl<D: Disk> Shard<D> {
             let mut state = self.inner.state.borrow_mut();
             let Some(slot) = state.slot(key) else { return Ok(()) };
             let Some(partition) = state.partition(slot) else { return Ok(()) };
-            partition.producers.expire(now.wall, self.inner.producer_expiration_ms.get());
+            let idle_ms = self.inner.producer_expiration_ms.get();
+            let idle_ms = if planted(Bug::ExpireProducersTooSoon) { 0 } else { idle_ms };
+            partition.producers.expire(now.wall, idle_ms);
             let limits = RetentionLimits {
                 ms: partition.settings.retention_ms,
                 bytes: partition.settings.retention_bytes,

@@ -12,7 +12,7 @@ use super::segment::{Lane, SegmentTrouble, SegmentWriter, Step};
 use super::shard::Shard;
 use super::space::{Purpose, SpaceLevel};
 use super::transfer::write_chunks;
-use crate::base::Offset;
+use crate::base::{Bug, Offset, planted};
 use crate::io::{BLOCK, Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
 use crate::log::names::SegmentFile;
 use crate::log::segments::Place;
@@ -252,7 +252,7 @@ impl<D: Disk> Shard<D> {
         self.inner.disk.add_dir(&dir).await?;
         self.reuse_segment(name).await?;
         let file = self.inner.disk.open(name, Open::OrCreate).await?;
-        self.inner.state.borrow_mut().names_changed = true;
+        self.inner.state.borrow_mut().names_changed |= !planted(Bug::ForgetNames);
         let bytes = self.inner.disk.len(&file).await?;
         if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
             partition.segment.file = Some(file);
@@ -333,7 +333,7 @@ impl<D: Disk> Shard<D> {
             let bytes = partition.take_written(lane, self.inner.now.get());
             state.tails.mark_written(bytes);
             state.stats.segment_bytes += bytes as u64;
-            if partition.segment.listed != state.listing {
+            if partition.segment.listed != state.listing && !planted(Bug::CheckpointBeforeData) {
                 partition.segment.listed = state.listing;
                 let file = partition.segment.file.clone().expect("it was just written");
                 state.dirty_files.insert(partition.segment_file(SegmentFile::Log), file);
@@ -442,7 +442,9 @@ impl<D: Disk> Shard<D> {
             self.write_padded(&file, at, &open).await?;
         }
         disk.truncate(&file, size).await?;
-        self.flush_segment(slot, &file).await?;
+        if !planted(Bug::RollWithoutFlush) {
+            self.flush_segment(slot, &file).await?;
+        }
         let ends = {
             let mut state = self.inner.state.borrow_mut();
             state.dirty_files.remove(&log);

@@ -16,7 +16,7 @@ use super::classic::Group;
 use super::settings::{ENDS_BYTES, GROUP_ID_BYTES_MAX, GROUPS_MAX, PROTOCOLS_MAX, RETRY, TEXT_BYTES_MAX};
 use super::timers::{Timer, Timers};
 use super::{consumer, join, stored};
-use crate::base::{Instant, Now, WallMs};
+use crate::base::{Bug, Instant, Now, WallMs, planted};
 use crate::config::{GroupSettings, own_group};
 use crate::metadata::Image;
 
@@ -272,9 +272,10 @@ impl Coordinator {
                 match value {
                     Some(value) => {
                         let committed = stored::committed(value)?;
-                        self.group_mut(key.group, WallMs(committed.timestamp))
-                            .offsets
-                            .insert(place, committed);
+                        let offsets = &mut self.group_mut(key.group, WallMs(committed.timestamp)).offsets;
+                        if !planted(Bug::LoseCommits) || !offsets.contains_key(&place) {
+                            offsets.insert(place, committed);
+                        }
                     }
                     None => {
                         if let Some(group) = self.groups.get_mut(key.group) {

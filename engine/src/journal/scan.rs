@@ -7,6 +7,7 @@
 
 use super::extent::ExtentView;
 use super::layout::{BatchPlace, ENTRY_BYTES, EntryHeader, EntryKind, FRAME_HEADER_BYTES, FrameHeader};
+use crate::base::{Bug, planted};
 use crate::record::{BatchHeader, HEADER_BYTES, crc_matches};
 
 /// Why bytes are not the frame that was looked for.
@@ -105,7 +106,13 @@ impl<'a> FrameView<'a> {
             at += ENTRY_BYTES + payload;
             count += 1;
         }
-        if at != entries.len() || count != header.entries() || !header.matches(crc) {
+        if at != entries.len() || count != header.entries() {
+            return Err(bad);
+        }
+        if planted(Bug::IgnoreFrameChecksum) {
+            return Ok(FrameView { header, entries });
+        }
+        if !header.matches(crc) {
             return Err(bad);
         }
         let view = FrameView { header, entries };
@@ -188,5 +195,8 @@ pub enum Verdict {
 /// The rule: at or below the highest flush mark, what does not verify is damage.
 #[must_use]
 pub fn judge(end: ScanEnd) -> Verdict {
+    if planted(Bug::TearIsDamage) {
+        return Verdict::Damaged;
+    }
     if end.missing <= end.flush_mark { Verdict::Damaged } else { Verdict::Torn }
 }

@@ -49,6 +49,7 @@ pub(crate) fn check_file(source: &Source) -> Vec<String> {
         unsafety(source, &mut found);
         unfinished(source, &mut found);
     }
+    planted(source, &mut found);
     places(source, &mut found);
     found
 }
@@ -99,6 +100,20 @@ fn unfinished(source: &Source, found: &mut Vec<String>) {
     let name = source.path.rsplit('/').next().unwrap_or_default();
     if matches!(name, "utils.rs" | "util.rs" | "helpers.rs" | "misc.rs") {
         found.push(format!("{}: a file is one noun", source.path));
+    }
+}
+
+/// Bugs on purpose are for the simulator alone: no other crate may ask for them, and it not by itself.
+fn planted(source: &Source, found: &mut Vec<String>) {
+    if !source.path.ends_with("Cargo.toml") || source.path == "engine/Cargo.toml" {
+        return;
+    }
+    for (number, line) in source.text.lines().enumerate() {
+        let allowed = source.path == "engine/sim/Cargo.toml"
+            && (line.starts_with('#') || line.trim() == "planted = [\"engine/planted\"]");
+        if line.contains("planted") && !allowed {
+            found.push(format!("{}:{}: bugs on purpose outside the simulator", source.path, number + 1));
+        }
     }
 }
 
