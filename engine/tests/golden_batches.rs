@@ -52,6 +52,7 @@ fn batches_of_real_clients_pass_and_walk_to_their_end() {
                 timestamp_before_max_ms: u64::MAX,
                 timestamp_after_max_ms: u64::MAX,
                 now: WallMs(EPOCH),
+                keys_required: false,
                 inflate_bytes_max: Some(INFLATE_MAX),
             };
             let summary = validate(batch, &limits);

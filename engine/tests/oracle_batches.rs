@@ -53,6 +53,7 @@ fn what_the_oracle_builds_we_accept_and_read() {
         timestamp_before_max_ms: 10,
         timestamp_after_max_ms: 10,
         now: WallMs(NOW),
+        keys_required: false,
         inflate_bytes_max: Some(1 << 20),
     };
     for (codec, compression) in CODECS {

@@ -155,6 +155,8 @@ impl<D: Disk> Shard<D> {
         };
         let time = header.map(|header| match header.attributes().timestamp_type() {
             TimestampType::LogAppendTime => header.max_timestamp(),
+            // Compaction put something else where the first record's time was.
+            TimestampType::CreateTime if header.delete_horizon().is_some() => header.max_timestamp(),
             TimestampType::CreateTime => header.base_timestamp(),
         });
         Ok(time.filter(|ms| *ms >= 0))

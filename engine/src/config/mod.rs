@@ -9,7 +9,7 @@
 //! - [`own_group`]: what a consumer group may override; resolved into [`GroupOverrides`].
 //!
 //! Invariants: an unknown name is an error with a suggestion, never ignored; a value that would
-//! have no effect although it asks for one (compaction, recompression) is refused with the reason;
+//! have no effect although it asks for one (recompression) is refused with the reason;
 //! what is stored has passed its definition's check.
 
 mod alter;
@@ -41,6 +41,10 @@ pub use topic::{Cleanup, TopicSettings};
 /// The largest batch that can be appended, in bytes, and so the upper end of `max.message.bytes`:
 /// a batch is journaled whole, and one frame of the journal must hold it.
 pub const BATCH_BYTES_MAX: u32 = 8 * 1024 * 1024;
+
+/// A batch of a compacted topic inflates to at most this, in bytes: its keys are read when it comes and
+/// again whenever it is compacted, and each time all of it is in memory.
+pub const INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The longest value of a setting, in bytes. Longer ones would make metadata records unbounded.
 pub const VALUE_BYTES_MAX: usize = 16 * 1024;

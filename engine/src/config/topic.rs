@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::INFLATED_BYTES_MAX;
 use super::alter::{self, AlterOp};
 use super::broker::BrokerSettings;
 use super::def::{self, ConfigError, Def, Kind, Support, list_items};
@@ -18,6 +19,24 @@ pub enum Cleanup {
     /// Whole segments go, by age and size.
     #[default]
     Delete,
+    /// Records go that a later one with the same key follows.
+    Compact,
+    /// Both.
+    CompactAndDelete,
+}
+
+impl Cleanup {
+    /// Whether segments go by age and size.
+    #[must_use]
+    pub fn deletes(self) -> bool {
+        self != Cleanup::Compact
+    }
+
+    /// Whether the log is compacted, and every record needs a key.
+    #[must_use]
+    pub fn compacts(self) -> bool {
+        self != Cleanup::Delete
+    }
 }
 
 /// A topic's settings, resolved: what the log acts on.
@@ -55,6 +74,14 @@ pub struct TopicSettings {
     pub min_insync_replicas: u16,
     /// How long a deleted segment's file stays, ms.
     pub file_delete_delay_ms: u64,
+    /// How long a tombstone stays after the first compaction that met it, ms.
+    pub delete_retention_ms: u64,
+    /// How long a record stays uncompacted at least, ms.
+    pub min_compaction_lag_ms: u64,
+    /// How long a record may stay uncompacted, ms; `u64::MAX` is no limit.
+    pub max_compaction_lag_ms: u64,
+    /// The uncompacted part of a log that starts a compaction, millionths.
+    pub min_cleanable_dirty_ppm: u32,
 }
 
 /// The smallest index that makes a segment roll, bytes: one block, whatever `segment.index.bytes`
@@ -69,8 +96,8 @@ impl TopicSettings {
         self.flush_messages > 1 && self.flush_ms != 0
     }
 
-    /// What a batch for this topic is checked against, at `now`. Compressed records are not
-    /// inflated: no setting demands it.
+    /// What a batch for this topic is checked against, at `now`. Compressed records are inflated only
+    /// where every record must have a key.
     #[must_use]
     pub fn limits(&self, produce_version: i16, now: WallMs) -> Limits {
         Limits {
@@ -81,7 +108,8 @@ impl TopicSettings {
             timestamp_before_max_ms: self.timestamp_before_max_ms,
             timestamp_after_max_ms: self.timestamp_after_max_ms,
             now,
-            inflate_bytes_max: None,
+            keys_required: self.cleanup.compacts(),
+            inflate_bytes_max: self.cleanup.compacts().then_some(INFLATED_BYTES_MAX),
         }
     }
 
@@ -240,10 +268,16 @@ fn resolve(raw: &dyn Fn(&str) -> String) -> TopicSettings {
         i64::MAX => u64::MAX,
         n => u64::try_from(n).expect("checked by its definition"),
     };
-    let cleanup = raw("cleanup.policy");
-    assert!(list_items(&cleanup).all(|w| w == "delete"), "checked by its definition");
+    let policies = raw("cleanup.policy");
+    let names = |policy: &str| list_items(&policies).any(|word| word == policy);
+    let cleanup = match (names("compact"), names("delete")) {
+        (true, true) => Cleanup::CompactAndDelete,
+        (true, false) => Cleanup::Compact,
+        (false, _) => Cleanup::Delete,
+    };
+    let ratio: f64 = raw("min.cleanable.dirty.ratio").parse().expect("checked by its definition");
     TopicSettings {
-        cleanup: Cleanup::Delete,
+        cleanup,
         retention_ms: u64::try_from(long("retention.ms")).ok(),
         retention_bytes: u64::try_from(long("retention.bytes")).ok(),
         segment_bytes: int("segment.bytes"),
@@ -262,5 +296,9 @@ fn resolve(raw: &dyn Fn(&str) -> String) -> TopicSettings {
         flush_ms: limit("flush.ms"),
         min_insync_replicas: u16::try_from(long("min.insync.replicas")).expect("checked by its definition"),
         file_delete_delay_ms: unsigned("file.delete.delay.ms"),
+        delete_retention_ms: unsigned("delete.retention.ms"),
+        min_compaction_lag_ms: unsigned("min.compaction.lag.ms"),
+        max_compaction_lag_ms: limit("max.compaction.lag.ms"),
+        min_cleanable_dirty_ppm: (ratio * 1e6) as u32,
     }
 }

@@ -10,6 +10,7 @@
 //! - What is decoded here came from a disk or a stranger: counts and lengths are checked against
 //!   the bytes that are there, and nothing panics.
 
+pub mod cleaner;
 mod cursor;
 pub mod damage;
 pub mod epochs;

@@ -9,7 +9,7 @@
 //! | 17–20 | CRC-32C | over bytes 21 to the end |
 //! | 21–22 | attributes | codec 0–2, append time 3, transactional 4, control 5, delete horizon 6 |
 //! | 23–26 | last offset delta | last offset = base + delta |
-//! | 27–34 | base timestamp | ms |
+//! | 27–34 | base timestamp | ms; the delete horizon where attribute 6 is set |
 //! | 35–42 | max timestamp | ms |
 //! | 43–50 | producer id | −1 = none |
 //! | 51–52 | producer epoch | −1 = none |
@@ -83,6 +83,9 @@ impl Attributes {
     pub const TRANSACTIONAL: i16 = 1 << 4;
     /// Bit 5.
     pub const CONTROL: i16 = 1 << 5;
+    /// Bit 6: compaction has set the time at which tombstones and markers may go, and it stands where
+    /// the first timestamp did (KIP-534).
+    pub const DELETE_HORIZON: i16 = 1 << 6;
 
     /// The codec, or `None` for ids 5–7, which nobody defined.
     #[must_use]
@@ -201,7 +204,13 @@ impl BatchHeader {
         self.last_offset_delta.get()
     }
 
-    /// The first record's timestamp, ms.
+    /// When the batch's tombstones, or its marker, may go, ms; `None` before a first compaction saw them.
+    #[must_use]
+    pub fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes().0 & Attributes::DELETE_HORIZON != 0).then(|| self.base_timestamp())
+    }
+
+    /// The first record's timestamp, ms; the delete horizon where there is one. Records count from it.
     #[must_use]
     pub fn base_timestamp(&self) -> i64 {
         self.base_timestamp.get()
@@ -251,6 +260,17 @@ pub(super) struct Fields {
     pub(super) base_sequence: i32,
 }
 
+/// What changes in a header with the records behind it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Body {
+    /// Bytes behind the header.
+    pub(super) bytes: usize,
+    pub(super) attributes: i16,
+    pub(super) count: i32,
+    pub(super) base_timestamp: i64,
+    pub(super) max_timestamp: i64,
+}
+
 impl BatchHeader {
     /// A header with offset 0, no leader epoch and no checksum yet.
     pub(super) fn compose(fields: &Fields) -> BatchHeader {
@@ -269,6 +289,21 @@ impl BatchHeader {
             producer_epoch: fields.producer_epoch.into(),
             base_sequence: fields.base_sequence.into(),
             record_count: fields.count.into(),
+        }
+    }
+
+    /// The header of the same batch (offsets, epoch, producer) around other records; its checksum is
+    /// for the caller.
+    pub(super) fn around(&self, body: &Body) -> BatchHeader {
+        let length =
+            i32::try_from(HEADER_BYTES - LOG_OVERHEAD + body.bytes).expect("a batch is far below 2 GiB");
+        BatchHeader {
+            batch_length: length.into(),
+            attributes: body.attributes.into(),
+            base_timestamp: body.base_timestamp.into(),
+            max_timestamp: body.max_timestamp.into(),
+            record_count: body.count.into(),
+            ..*self
         }
     }
 

@@ -12,6 +12,7 @@
 //! | `validate` | what a producer may send |
 //! | `patch` | the two changes a broker makes to a batch, and a generator's restamping |
 //! | `build` | new batches |
+//! | `retain` | a batch with some of its records: what compaction leaves |
 //!
 //! Invariants: no bytes make anything here panic or allocate more than a stated bound; a batch that
 //! passed [`validate()`] walks to its end without an error.
@@ -21,6 +22,7 @@ mod codec;
 mod header;
 mod patch;
 mod records;
+mod retain;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -34,4 +36,5 @@ pub use header::{
 };
 pub use patch::{Patch, Stamp, restamp, stamp_append_time};
 pub use records::{Header, Headers, Record, RecordError, RecordFault, Records, payload};
+pub use retain::{Retained, RetainedRecord, empty_batch};
 pub use validate::{BadTimestamp, BatchError, BatchSummary, Blame, Limits, ProducerFields, validate};

@@ -163,6 +163,12 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// Bytes not walked yet: those of a record are the difference that taking it makes.
+    #[must_use]
+    pub fn bytes_left(&self) -> usize {
+        self.bytes.len()
+    }
+
     #[inline]
     fn take_record(&mut self) -> Result<Record<'a>, RecordFault> {
         let length = varint::take_i32(&mut self.bytes)?;

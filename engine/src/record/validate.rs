@@ -15,8 +15,8 @@ const MAGIC_AT: usize = 16;
 /// The first version of Produce whose clients know zstd.
 const PRODUCE_VERSION_WITH_ZSTD: i16 = 7;
 
-/// Timestamps out of the window that are told one by one; more are only counted as refused.
-const BAD_TIMESTAMPS_MAX: usize = 64;
+/// Records that are told one by one (timestamps out of the window, no key); more are only counted as refused.
+const BAD_RECORDS_MAX: usize = 64;
 
 /// A timestamp that says "none"; no window applies to it.
 const NO_TIMESTAMP: i64 = -1;
@@ -38,6 +38,9 @@ pub struct Limits {
     pub timestamp_after_max_ms: u64,
     /// The broker's clock.
     pub now: WallMs,
+    /// Every record must have a key (the topic is compacted); needs `inflate_bytes_max` to be seen in
+    /// compressed batches.
+    pub keys_required: bool,
     /// Inflate and walk compressed batches too, up to this many bytes; `None` trusts their headers.
     pub inflate_bytes_max: Option<usize>,
 }
@@ -138,6 +141,8 @@ pub enum BatchError {
     Lz4Frame,
     #[error("producers may not set LogAppendTime")]
     AppendTimeByProducer,
+    #[error("{} records (or more) have no key, and the topic is compacted", .records.len())]
+    Keyless { records: Vec<i32> },
     #[error("{} records (or more) have a timestamp outside the topic's window", .records.len())]
     Timestamps { records: Vec<BadTimestamp> },
 }
@@ -148,6 +153,8 @@ impl BatchError {
     pub fn blame(&self) -> Blame {
         match self {
             BatchError::Truncated { .. } | BatchError::Length { .. } | BatchError::Checksum => Blame::Corrupt,
+            // A batch that a compacted topic cannot take apart; sent again it is no smaller.
+            BatchError::Inflate(InflateError::TooLarge { .. }) => Blame::TooLarge,
             BatchError::Inflate(_) | BatchError::Lz4Frame => Blame::Corrupt,
             BatchError::Magic { magic } if !(0..=2).contains(magic) => Blame::Corrupt,
             BatchError::Empty
@@ -157,6 +164,7 @@ impl BatchError {
             | BatchError::Count { .. }
             | BatchError::Control
             | BatchError::Sequence { .. }
+            | BatchError::Keyless { .. }
             | BatchError::Record(_) => Blame::InvalidRecord,
             BatchError::TooLarge { .. } => Blame::TooLarge,
             BatchError::LargerThanSegment { .. } => Blame::LargerThanSegment,
@@ -173,6 +181,7 @@ impl BatchError {
     pub fn records(&self) -> Vec<i32> {
         match self {
             BatchError::Record(e) => vec![e.index],
+            BatchError::Keyless { records } => records.clone(),
             BatchError::Timestamps { records } => records.iter().map(|r| r.index).collect(),
             _ => Vec::new(),
         }
@@ -192,8 +201,8 @@ pub fn validate(bytes: &[u8], limits: &Limits) -> Result<BatchSummary, BatchErro
 
     let window = Window::of(limits);
     let walked = match (codec, limits.inflate_bytes_max) {
-        (Codec::None, _) => Some(walk(header, &bytes[HEADER_BYTES..], &window)?),
-        (_, Some(max)) => Some(walk(header, &payload(bytes, max)?, &window)?),
+        (Codec::None, _) => Some(walk(header, &bytes[HEADER_BYTES..], &window, limits)?),
+        (_, Some(max)) => Some(walk(header, &payload(bytes, max)?, &window, limits)?),
         (_, None) => {
             check_claimed_timestamps(header, &window)?;
             None
@@ -320,9 +329,9 @@ fn check_claimed_timestamps(header: &BatchHeader, window: &Window) -> Result<(),
 }
 
 /// Walks every record; the largest timestamp.
-fn walk(header: &BatchHeader, records: &[u8], window: &Window) -> Result<i64, BatchError> {
+fn walk(header: &BatchHeader, records: &[u8], window: &Window, limits: &Limits) -> Result<i64, BatchError> {
     let mut max = i64::MIN;
-    let mut bad = Vec::new();
+    let (mut bad, mut keyless) = (Vec::new(), Vec::new());
     for (index, record) in (0i32..).zip(Records::of(header, records)) {
         let record = record?;
         if record.offset_delta != index {
@@ -330,9 +339,15 @@ fn walk(header: &BatchHeader, records: &[u8], window: &Window) -> Result<i64, Ba
             return Err(RecordError { index, fault }.into());
         }
         max = max.max(record.timestamp);
-        if !window.holds(record.timestamp) && bad.len() < BAD_TIMESTAMPS_MAX {
+        if limits.keys_required && record.key.is_none() && keyless.len() < BAD_RECORDS_MAX {
+            keyless.push(index);
+        }
+        if !window.holds(record.timestamp) && bad.len() < BAD_RECORDS_MAX {
             bad.push(BadTimestamp { index, timestamp: record.timestamp });
         }
+    }
+    if !keyless.is_empty() {
+        return Err(BatchError::Keyless { records: keyless });
     }
     if bad.is_empty() { Ok(max) } else { Err(BatchError::Timestamps { records: bad }) }
 }

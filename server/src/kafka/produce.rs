@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use engine::base::{CoreId, Instant, Now, PartitionKey, TopicId};
 use engine::broker::{AppendError, Appended, Ticket};
-use engine::record::{BatchError, Limits, Patch, validate};
+use engine::record::{BatchError, Patch, validate};
 use uuid::Uuid;
 use wire::produce::{BatchIndexAndErrorMessage, PartitionData, PartitionResponse, Request, ResponseWriter};
 use wire::{ApiKey, ErrorCode, Message, Reader, RequestHeader, ResponseHeader};
@@ -137,7 +137,7 @@ impl Shared<'_> {
             return Outcome::refused(ErrorCode::NotEnoughReplicas);
         }
         let batch = data.records.as_bytes().unwrap_or_default();
-        let patch = match validate(batch, &self.limits(entry)) {
+        let patch = match validate(batch, &entry.settings.limits(self.version, self.now.wall)) {
             Ok(summary) => summary.patch,
             Err(error) => {
                 return Outcome::Refused { code: errors::of_batch(&error), error: Some(error) };
@@ -178,20 +178,6 @@ impl Shared<'_> {
             }
         }
     }
-
-    fn limits(&self, entry: &TopicEntry) -> Limits {
-        let settings = &entry.settings;
-        Limits {
-            max_bytes: settings.max_message_bytes,
-            segment_bytes: settings.segment_bytes,
-            produce_version: self.version,
-            timestamp_type: settings.timestamp_type,
-            timestamp_before_max_ms: settings.timestamp_before_max_ms,
-            timestamp_after_max_ms: settings.timestamp_after_max_ms,
-            now: self.now.wall,
-            inflate_bytes_max: None,
-        }
-    }
 }
 
 fn accepted(index: i32, appended: &Appended, append_time: i64) -> PartitionResponse<'static> {
@@ -206,13 +192,18 @@ fn accepted(index: i32, appended: &Appended, append_time: i64) -> PartitionRespo
 
 fn refusal(index: i32, code: ErrorCode, error: Option<&BatchError>) -> PartitionResponse<'static> {
     let record_errors = error.map(BatchError::records).unwrap_or_default();
+    let keyless = matches!(error, Some(BatchError::Keyless { .. }));
+    let message = keyless.then_some(Cow::Borrowed("Compacted topic cannot accept message without key"));
     PartitionResponse {
         index,
         error_code: code,
         base_offset: -1,
         record_errors: record_errors
             .into_iter()
-            .map(|batch_index| BatchIndexAndErrorMessage { batch_index, batch_index_error_message: None })
+            .map(|batch_index| BatchIndexAndErrorMessage {
+                batch_index,
+                batch_index_error_message: message.clone(),
+            })
             .collect(),
         error_message: error.map(|e| Cow::Owned(e.to_string())),
         ..PartitionResponse::default()

@@ -24,6 +24,7 @@ fn limits(inflate_bytes_max: Option<usize>) -> Limits {
         timestamp_before_max_ms: u64::MAX,
         timestamp_after_max_ms: 3_600_000,
         now: WallMs(2_000),
+        keys_required: false,
         inflate_bytes_max,
     }
 }

@@ -23,6 +23,7 @@ fn limits() -> Limits {
         timestamp_before_max_ms: u64::MAX,
         timestamp_after_max_ms: 3_600_000,
         now: NOW,
+        keys_required: false,
         inflate_bytes_max: None,
     }
 }

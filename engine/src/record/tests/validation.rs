@@ -165,7 +165,22 @@ fn compressed_records_are_walked_only_where_a_bound_is_given() {
     let walking = Limits { inflate_bytes_max: Some(INFLATE_MAX), ..limits() };
     assert_eq!(refusal(&lie, &walking).blame(), Blame::InvalidRecord);
     let tight = Limits { inflate_bytes_max: Some(100), ..limits() };
-    assert_eq!(refusal(&sample(Codec::Gzip), &tight).blame(), Blame::Corrupt);
+    assert_eq!(refusal(&sample(Codec::Gzip), &tight).blame(), Blame::TooLarge);
+}
+
+#[test]
+fn records_without_a_key_are_told_one_by_one_where_keys_are_required() {
+    for codec in CODECS {
+        let mut builder = BatchBuilder::new(codec);
+        for key in [Some(&b"a"[..]), None, Some(b""), None] {
+            builder.push(NOW.0, key, Some(b"x"), &[]);
+        }
+        let batch = builder.finish();
+        validate(&batch, &limits()).unwrap();
+        let compacted = Limits { keys_required: true, inflate_bytes_max: Some(INFLATE_MAX), ..limits() };
+        let error = refusal(&batch, &compacted);
+        assert_eq!((error.blame(), error.records()), (Blame::InvalidRecord, vec![1, 3]), "{codec:?}");
+    }
 }
 
 #[test]
