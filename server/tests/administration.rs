@@ -73,7 +73,7 @@ fn settings_without_effect_or_unknown_are_refused() {
     let broker = Broker::start(&[]);
     let mut client = broker.client();
     client.create_topic("t", 1, &[]);
-    for (name, value) in [("cleanup.policy", "compact"), ("no.such", "1"), ("retention.ms", "x")] {
+    for (name, value) in [("compression.type", "zstd"), ("no.such", "1"), ("retention.ms", "x")] {
         let altered = alter(&mut client, "t", name, OPERATION_SET, Some(value));
         assert_eq!(altered, ErrorCode::InvalidConfig, "{name}");
         assert_eq!(client.create_topic("u", 1, &[(name, value)]), ErrorCode::InvalidConfig, "{name}");

@@ -194,7 +194,7 @@ fn lists_are_appended_to_and_subtracted_from_and_nothing_else_is() {
     let cases: [(&str, i8, Option<&str>, ErrorCode); 6] = [
         ("retention.ms", OPERATION_APPEND, Some("1"), ErrorCode::InvalidConfig),
         ("retention.ms", OPERATION_SUBTRACT, Some("1"), ErrorCode::InvalidConfig),
-        ("cleanup.policy", OPERATION_APPEND, Some("compact"), ErrorCode::InvalidConfig),
+        ("cleanup.policy", OPERATION_APPEND, Some("erase"), ErrorCode::InvalidConfig),
         ("cleanup.policy", OPERATION_SUBTRACT, Some("delete"), ErrorCode::InvalidConfig),
         ("retention.ms", OPERATION_SET, None, ErrorCode::InvalidRequest),
         ("retention.ms", 4, Some("1"), ErrorCode::InvalidRequest),

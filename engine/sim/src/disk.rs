@@ -451,6 +451,10 @@ impl Disk for SimDisk {
         Ok(Some(memory[range].to_vec()))
     }
 
+    async fn pause(&self) {
+        self.world().sleep(Duration::from_micros(1)).await;
+    }
+
     async fn space(&self) -> DiskResult<DiskSpace> {
         /// What a disk without a limit says.
         const PLENTY: u64 = 1 << 40;

@@ -244,6 +244,8 @@ impl Disk for NullDisk {
         Ok(None)
     }
 
+    async fn pause(&self) {}
+
     async fn space(&self) -> DiskResult<DiskSpace> {
         Ok(DiskSpace { free: u64::MAX, total: u64::MAX })
     }

@@ -22,7 +22,7 @@
 //! |---|---|
 //! | topic id, partition, ownership generation | 16, 4, 4 |
 //! | log start offset | 8 |
-//! | flags: 1 the files on disk end exactly where the segment does · 2 fenced · 4 damaged ranges follow · 8 offsets may be missing between batches | 1 |
+//! | flags: 1 the files on disk end exactly where the segment does · 2 fenced · 4 damaged ranges follow · 8 offsets may be missing between batches · 16 compacted, to the offset that follows in 8 | 1 |
 //! | open block: length, bytes | 2, … |
 //! | segments, index ends | their own encodings (`log::segments`, `log::index`) |
 //! | leader epochs: count, then epoch and start each | 4, 12 each |
@@ -42,6 +42,7 @@ use crate::log::{Damages, IndexTail, LeaderEpochs, ProducerTable, Segments};
 
 use super::partition::Partition;
 use super::shard::{HostedPartition, Shard, State, Trouble};
+use super::transfer::yield_now;
 
 /// No checkpoint is longer, in bytes: a bound for reading one back.
 pub(super) const CHECKPOINT_BYTES_MAX: u64 = 1 << 30;
@@ -55,6 +56,7 @@ const SEALED: u8 = 1;
 const FENCED: u8 = 2;
 const DAMAGED: u8 = 4;
 const GAPS: u8 = 8;
+const COMPACTED: u8 = 16;
 
 /// Partitions captured between two pauses: about 50 µs of work.
 const CAPTURE_STEP: usize = 64;
@@ -103,6 +105,8 @@ pub struct PartitionState {
     pub damages: Damages,
     /// The ends of the active one's indexes.
     pub index: IndexTail,
+    /// Everything below was in a round of compaction; 0 if nothing was.
+    pub cleaned: Offset,
     /// Leader epochs.
     pub epochs: LeaderEpochs,
     /// Idempotent producers.
@@ -127,6 +131,7 @@ impl PartitionState {
             gaps: false,
             damages: Damages::new(),
             index: IndexTail::new(Offset::ZERO),
+            cleaned: Offset::ZERO,
             epochs,
             producers: ProducerTable::new(),
         }
@@ -142,8 +147,12 @@ impl PartitionState {
             flag(self.sealed, SEALED)
                 | flag(self.fenced, FENCED)
                 | flag(!self.damages.is_empty(), DAMAGED)
-                | flag(self.gaps, GAPS),
+                | flag(self.gaps, GAPS)
+                | flag(self.cleaned > Offset::ZERO, COMPACTED),
         );
+        if self.cleaned > Offset::ZERO {
+            out.extend(self.cleaned.0.to_be_bytes());
+        }
         out.extend((self.open.len() as u16).to_be_bytes());
         out.extend(&self.open);
         self.segments.encode(out);
@@ -172,6 +181,7 @@ impl PartitionState {
         let generation = u32::from_be_bytes(take(4)?.try_into().ok()?);
         let log_start = Offset(i64::from_be_bytes(take(8)?.try_into().ok()?));
         let flags = take(1)?[0];
+        let cleaned = if flags & COMPACTED == 0 { 0 } else { i64::from_be_bytes(take(8)?.try_into().ok()?) };
         let open_bytes = u16::from_be_bytes(take(2)?.try_into().ok()?) as usize;
         let open = take(open_bytes)?.to_vec();
         let (segments, used) = Segments::decode(&bytes[at..]).ok()?;
@@ -199,7 +209,8 @@ impl PartitionState {
         }
         let sound = open.len() < BLOCK
             && u64::from(segments.active().bytes) % BLOCK as u64 == open.len() as u64
-            && index_tail.base() == segments.active().base;
+            && index_tail.base() == segments.active().base
+            && cleaned >= 0;
         let key = PartitionKey { topic, index };
         let state = PartitionState {
             key,
@@ -212,6 +223,7 @@ impl PartitionState {
             gaps: flags & GAPS != 0,
             damages,
             index: index_tail,
+            cleaned: Offset(cleaned),
             epochs,
             producers,
         };
@@ -420,7 +432,7 @@ impl<D: Disk> Shard<D> {
     /// only after a write returned, and a write in flight touches no block that the state counts on.
     async fn capture(&self, out: &mut Vec<u8>) -> u32 {
         let (mut slot, mut count) = (0, 0);
-        while !self.inner.state.borrow().capture_some(&mut slot, &mut count, out) {
+        while !self.inner.state.borrow_mut().capture_some(&mut slot, &mut count, out) {
             yield_now().await;
         }
         count
@@ -543,11 +555,12 @@ impl<D: Disk> State<D> {
     }
 
     /// True when all are captured.
-    fn capture_some(&self, slot: &mut usize, count: &mut u32, out: &mut Vec<u8>) -> bool {
+    fn capture_some(&mut self, slot: &mut usize, count: &mut u32, out: &mut Vec<u8>) -> bool {
         for _ in 0..CAPTURE_STEP {
-            match self.partitions.get(*slot) {
+            match self.partitions.get_mut(*slot) {
                 None => return true,
                 Some(Some(partition)) => {
+                    partition.captured = (self.checkpoint_generation + 1, partition.written.active().base);
                     add(out, &partition.to_state());
                     *count += 1;
                 }
@@ -557,17 +570,4 @@ impl<D: Disk> State<D> {
         }
         false
     }
-}
-
-/// Lets the executor run something else once.
-async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return std::task::Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        std::task::Poll::Pending
-    })
-    .await;
 }

@@ -21,6 +21,8 @@ impl<D: Disk> Shard<D> {
         inner.now.set(now);
         inner.draining.set(true);
         inner.files.notify();
+        inner.ticked.notify();
+        self.until_cleaned().await;
         self.drain().await;
         if !inner.failed.get() {
             self.force_writes(inner.durable.get()).await;
@@ -37,6 +39,17 @@ impl<D: Disk> Shard<D> {
             tracing::warn!(%error, "the place of the scrub was not written down");
         }
         finished
+    }
+
+    /// Waits until compaction has put down what it was at.
+    async fn until_cleaned(&self) {
+        loop {
+            let wait = self.inner.files.wait();
+            if !self.inner.cleaning.get() || self.inner.failed.get() {
+                return;
+            }
+            wait.await;
+        }
     }
 
     /// Waits until the last frame is durable.

@@ -141,15 +141,15 @@ impl<D: Disk> Shard<D> {
         from: Offset,
         bytes: usize,
     ) -> Result<bool, FetchError> {
-        let base = {
+        let (base, revision) = {
             let state = self.inner.state.borrow();
             let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
             let Some(segment) = partition.written.find(from) else { return Ok(false) };
-            segment.base
+            (segment.base, partition.revision)
         };
         let source = match self.source(key, base).await {
             Ok(source) => source,
-            Err(FetchError::Disk(error)) => return self.list_unopened(key, base, error),
+            Err(FetchError::Disk(error)) => return self.list_unopened(key, revision, base, error),
             Err(error) => return Err(error),
         };
         let (position, next) = self.sound_start(&source, from).await?;
@@ -159,7 +159,7 @@ impl<D: Disk> Shard<D> {
             Look::Sound { .. } => Ok(false),
             Look::Flawed { position, next, cause } => {
                 let range = self.damaged_range(&source, position, next, cause).await?;
-                Ok(self.list(key, range))
+                Ok(self.list(key, source.revision, range))
             }
         }
     }
@@ -182,7 +182,7 @@ impl<D: Disk> Shard<D> {
                 Look::Sound { .. } => break,
                 Look::Flawed { position: flaw, next: due, cause } => {
                     let range = self.damaged_range(source, flaw, due, cause).await?;
-                    self.list(source.key, range);
+                    self.list(source.key, source.revision, range);
                     (at, next) = (u64::from(range.end_position), range.end);
                     if at > position || at >= source.end {
                         break;
@@ -211,6 +211,7 @@ impl<D: Disk> Shard<D> {
     pub(super) fn list_unopened(
         &self,
         key: PartitionKey,
+        revision: u64,
         base: Offset,
         error: DiskError,
     ) -> Result<bool, FetchError> {
@@ -235,15 +236,17 @@ impl<D: Disk> Shard<D> {
                 cause,
             }
         };
-        Ok(self.list(key, range))
+        Ok(self.list(key, revision, range))
     }
 
-    /// Lists a range, and says so once. False if it was listed before, or retention took it meanwhile.
-    pub(super) fn list(&self, key: PartitionKey, range: DamagedRange) -> bool {
+    /// Lists a range, and says so once. False if it was listed before, or retention or compaction took what
+    /// was looked at meanwhile.
+    pub(super) fn list(&self, key: PartitionKey, revision: u64, range: DamagedRange) -> bool {
         let mut state = self.inner.state.borrow_mut();
         let Some(slot) = state.slot(key) else { return false };
         let Some(partition) = state.partition(slot) else { return false };
-        let kept = partition.written.find(range.segment).is_some_and(|s| s.base == range.segment);
+        let kept = partition.revision == revision
+            && partition.written.find(range.segment).is_some_and(|s| s.base == range.segment);
         if !kept || range.end <= partition.log_start || !partition.damages.add(range) {
             return false;
         }
@@ -449,7 +452,9 @@ impl<D: Disk> Shard<D> {
 
     async fn index_bytes(&self, source: &SegmentSource<D>, end: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let Ok(file) = self.handle(source.key, source.base, SegmentFile::Index).await else { return bytes };
+        let Ok(file) = self.handle(source.key, source.revision, source.base, SegmentFile::Index).await else {
+            return bytes;
+        };
         let end = end.min(INDEX_BYTES_MAX);
         while (bytes.len() as u64) < end {
             let left = (end - bytes.len() as u64).min(IO_BYTES_MAX as u64) as usize;

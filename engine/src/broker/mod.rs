@@ -19,6 +19,9 @@
 
 mod checkpoint;
 mod checkpoint_read;
+mod clean;
+mod cleaned;
+mod cleaner;
 mod close;
 mod commit;
 mod damage;
@@ -43,6 +46,7 @@ mod shard;
 mod space;
 mod space_watch;
 mod stats;
+mod swap;
 mod tail;
 mod times;
 mod transfer;

@@ -37,6 +37,8 @@ const PAGED_FROM: usize = IO_BYTES_MAX / 2;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct PageId {
     key: PartitionKey,
+    /// Of the partition: its files may be others after compaction.
+    revision: u64,
     base: Offset,
     number: u64,
 }
@@ -145,6 +147,8 @@ impl<D: Disk> Drop for Loading<'_, D> {
 /// One segment as a reader sees it.
 pub(super) struct SegmentSource<D: Disk> {
     pub(super) key: PartitionKey,
+    /// The partition's revision when it was opened.
+    pub(super) revision: u64,
     pub(super) base: Offset,
     /// Where its bytes end.
     pub(super) end: u64,
@@ -162,6 +166,10 @@ impl<D: Disk> SegmentSource<D> {
             self.on_disk = position;
             self.open = None;
         }
+    }
+
+    fn page(&self, number: u64) -> PageId {
+        PageId { key: self.key, revision: self.revision, base: self.base, number }
     }
 }
 
@@ -189,7 +197,7 @@ impl<D: Disk> Shard<D> {
         key: PartitionKey,
         base: Offset,
     ) -> Result<SegmentSource<D>, FetchError> {
-        let (end, open, held) = {
+        let (end, open, held, revision) = {
             let state = self.inner.state.borrow();
             let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
             let segment = partition.written.find(base).filter(|s| s.base == base);
@@ -199,15 +207,15 @@ impl<D: Disk> Shard<D> {
             let active = partition.segment.index.base() == base;
             let open = if active { partition.segment.open.clone() } else { Vec::new() };
             let held = if active { partition.segment.file.clone() } else { None };
-            (u64::from(segment.bytes), open, held)
+            (u64::from(segment.bytes), open, held, partition.revision)
         };
         let file = match held {
             Some(file) => file,
-            None => self.handle(key, base, SegmentFile::Log).await?,
+            None => self.handle(key, revision, base, SegmentFile::Log).await?,
         };
         let on_disk = end - open.len() as u64;
         let open = if open.is_empty() { None } else { Some(self.copied(&open).await) };
-        Ok(SegmentSource { key, base, end, on_disk, open, file })
+        Ok(SegmentSource { key, revision, base, end, on_disk, open, file })
     }
 
     async fn copied(&self, bytes: &[u8]) -> D::Chunk {
@@ -219,6 +227,7 @@ impl<D: Disk> Shard<D> {
     pub(super) async fn handle(
         &self,
         key: PartitionKey,
+        revision: u64,
         base: Offset,
         file: SegmentFile,
     ) -> Result<D::File, DiskError> {
@@ -234,10 +243,12 @@ impl<D: Disk> Shard<D> {
         }
         let handle = self.inner.disk.open(&name, Open::Existing).await?;
         let mut state = self.inner.state.borrow_mut();
-        let handles = &mut state.pages.handles;
-        handles.push_back((name, handle.clone()));
-        if handles.len() > HANDLES {
-            handles.pop_front();
+        if state.by_key(key).is_some_and(|p| p.revision == revision) {
+            let handles = &mut state.pages.handles;
+            handles.push_back((name, handle.clone()));
+            if handles.len() > HANDLES {
+                handles.pop_front();
+            }
         }
         Ok(handle)
     }
@@ -292,7 +303,7 @@ impl<D: Disk> Shard<D> {
             self.inner.state.borrow_mut().make_read_room(&self.inner.disk);
             return self.inner.disk.read(&source.file, at, len).await;
         }
-        let id = PageId { key: source.key, base: source.base, number: at / IO_BYTES_MAX as u64 };
+        let id = source.page(at / IO_BYTES_MAX as u64);
         self.load_page(id, &source.file).await
     }
 
@@ -316,7 +327,7 @@ impl<D: Disk> Shard<D> {
         self.inner.state.borrow_mut().make_read_room(&self.inner.disk);
         let chunk = self.inner.disk.read(file, id.number * IO_BYTES_MAX as u64, IO_BYTES_MAX).await?;
         let mut state = self.inner.state.borrow_mut();
-        if chunk.len() == IO_BYTES_MAX && state.by_key(id.key).is_some() {
+        if chunk.len() == IO_BYTES_MAX && state.by_key(id.key).is_some_and(|p| p.revision == id.revision) {
             state.pages.keep(id, chunk.clone(), self.inner.disk.pool_size());
         }
         drop(state);
@@ -339,7 +350,7 @@ impl<D: Disk> Shard<D> {
         let cached_max = pages_max(self.inner.disk.pool_size());
         let mut room = cached_max.saturating_sub(state.pages.expected());
         for number in first..=last {
-            let id = PageId { key: source.key, base: source.base, number };
+            let id = source.page(number);
             let known = (number + 1) * unit > source.on_disk
                 || state.pages.find(id).is_some()
                 || state.pages.loading.contains(&id)
@@ -434,7 +445,7 @@ impl<D: Disk> Shard<D> {
             Some(Lookup::OnDisk(search)) => Some(search),
             None => None,
         };
-        let file = match self.handle(source.key, source.base, which).await {
+        let file = match self.handle(source.key, source.revision, source.base, which).await {
             Ok(file) => file,
             Err(error) if error.fault == DiskFault::Timeout => return Err(error.into()),
             Err(_) => return Ok(None),

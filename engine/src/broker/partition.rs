@@ -7,7 +7,7 @@ use super::read::Cursors;
 use super::segment::SegmentWriter;
 use super::shard::HostedPartition;
 use super::tail::{Tail, TailBatch};
-use crate::base::{Bug, LeaderEpoch, Now, Offset, PartitionKey, Signal, planted};
+use crate::base::{Bug, Instant, LeaderEpoch, Now, Offset, PartitionKey, Signal, planted};
 use crate::config::{Cleanup, TopicSettings};
 use crate::io::Disk;
 use crate::journal::BatchPlace;
@@ -56,6 +56,30 @@ pub(super) struct Partition<D: Disk> {
     pub(super) damages: Damages,
     /// Offsets may be missing from its segments: it is compacted, or once was.
     pub(super) gaps: bool,
+    /// Everything below was in a round of compaction.
+    pub(super) cleaned: Offset,
+    /// Retention or compaction is at work on its closed segments: one at a time.
+    pub(super) tended: bool,
+    /// Changes when compaction begins and ends to put files in the place of others: what was read of a
+    /// closed segment across a change does not count.
+    pub(super) revision: u64,
+    pub(super) swap: SwapState,
+    /// Compaction failed, and tries again then.
+    pub(super) unclean_until: Option<Instant>,
+    /// The checkpoint that holds all of its segments below this base, once it stands.
+    pub(super) captured: (u64, Offset),
+}
+
+/// Whether files of closed segments change their names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum SwapState {
+    /// Every file is the one that its segment says.
+    #[default]
+    Settled,
+    /// They do, for a moment: readers wait.
+    UnderWay,
+    /// A name could not be changed: until it is, readers are told that the disk fails.
+    Stuck,
 }
 
 impl<D: Disk> Partition<D> {
@@ -63,6 +87,7 @@ impl<D: Disk> Partition<D> {
         assert!(hosted.key == state.key);
         let end = state.segments.end();
         let gaps = state.gaps || takes_records_out(&hosted.settings);
+        let captured = (0, state.segments.active().base);
         let aligned = u64::from(state.segments.active().bytes) - state.open.len() as u64;
         Partition {
             key: hosted.key,
@@ -102,6 +127,12 @@ impl<D: Disk> Partition<D> {
             swept: false,
             damages: state.damages,
             gaps,
+            cleaned: state.cleaned,
+            tended: false,
+            revision: 0,
+            swap: SwapState::Settled,
+            unclean_until: None,
+            captured,
         }
     }
 
@@ -131,6 +162,7 @@ impl<D: Disk> Partition<D> {
             gaps: self.gaps,
             damages: self.damages.clone(),
             index: self.segment.index.clone(),
+            cleaned: self.cleaned,
             epochs,
             producers,
         }
@@ -150,7 +182,7 @@ impl<D: Disk> Partition<D> {
     pub(super) fn roll_limits(&self) -> RollLimits {
         RollLimits {
             segment_bytes: self.settings.segment_bytes,
-            segment_ms: self.settings.segment_ms,
+            segment_ms: self.settings.roll_ms(),
             jitter_ms: self.settings.segment_jitter_ms,
             index_bytes: self.settings.segment_index_bytes,
             index_interval_bytes: self.settings.index_interval_bytes,

@@ -3,9 +3,10 @@
 use smallvec::SmallVec;
 
 use super::pages::SegmentSource;
+use super::partition::SwapState;
 use super::shard::{Shard, State};
 use crate::base::{LeaderEpoch, Offset, PartitionKey};
-use crate::io::{Disk, DiskError, DiskFault, Slice};
+use crate::io::{Disk, DiskError, DiskFault, DiskOp, FileName, Slice};
 use crate::log::DamagedRange;
 use crate::log::intact::{self, Checked, Expectation};
 use crate::log::scan::{self, Budget, Damaged, Located, Walk};
@@ -98,6 +99,14 @@ impl Cursors {
     }
 }
 
+/// What a read found in a segment.
+enum Cold<C> {
+    /// Whole batches, or nothing that the budget allows.
+    Batches { slices: SmallVec<[Slice<C>; 4]>, bytes: usize },
+    /// Nothing at or above the offset: what follows begins here.
+    Behind(Offset),
+}
+
 /// What a read found in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hot {
@@ -175,23 +184,67 @@ impl<D: Disk> Shard<D> {
         at_least_one: bool,
     ) -> Result<Fetched<D::Chunk>, FetchError> {
         let mut slices = SmallVec::new();
-        let bounds = match self.read_hot(key, from, max_bytes, at_least_one, |slice| slices.push(slice))? {
-            Hot::Served { bounds, bytes } => return Ok(Fetched { bounds, slices, bytes }),
-            Hot::Cold(bounds) => bounds,
-        };
-        let budget = Budget { max_bytes, at_least_one, below: bounds.high_watermark };
-        let read = self.read_cold(key, from, budget).await;
-        // Retention may have dropped the segment meanwhile, and its file may hold another
-        // partition's batches by now: what was read counts only if the start is still below it.
-        let now = self.bounds(key)?;
-        if from < now.log_start {
-            return Err(FetchError::OutOfRange(now));
+        let mut next = from;
+        loop {
+            let hot = self.read_hot(key, next, max_bytes, at_least_one, |slice| slices.push(slice))?;
+            let bounds = match hot {
+                Hot::Served { bounds, bytes } => return Ok(Fetched { bounds, slices, bytes }),
+                Hot::Cold(bounds) => bounds,
+            };
+            let budget = Budget { max_bytes, at_least_one, below: bounds.high_watermark };
+            let read = self.steady(key, async || self.read_cold(key, next, budget).await).await;
+            // Retention may have dropped the segment meanwhile, and its file may hold another
+            // partition's batches by now: what was read counts only if the start is still below it.
+            let now = self.bounds(key)?;
+            if from < now.log_start {
+                return Err(FetchError::OutOfRange(now));
+            }
+            match read? {
+                Cold::Batches { slices, bytes } => {
+                    let mut state = self.inner.state.borrow_mut();
+                    state.stats.bytes_out += bytes as u64;
+                    state.stats.bytes_read_cold += bytes as u64;
+                    return Ok(Fetched { bounds, slices, bytes });
+                }
+                Cold::Behind(base) => next = base,
+            }
         }
-        let (slices, bytes) = read?;
-        let mut state = self.inner.state.borrow_mut();
-        state.stats.bytes_out += bytes as u64;
-        state.stats.bytes_read_cold += bytes as u64;
-        Ok(Fetched { bounds, slices, bytes })
+    }
+
+    /// What was read of a partition's closed segments while no compaction put others in their place.
+    ///
+    /// # Errors
+    /// Those of `read`; a [`FetchError::Disk`] while files of the partition are between two names and the
+    /// disk fails.
+    pub(super) async fn steady<T>(
+        &self,
+        key: PartitionKey,
+        read: impl AsyncFn() -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
+        loop {
+            let before = self.settled(key).await?;
+            let result = read().await;
+            let state = self.inner.state.borrow();
+            if state.by_key(key).is_none_or(|partition| partition.revision == before) {
+                return result;
+            }
+        }
+    }
+
+    /// The partition's revision once no file of it is between two names.
+    async fn settled(&self, key: PartitionKey) -> Result<u64, FetchError> {
+        loop {
+            let wait = {
+                let state = self.inner.state.borrow();
+                let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
+                match partition.swap {
+                    SwapState::Settled => return Ok(partition.revision),
+                    SwapState::Stuck => return Err(between_names(key).into()),
+                    SwapState::UnderWay => self.inner.files.wait(),
+                }
+            };
+            wait.await;
+        }
     }
 
     /// Reads from the segment. What does not hold there is listed and fenced on the way.
@@ -200,7 +253,7 @@ impl<D: Disk> Shard<D> {
         key: PartitionKey,
         from: Offset,
         budget: Budget,
-    ) -> Result<(SmallVec<[Slice<D::Chunk>; 4]>, usize), FetchError> {
+    ) -> Result<Cold<D::Chunk>, FetchError> {
         for _ in 0..EXAMINED_MAX {
             match self.read_intact(key, from, budget).await {
                 Err(error) if error.may_be_damage() => {
@@ -220,7 +273,7 @@ impl<D: Disk> Shard<D> {
         key: PartitionKey,
         from: Offset,
         budget: Budget,
-    ) -> Result<(SmallVec<[Slice<D::Chunk>; 4]>, usize), FetchError> {
+    ) -> Result<Cold<D::Chunk>, FetchError> {
         let fence = self.fence(key, from)?;
         let budget = Budget { below: fence.below(budget.below), ..budget };
         let cursor = self.inner.state.borrow().by_key(key).and_then(|p| p.cursors.find(from));
@@ -252,6 +305,10 @@ impl<D: Disk> Shard<D> {
             known = Some(start);
             if start >= source.end {
                 fence.refuse(source.base)?;
+                // Compaction took what was here: it goes on with the next segment.
+                let state = self.inner.state.borrow();
+                let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
+                return Ok(Cold::Behind(partition.written.end_of(source.base)));
             }
             let slices = self.read_range(&source, start, want).await?;
             let walk = Walk::new(&slices, start, source.end, source.base);
@@ -285,13 +342,14 @@ impl<D: Disk> Shard<D> {
                 if let Some(slot) = state.slot(key)
                     && let Some(partition) = state.partition(slot)
                     && cursor.position < source.end
+                    && partition.revision == source.revision
                 {
                     partition.cursors.note(cursor);
                 }
                 drop(state);
                 self.read_ahead(&source, cursor.position, run.bytes);
             }
-            return Ok((first_bytes(slices, run.bytes), run.bytes));
+            return Ok(Cold::Batches { slices: first_bytes(slices, run.bytes), bytes: run.bytes });
         }
     }
 
@@ -377,6 +435,12 @@ impl<D: Disk> State<D> {
         self.stats.bytes_out += given as u64;
         Ok(Hot::Served { bounds, bytes: given })
     }
+}
+
+/// What a reader is told while a file of the partition is between two names and the disk fails.
+fn between_names(key: PartitionKey) -> DiskError {
+    let file = FileName::partition_dir(key);
+    DiskError { op: DiskOp::Rename, file, fault: DiskFault::Timeout, errno: 0 }
 }
 
 /// The first `bytes` of a row of slices.

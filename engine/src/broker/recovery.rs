@@ -19,6 +19,7 @@ use super::recovery_error::RecoveryError;
 use super::replay::{FrameReader, ReadFrame};
 use super::segment::SegmentWriter;
 use super::shard::{HostedPartition, Shard, ShardSettings};
+use super::swap::recover_swaps;
 use super::tail::{Held, TailBatch};
 use crate::base::{Bug, CoreId, Now, Offset, PartitionKey, planted};
 use crate::io::{Disk, DiskResult, FileName};
@@ -98,6 +99,8 @@ struct Recovery<D: Disk> {
     damaged: BTreeSet<FileName>,
     /// Partitions whose log ended at an extent that was not completely written.
     ended: FxHashSet<PartitionKey>,
+    /// Files that tell what compaction was at; it is done, and the new checkpoints say so.
+    swaps: Vec<FileName>,
     report: RecoveryReport,
 }
 
@@ -126,6 +129,7 @@ impl<D: Disk> Recovery<D> {
                 }
             }
         }
+        let swaps = recover_swaps(disk, old.keys().copied(), &mut states).await?;
         let numbers = |f: fn(&Checkpoint) -> u64| old.values().map(f).max().unwrap_or(0);
         let sequence_max = numbers(|c| c.next_sequence.max(1) - 1);
         let incarnation_max = numbers(|c| c.incarnation);
@@ -170,6 +174,7 @@ impl<D: Disk> Recovery<D> {
             incarnation_max,
             damaged: BTreeSet::new(),
             ended: FxHashSet::default(),
+            swaps,
             report: RecoveryReport::default(),
         })
     }
@@ -386,6 +391,12 @@ impl<D: Disk> Recovery<D> {
         if moved {
             for shard in &self.shards {
                 shard.checkpoint_with(&[]).await?;
+            }
+        }
+        for file in &self.swaps {
+            self.disk.remove(file).await?;
+            if let Some(dir) = file.parent() {
+                self.disk.sync_dir(&dir).await?;
             }
         }
         for file in &self.damaged {

@@ -7,7 +7,7 @@ use super::space::SpaceLevel;
 use crate::base::{Bug, Now, Offset, PartitionKey, WallMs, planted};
 use crate::io::{Disk, DiskResult, FileName};
 use crate::journal::BatchPlace;
-use crate::log::names::SegmentFile;
+use crate::log::names::{CLEANED_SUFFIX, DELETED_SUFFIX, SegmentFile};
 use crate::log::retention::{self, RetentionLimits};
 
 /// Segment files kept for reuse per core: a file whose blocks were written before takes appends
@@ -38,6 +38,33 @@ impl<D: Disk> Shard<D> {
     }
 
     async fn retain(&self, key: PartitionKey, now: Now) -> DiskResult<()> {
+        // While compaction is at work the next round looks again.
+        let Some(slot) = self.tend(key) else { return Ok(()) };
+        let retained = self.retain_tended(key, now).await;
+        self.stop_tending(slot);
+        retained
+    }
+
+    /// Keeps others from a partition's closed segments. `None` if somebody is at work on them, or it is gone.
+    pub(super) fn tend(&self, key: PartitionKey) -> Option<u32> {
+        let mut state = self.inner.state.borrow_mut();
+        let slot = state.slot(key)?;
+        let partition = state.partition(slot)?;
+        (!std::mem::replace(&mut partition.tended, true)).then_some(slot)
+    }
+
+    /// Lets others at a partition's closed segments again.
+    pub(super) fn stop_tending(&self, slot: u32) {
+        let mut state = self.inner.state.borrow_mut();
+        match state.partition(slot) {
+            Some(partition) => partition.tended = false,
+            None => state.abandon_less(slot),
+        }
+        drop(state);
+        self.inner.files.notify();
+    }
+
+    async fn retain_tended(&self, key: PartitionKey, now: Now) -> DiskResult<()> {
         self.sweep(key).await?;
         let (slot, plan) = {
             let mut state = self.inner.state.borrow_mut();
@@ -46,10 +73,7 @@ impl<D: Disk> Shard<D> {
             let idle_ms = self.inner.producer_expiration_ms.get();
             let idle_ms = if planted(Bug::ExpireProducersTooSoon) { 0 } else { idle_ms };
             partition.producers.expire(now.wall, idle_ms);
-            let limits = RetentionLimits {
-                ms: partition.settings.retention_ms,
-                bytes: partition.settings.retention_bytes,
-            };
+            let limits = RetentionLimits::from(&partition.settings);
             let (start, visible) = (partition.log_start, partition.high_watermark);
             let of = |segments| retention::plan(segments, start, visible, now.wall, limits);
             match of(&partition.written) {
@@ -72,7 +96,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Once per partition: removes files of segments below the first one, which a crash between a
-    /// raised log start and their removal left behind.
+    /// raised log start and their removal left behind, and what a failed disk kept compaction from removing.
     async fn sweep(&self, key: PartitionKey) -> DiskResult<()> {
         let first = {
             let mut state = self.inner.state.borrow_mut();
@@ -84,7 +108,9 @@ impl<D: Disk> Shard<D> {
             partition.written.iter().next().map_or(Offset::ZERO, |s| s.base)
         };
         for entry in self.inner.disk.list(&FileName::partition_dir(key)).await? {
-            if SegmentFile::parse(entry.name.base()).is_some_and(|(base, _)| base < first) {
+            let name = entry.name.base();
+            let temporary = name.ends_with(CLEANED_SUFFIX) || name.ends_with(DELETED_SUFFIX);
+            if temporary || SegmentFile::parse(name).is_some_and(|(base, _)| base < first) {
                 self.remove_file_slowly(&entry.name, entry.len).await?;
             }
         }

@@ -74,7 +74,7 @@ impl<D: Disk> State<D> {
     pub(super) fn release(&mut self, slot: u32) {
         let force_below = self.force_below;
         let Some(partition) = self.partition(slot) else {
-            self.abandoned.retain(|abandoned| *abandoned != slot);
+            self.abandon_less(slot);
             return;
         };
         partition.writing = false;
@@ -88,6 +88,13 @@ impl<D: Disk> State<D> {
         }
         if self.partition(slot).is_some_and(|p| p.tail.unwritten_bytes() > 0) {
             self.mark_dirty(slot);
+        }
+    }
+
+    /// One of those that hold a deleted partition lets it go.
+    pub(super) fn abandon_less(&mut self, slot: u32) {
+        if let Some(at) = self.abandoned.iter().position(|abandoned| *abandoned == slot) {
+            self.abandoned.swap_remove(at);
         }
     }
 

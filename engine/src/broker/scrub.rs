@@ -188,10 +188,14 @@ impl<D: Disk> Shard<D> {
 
     /// Looks at one piece of a segment. Gives where it ended and the offset due there.
     async fn scrub_segment(&self, at: ScrubPlace) -> Result<(u64, Offset), FetchError> {
+        let revision = {
+            let state = self.inner.state.borrow();
+            state.by_key(at.key).ok_or(FetchError::UnknownPartition)?.revision
+        };
         let mut source = match self.source(at.key, at.segment).await {
             Ok(source) => source,
             Err(FetchError::Disk(error)) => {
-                let found = self.list_unopened(at.key, at.segment, error)?;
+                let found = self.list_unopened(at.key, revision, at.segment, error)?;
                 self.inner.scrub.scrub.borrow_mut().damaged += u64::from(found);
                 return Ok((u64::MAX, Offset(i64::MAX)));
             }
@@ -216,7 +220,7 @@ impl<D: Disk> Shard<D> {
                 // Where the range ends may lie behind what was looked at.
                 let whole = self.source(at.key, at.segment).await?;
                 let range = self.damaged_range(&whole, position, next, cause).await?;
-                let found = self.list(at.key, range);
+                let found = self.list(at.key, whole.revision, range);
                 self.inner.scrub.scrub.borrow_mut().damaged += u64::from(found);
                 Ok((u64::from(range.end_position), range.end))
             }
@@ -244,7 +248,8 @@ impl<D: Disk> Shard<D> {
         let look = self.look(&source, u64::from(range.position), range.first, |_, _| false).await?;
         let holds = matches!(look, Look::Sound { position, next } if position == end && next == range.end);
         let mut state = self.inner.state.borrow_mut();
-        let slot = state.slot(source.key).filter(|_| holds);
+        let same = state.by_key(source.key).is_some_and(|p| p.revision == source.revision);
+        let slot = state.slot(source.key).filter(|_| holds && same);
         let removed = slot.and_then(|slot| state.partition(slot)?.damages.remove(range.first));
         if removed.is_some() {
             tracing::info!(

@@ -16,7 +16,7 @@ use super::space::{Space, SpaceLevel, SpaceLimits};
 use super::stats::ShardStats;
 use super::tail::Tails;
 use crate::base::{CoreId, LeaderEpoch, Now, PartitionKey, Signal};
-use crate::config::TopicSettings;
+use crate::config::{CleanerSettings, TopicSettings};
 use crate::io::{Disk, DiskError, DiskResult, FileName, IO_BYTES_MAX};
 use crate::journal::{FrameBuilder, FrameEntry, JournalFile, Ring};
 
@@ -110,8 +110,8 @@ impl Trouble {
 
 /// One core's partitions, journal and reads. Cloning gives another handle to the same shard.
 ///
-/// Order: [`Shard::open`], then spawn `run_commits` and `run_writer` once each, call `tick` every
-/// 50–100 ms and `housekeep` at the retention interval, and `close` at the end.
+/// Order: [`Shard::open`], then spawn `run_commits`, `run_writer` and `run_cleaner` once each, call `tick`
+/// every 50–100 ms and `housekeep` at the retention interval, and `close` at the end.
 pub struct Shard<D: Disk> {
     pub(super) inner: Rc<Inner<D>>,
 }
@@ -164,6 +164,9 @@ pub(super) struct Inner<D: Disk> {
     /// The clock moved on, or the shard closes.
     pub(super) ticked: Signal,
     pub(super) scrub: ScrubState,
+    pub(super) cleaner: Cell<CleanerSettings>,
+    /// Compaction is at work on a partition.
+    pub(super) cleaning: Cell<bool>,
 }
 
 pub(super) struct State<D: Disk> {
@@ -212,7 +215,7 @@ pub(super) struct State<D: Disk> {
     pub(super) ballast: Option<u64>,
     /// The last failure of a segment.
     pub(super) segment_error: Option<DiskError>,
-    /// Slots of deleted partitions that a lane still holds.
+    /// Slots of deleted partitions that a lane, retention or compaction still holds, once for each.
     pub(super) abandoned: Vec<u32>,
     pub(super) stats: ShardStats,
     pub(super) recent: RecentFrames,
@@ -335,6 +338,8 @@ impl<D: Disk> Shard<D> {
                 loaded: Signal::new(),
                 ticked: Signal::new(),
                 scrub: ScrubState::default(),
+                cleaner: Cell::new(CleanerSettings::default()),
+                cleaning: Cell::new(false),
             }),
         }
     }
@@ -387,6 +392,11 @@ impl<D: Disk> Shard<D> {
         self.inner.producer_expiration_ms.set(ms);
     }
 
+    /// How it compacts from now on: this core's share.
+    pub fn set_cleaner(&self, settings: CleanerSettings) {
+        self.inner.cleaner.set(settings);
+    }
+
     /// Bytes of a partition's log, those that are not in its segments yet included. `None` if the shard
     /// does not host it.
     #[must_use]
@@ -408,8 +418,10 @@ impl<D: Disk> Shard<D> {
             let prefix = FileName::partition_dir(key);
             state.pages.forget(key);
             state.dirty_files.retain(|name, _| name.parent().as_ref() != Some(&prefix));
-            if removed.as_ref().is_some_and(|p| p.writing) {
-                state.abandoned.push(slot);
+            for holds in removed.iter().flat_map(|p| [p.writing, p.tended]) {
+                if holds {
+                    state.abandoned.push(slot);
+                }
             }
             removed.map(|partition| (slot, partition))
         };
@@ -425,7 +437,7 @@ impl<D: Disk> Shard<D> {
         self.remove_slowly(&FileName::partition_dir(key)).await
     }
 
-    /// Waits until no lane holds a deleted partition: it would make its files again.
+    /// Waits until nobody holds a deleted partition: its files would be made again.
     async fn until_let_go(&self, slot: u32) {
         loop {
             let wait = self.inner.files.wait();
@@ -538,7 +550,15 @@ impl<D: Disk> Shard<D> {
 
     fn wake_all(&self) {
         let inner = &self.inner;
-        let all = [&inner.committed, &inner.room, &inner.written, &inner.files, &inner.work, &inner.ahead];
+        let all = [
+            &inner.committed,
+            &inner.room,
+            &inner.written,
+            &inner.files,
+            &inner.work,
+            &inner.ahead,
+            &inner.ticked,
+        ];
         all.into_iter().for_each(Signal::notify);
         let signals: Vec<_> = {
             let state = self.inner.state.borrow();

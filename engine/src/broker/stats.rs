@@ -33,6 +33,20 @@ pub struct ShardStats {
     pub appends_waited: u64,
     /// Duplicates of idempotent producers answered with the original offset.
     pub duplicates: u64,
+    /// Rounds of compaction that ended.
+    pub compactions: u64,
+    /// Bytes of segments that compaction has read.
+    pub compaction_bytes_read: u64,
+    /// Bytes of segments that it has written.
+    pub compaction_bytes_written: u64,
+    /// Records that it has dropped.
+    pub compaction_records_dropped: u64,
+    /// Rounds that failed.
+    pub compaction_errors: u64,
+    /// The dirtiest compacted log when compaction last looked: its part that no round has seen, percent.
+    pub compaction_dirty_percent_max: u64,
+    /// Partitions that compaction leaves alone for a while because a round failed.
+    pub compaction_uncleanable_partitions: u64,
     /// Segments dropped by retention.
     pub segments_dropped: u64,
     /// Operations on segments that failed.

@@ -158,6 +158,14 @@ impl<C: Clone + Deref<Target = [u8]>> Tail<C> {
         true
     }
 
+    /// Drops cached batches below `end`: their segment holds less than they do.
+    pub(super) fn forget_below(&mut self, end: Offset) {
+        while self.written > 0 && self.batches.front().is_some_and(|batch| batch.last_offset < end) {
+            self.batches.pop_front();
+            self.written -= 1;
+        }
+    }
+
     /// First offset in memory.
     pub(super) fn first_offset(&self) -> Option<Offset> {
         self.batches.front().map(|b| b.base_offset)

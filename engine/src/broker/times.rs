@@ -39,26 +39,29 @@ impl<D: Disk> Shard<D> {
         key: PartitionKey,
         timestamp: i64,
     ) -> Result<Option<TimedOffset>, FetchError> {
+        self.steady(key, async || self.find_time(key, timestamp).await).await
+    }
+
+    async fn find_time(&self, key: PartitionKey, timestamp: i64) -> Result<Option<TimedOffset>, FetchError> {
         let wanted = Wanted::Since(timestamp);
         let from = self.bounds(key)?.log_start;
-        // The records that a segment promises may lie below the log start: then the next one is asked.
-        let mut behind = from;
+        let mut after = from;
         loop {
-            let segment = {
+            let found = {
                 let state = self.inner.state.borrow();
-                let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
-                let written = &partition.written;
-                times::segment_for(written, behind, timestamp).map(|s| (s.base, written.end_of(s.base)))
+                let written = &state.by_key(key).ok_or(FetchError::UnknownPartition)?.written;
+                let segment = times::segment_for(written, after, timestamp);
+                segment.map(|s| (s.base, written.end_of(s.base)))
             };
-            let Some((base, end)) = segment else { break };
+            let Some((base, end)) = found else { return Ok(self.scan_tail(key, from, timestamp)) };
             let source = self.source(key, base).await?;
             let near = self.indexed_time(&source, timestamp).await?;
             if let Some(found) = self.scan_segment(&source, from.max(near), from, wanted).await? {
                 return Ok(Some(found));
             }
-            behind = end;
+            // Its record of that time lies below the log start.
+            after = end;
         }
-        Ok(self.scan_tail(key, from, timestamp))
     }
 
     /// The first record with the largest timestamp in the log (KIP-734). `None` if the log is empty
@@ -67,6 +70,10 @@ impl<D: Disk> Shard<D> {
     /// # Errors
     /// See [`FetchError`].
     pub async fn max_timestamp(&self, key: PartitionKey) -> Result<Option<TimedOffset>, FetchError> {
+        self.steady(key, async || self.find_max(key).await).await
+    }
+
+    async fn find_max(&self, key: PartitionKey) -> Result<Option<TimedOffset>, FetchError> {
         let from = self.bounds(key)?.log_start;
         let written = self.written_max(key, from).await?;
         let unwritten = self.unwritten_max(key, from);
@@ -131,32 +138,38 @@ impl<D: Disk> Shard<D> {
     /// # Errors
     /// See [`FetchError`].
     pub async fn time_at(&self, key: PartitionKey, from: Offset) -> Result<Option<i64>, FetchError> {
+        self.steady(key, async || self.find_time_at(key, from).await).await
+    }
+
+    async fn find_time_at(&self, key: PartitionKey, from: Offset) -> Result<Option<i64>, FetchError> {
         let bounds = self.bounds(key)?;
-        let from = from.max(bounds.log_start);
-        if from >= bounds.high_watermark {
-            return Ok(None);
-        }
-        let hot = self.is_hot(key, from).then(|| {
-            let state = self.inner.state.borrow();
-            state.by_key(key)?.tail.from(from).next().map(TailBatch::header)
-        });
-        let header = match hot {
-            Some(header) => header,
-            None => {
-                let source = self.source_of(key, from).await?;
-                let near = self.indexed_position(&source, from).await?;
-                let position = self.locate(&source, near, from).await?;
-                let slices = self.read_range(&source, position, HEADER_BYTES).await?;
-                match Walk::new(&slices, position, source.end, source.base).next()? {
-                    Step::Batch(found) => Some(found.header),
-                    Step::More { .. } | Step::End => None,
-                }
+        let mut from = from.max(bounds.log_start);
+        let header = loop {
+            if from >= bounds.high_watermark {
+                return Ok(None);
             }
+            if self.is_hot(key, from) {
+                let state = self.inner.state.borrow();
+                let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
+                break partition.tail.from(from).next().map(TailBatch::header);
+            }
+            let source = self.source_of(key, from).await?;
+            let near = self.indexed_position(&source, from).await?;
+            let position = self.locate(&source, near, from).await?;
+            let slices = self.read_range(&source, position, HEADER_BYTES).await?;
+            if let Step::Batch(found) = Walk::new(&slices, position, source.end, source.base).next()? {
+                break Some(found.header);
+            }
+            // Compaction took what was here.
+            let state = self.inner.state.borrow();
+            from = state.by_key(key).ok_or(FetchError::UnknownPartition)?.written.end_of(source.base);
         };
         let time = header.map(|header| match header.attributes().timestamp_type() {
             TimestampType::LogAppendTime => header.max_timestamp(),
-            // Compaction put something else where the first record's time was.
-            TimestampType::CreateTime if header.delete_horizon().is_some() => header.max_timestamp(),
+            // Compaction put something else where the first record's time was, or nothing.
+            TimestampType::CreateTime if header.delete_horizon().is_some() || header.record_count() == 0 => {
+                header.max_timestamp()
+            }
             TimestampType::CreateTime => header.base_timestamp(),
         });
         Ok(time.filter(|ms| *ms >= 0))
@@ -200,7 +213,9 @@ impl<D: Disk> Shard<D> {
         self.find_batch(source, start, |found| {
             if found.header.base_offset() < from {
                 first = Some(*found);
-            } else if largest.is_none_or(|l| l.header.max_timestamp() < found.header.max_timestamp()) {
+            } else if found.header.record_count() != 0
+                && largest.is_none_or(|l| l.header.max_timestamp() < found.header.max_timestamp())
+            {
                 largest = Some(*found);
             }
             false

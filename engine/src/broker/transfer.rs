@@ -1,4 +1,4 @@
-//! Several buffers written one behind the other, all in flight together, without a list of futures.
+//! Several buffers written one behind the other, all in flight together, without a list of futures; and a turn for others.
 
 use futures_util::future::{OptionFuture, join, join4};
 
@@ -39,4 +39,17 @@ pub(super) async fn write_chunks<D: Disk>(
         }
     }
     Ok(position)
+}
+
+/// Lets the executor run something else once.
+pub(super) async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::alter::{self, AlterOp};
+use super::cleaner::CleanerSettings;
 use super::def::{self, ConfigError, Def, list_items};
 use super::describe::{Described, DescribedSynonym};
 use super::group::{Assignor, ConsumerGroupSettings, GroupSettings, Migration};
@@ -99,6 +100,8 @@ pub struct BrokerSettings {
     pub disk_floor_bytes: Option<u64>,
     /// `ringlog.disk.ballast.bytes`.
     pub disk_ballast_bytes: u64,
+    /// Settings of log compaction, for all cores together.
+    pub cleaner: CleanerSettings,
     /// Settings of consumer groups.
     pub groups: GroupSettings,
 }
@@ -278,6 +281,9 @@ impl BrokerSettings {
         let long = |name: &str| -> i64 {
             text(name).and_then(|v| v.parse().ok()).expect("checked by its definition")
         };
+        let double = |name: &str| -> f64 {
+            text(name).and_then(|v| v.parse().ok()).expect("checked by its definition")
+        };
         let int = |name: &str| u32::try_from(long(name)).expect("checked by its definition");
         let ms =
             |name: &str| Duration::from_millis(u64::try_from(long(name)).expect("checked by its definition"));
@@ -332,6 +338,14 @@ impl BrokerSettings {
             producer_id_expiration_ms: int("producer.id.expiration.ms").into(),
             disk_floor_bytes: u64::try_from(long("ringlog.disk.floor.bytes")).ok(),
             disk_ballast_bytes: long("ringlog.disk.ballast.bytes") as u64,
+            cleaner: CleanerSettings {
+                enabled: bool("log.cleaner.enable"),
+                dedupe_bytes: long("log.cleaner.dedupe.buffer.size") as u64,
+                load_ppm: (double("log.cleaner.io.buffer.load.factor") * 1e6) as u32,
+                // Above what a u64 holds this is u64::MAX, which is no limit.
+                io_bytes_per_second: double("log.cleaner.io.max.bytes.per.second") as u64,
+                backoff: ms("log.cleaner.backoff.ms"),
+            },
             groups: GroupSettings {
                 initial_rebalance_delay: ms("group.initial.rebalance.delay.ms"),
                 session_timeout_min: ms("group.min.session.timeout.ms"),

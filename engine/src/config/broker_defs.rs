@@ -7,7 +7,6 @@ const LONG_MAX: &str = "9223372036854775807";
 const LONG: Kind = Kind::Long(0, i64::MAX);
 const HOURS: Kind = Kind::Int(-1, i32::MAX);
 
-const NO_COMPACTION: Support = Support::NoEffect("log compaction does not exist yet");
 const NO_REPLICATION: Support = Support::NoEffect("replication does not exist yet");
 const NO_SHARE_GROUPS: Support = Support::NoEffect("share groups do not exist yet");
 const NO_TIERING: Support = Support::NoEffect("tiered storage does not exist yet");
@@ -19,9 +18,8 @@ const OWN_THREADS: Support = Support::NoEffect("there is one thread per core; se
 /// Node ids leave room for one virtual node per core within 31 bits.
 const NODE_ID_MAX: i32 = 1_000_000;
 
-fn refuse_compaction(value: &str) -> Option<&'static str> {
-    let delete_only = list_items(value).eq(["delete"]);
-    (!delete_only).then_some("log compaction does not exist yet; only delete is supported")
+fn refuse_no_policy(value: &str) -> Option<&'static str> {
+    list_items(value).next().is_none().then_some("it must not be empty: delete, compact, or both")
 }
 
 fn refuse_recompression(value: &str) -> Option<&'static str> {
@@ -226,16 +224,42 @@ pub const DEFS: &[Def] = &[
          takes a free one. Kafka listens on all interfaces by default; here that must be asked for.",
     )
     .fixed(),
-    Def::new("log.cleaner.delete.retention.ms", LONG, Some("86400000"), "Default of delete.retention.ms.")
-        .unused(NO_COMPACTION),
-    Def::new("log.cleaner.max.compaction.lag.ms", Kind::Long(1, i64::MAX), Some("9223372036854775807"), "Default of max.compaction.lag.ms.")
-        .unused(NO_COMPACTION),
-    Def::new("log.cleaner.min.cleanable.ratio", Kind::Double(0.0, 1.0), Some("0.5"), "Default of min.cleanable.dirty.ratio.")
-        .unused(NO_COMPACTION),
-    Def::new("log.cleaner.min.compaction.lag.ms", LONG, Some("0"), "Default of min.compaction.lag.ms.")
-        .unused(NO_COMPACTION),
+    Def::new(
+        "log.cleaner.backoff.ms",
+        LONG,
+        Some("15000"),
+        "How long compaction rests when no log is due for it.",
+    ),
+    Def::new(
+        "log.cleaner.dedupe.buffer.size",
+        Kind::Long(1024 * 1024, i64::MAX),
+        Some("134217728"),
+        "Memory for the keys of a round of compaction, in bytes, shared by all cores; 24 bytes a key. It is taken \
+         only while a round lasts, and no more of it than the round has records.",
+    ),
+    Def::new("log.cleaner.delete.retention.ms", LONG, Some("86400000"), "Default of delete.retention.ms."),
+    Def::new("log.cleaner.enable", Kind::Bool, Some("true"), "Whether logs are compacted at all."),
+    Def::new(
+        "log.cleaner.io.buffer.load.factor",
+        Kind::Double(0.0, 1.0),
+        Some("0.9"),
+        "How full the memory for keys may be.",
+    ),
+    Def::new("log.cleaner.io.buffer.size", Kind::Int(0, i32::MAX), Some("524288"), "Memory for compaction's I/O.")
+        .unused(Support::NoEffect("a core reads 512 KiB at a time, from its I/O pool")),
+    Def::new(
+        "log.cleaner.io.max.bytes.per.second",
+        Kind::Double(1.0, f64::MAX),
+        Some("1.7976931348623157E308"),
+        "Bytes a second that compaction reads and writes at most, on all cores together.",
+    ),
+    Def::new("log.cleaner.max.compaction.lag.ms", Kind::Long(1, i64::MAX), Some("9223372036854775807"), "Default of max.compaction.lag.ms."),
+    Def::new("log.cleaner.min.cleanable.ratio", Kind::Double(0.0, 1.0), Some("0.5"), "Default of min.cleanable.dirty.ratio."),
+    Def::new("log.cleaner.min.compaction.lag.ms", LONG, Some("0"), "Default of min.compaction.lag.ms."),
+    Def::new("log.cleaner.threads", Kind::Int(0, i32::MAX), Some("1"), "Threads that compact.")
+        .unused(OWN_THREADS),
     Def::new("log.cleanup.policy", Kind::List(&["delete", "compact"]), Some("delete"), "Default of cleanup.policy.")
-        .refuse(refuse_compaction),
+        .refuse(refuse_no_policy),
     Def::new("log.dirs", Kind::Text, Some("data"), "The data directory.").fixed().refuse(refuse_two_directories),
     Def::new(
         "log.flush.interval.messages",

@@ -15,6 +15,7 @@
 mod alter;
 pub mod broker;
 mod broker_defs;
+mod cleaner;
 mod def;
 mod describe;
 pub mod docs;
@@ -31,6 +32,7 @@ mod topic_defs;
 
 pub use alter::AlterOp;
 pub use broker::{BrokerSettings, Layer, Origin};
+pub use cleaner::CleanerSettings;
 pub use def::{ConfigError, Def, Kind, Support, ValueType};
 pub use describe::{Described, DescribedSynonym, Source};
 pub use group::{Assignor, ConsumerGroupSettings, GroupSettings, Migration};

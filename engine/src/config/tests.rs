@@ -108,8 +108,7 @@ fn refused_topic_settings_say_why() {
         ("flush.messages", "0", "at least 1"),
         ("compression.type", "zstd", "does not recompress"),
         ("compression.type", "brotli", "one of"),
-        ("cleanup.policy", "compact", "compaction does not exist"),
-        ("cleanup.policy", "delete,compact", "compaction does not exist"),
+        ("cleanup.policy", "compacted", "a list of delete, compact"),
         ("cleanup.policy", "", "must not be empty"),
         ("remote.storage.enable", "true", "tiered storage does not exist"),
         ("min.insync.replicas", "0", "1 to 32767"),
@@ -134,10 +133,36 @@ fn a_compaction_lag_whose_lowest_is_above_its_highest_is_refused() {
 }
 
 #[test]
+fn a_topic_is_compacted_deleted_from_or_both() {
+    let of = |policy| topic(&[("cleanup.policy", policy)]).map(|s| s.cleanup).unwrap();
+    assert_eq!(topic(&[]).unwrap().cleanup, Cleanup::Delete);
+    assert_eq!((of("delete"), of("compact")), (Cleanup::Delete, Cleanup::Compact));
+    assert_eq!(
+        (of("compact,delete"), of(" delete , compact ")),
+        (Cleanup::CompactAndDelete, of("delete,compact"))
+    );
+    let settings = topic(&[("min.cleanable.dirty.ratio", "0.25"), ("max.compaction.lag.ms", "9")]).unwrap();
+    assert_eq!((settings.min_cleanable_dirty_ppm, settings.max_compaction_lag_ms), (250_000, 9));
+    assert_eq!(settings.roll_ms(), settings.segment_ms, "nothing is compacted here");
+    let compacted = TopicSettings { cleanup: Cleanup::Compact, ..settings };
+    assert_eq!(compacted.roll_ms(), 9, "what is never closed would never be compacted");
+    assert_eq!(topic(&[]).unwrap().max_compaction_lag_ms, u64::MAX);
+}
+
+#[test]
+fn compaction_is_set_for_all_cores_together() {
+    assert_eq!(broker(&[]).unwrap().cleaner, CleanerSettings::default());
+    let set = [("log.cleaner.io.max.bytes.per.second", "1e6"), ("log.cleaner.dedupe.buffer.size", "4194304")];
+    let share = broker(&[set[0], set[1]]).map(|b| b.cleaner.share(4)).unwrap();
+    assert_eq!((share.io_bytes_per_second, share.dedupe_bytes), (250_000, 1_048_576));
+    assert_eq!(CleanerSettings::default().share(4).io_bytes_per_second, u64::MAX);
+}
+
+#[test]
 fn what_cannot_be_honoured_is_refused_at_the_start() {
     let cases: &[(&str, &str)] = &[
         ("max.connection.creation.rate", "10"),
-        ("log.cleanup.policy", "compact"),
+        ("log.cleanup.policy", ""),
         ("compression.type", "zstd"),
         ("log.dirs", "/a,/b"),
         ("ssl.keystore.location", "/key"),
@@ -231,7 +256,7 @@ fn alterations_apply_in_order_and_all_or_none() {
     let refused: &[(&str, AlterOp, &str)] = &[
         ("retention.ms", AlterOp::Append("1".into()), "only a list"),
         ("retention.mx", AlterOp::Delete, "did you mean"),
-        ("cleanup.policy", AlterOp::Append("compact".into()), "compaction"),
+        ("cleanup.policy", AlterOp::Append("erase".into()), "a list of delete, compact"),
         ("cleanup.policy", AlterOp::Subtract("delete".into()), "must not be empty"),
     ];
     for (name, op, reason) in refused {

@@ -113,6 +113,16 @@ impl TopicSettings {
         }
     }
 
+    /// Age at which a segment is rolled, ms: only what is closed can be compacted.
+    #[must_use]
+    pub fn roll_ms(&self) -> u64 {
+        if self.cleanup.compacts() {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
+        }
+    }
+
     /// `durable` or `relaxed`, for reports and metrics.
     #[must_use]
     pub fn durability(&self) -> &'static str {

@@ -6,7 +6,6 @@ use super::def::{Def, Kind, Support, Synonym, list_items};
 const HOUR: i64 = 3_600_000;
 const LONG_MAX: &str = "9223372036854775807";
 const LONG: Kind = Kind::Long(0, i64::MAX);
-const NO_COMPACTION: Support = Support::NoEffect("log compaction does not exist yet");
 const NO_TIERING: Support = Support::NoEffect("tiered storage does not exist yet");
 const PASS_THROUGH: Support = Support::NoEffect("batches are stored as the producer compressed them");
 
@@ -14,12 +13,8 @@ const fn named(name: &'static str) -> Synonym {
     Synonym { name, scale: 1 }
 }
 
-fn refuse_compaction(value: &str) -> Option<&'static str> {
-    let mut words = list_items(value).peekable();
-    if words.peek().is_none() {
-        return Some("it must not be empty; delete is supported");
-    }
-    words.any(|w| w == "compact").then_some("log compaction does not exist yet; only delete is supported")
+fn refuse_no_policy(value: &str) -> Option<&'static str> {
+    list_items(value).next().is_none().then_some("it must not be empty: delete, compact, or both")
 }
 
 fn refuse_recompression(value: &str) -> Option<&'static str> {
@@ -38,10 +33,11 @@ pub const DEFS: &[Def] = &[
         "cleanup.policy",
         Kind::List(&["delete", "compact"]),
         Some("delete"),
-        "What happens to old segments. delete removes them by retention.ms and retention.bytes.",
+        "What happens to old segments. delete removes them by retention.ms and retention.bytes; compact keeps the \
+         last record of each key, and takes no record without one.",
     )
     .synonyms(&[named("log.cleanup.policy")])
-    .refuse(refuse_compaction),
+    .refuse(refuse_no_policy),
     Def::new(
         "compression.gzip.level",
         Kind::Int(-1, 9),
@@ -73,10 +69,10 @@ pub const DEFS: &[Def] = &[
         "delete.retention.ms",
         LONG,
         Some("86400000"),
-        "How long tombstones stay in a compacted topic.",
+        "How long a record without a value (a tombstone) stays in a compacted topic, from the first compaction on \
+         that meets it.",
     )
-    .synonyms(&[named("log.cleaner.delete.retention.ms")])
-    .support(NO_COMPACTION),
+    .synonyms(&[named("log.cleaner.delete.retention.ms")]),
     Def::new(
         "errors.deadletterqueue.group.enable",
         Kind::Bool,
@@ -149,10 +145,9 @@ pub const DEFS: &[Def] = &[
         "max.compaction.lag.ms",
         Kind::Long(1, i64::MAX),
         Some(LONG_MAX),
-        "How long a record may stay uncompacted.",
+        "How long a record may stay uncompacted; segments are rolled after it too.",
     )
-    .synonyms(&[named("log.cleaner.max.compaction.lag.ms")])
-    .support(NO_COMPACTION),
+    .synonyms(&[named("log.cleaner.max.compaction.lag.ms")]),
     Def::new(
         "max.message.bytes",
         Kind::Int(0, BATCH_BYTES_MAX as i32),
@@ -189,13 +184,11 @@ pub const DEFS: &[Def] = &[
         "min.cleanable.dirty.ratio",
         Kind::Double(0.0, 1.0),
         Some("0.5"),
-        "Share of uncompacted bytes that starts a compaction.",
+        "Share of uncompacted bytes above which a log is compacted.",
     )
-    .synonyms(&[named("log.cleaner.min.cleanable.ratio")])
-    .support(NO_COMPACTION),
+    .synonyms(&[named("log.cleaner.min.cleanable.ratio")]),
     Def::new("min.compaction.lag.ms", LONG, Some("0"), "How long a record stays uncompacted at least.")
-        .synonyms(&[named("log.cleaner.min.compaction.lag.ms")])
-    .support(NO_COMPACTION),
+        .synonyms(&[named("log.cleaner.min.compaction.lag.ms")]),
     Def::new(
         "min.insync.replicas",
         Kind::Int(1, i16::MAX as i32),

@@ -6,6 +6,8 @@
 //! 00000000000000000042.timeindex    sparse: timestamp → offset
 //! 00000000000000000042.txnindex     aborted transactions
 //! 00000000000000000042.snapshot     producer state just before offset 42
+//! 00000000000000000042.log.cleaned  what compaction writes, until it takes the place of the file
+//! 00000000000000000042.log.deleted  what it took the place of, until it is removed
 //! leader-epoch-checkpoint           epoch → first offset
 //! partition.metadata                the topic's id
 //! ```
@@ -20,6 +22,12 @@ pub const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 
 /// The topic's id; see [`encode_partition_metadata`].
 pub const PARTITION_METADATA: &str = "partition.metadata";
+
+/// How the names of files end that compaction writes.
+pub const CLEANED_SUFFIX: &str = ".cleaned";
+
+/// How the names of replaced files end.
+pub const DELETED_SUFFIX: &str = ".deleted";
 
 const DIGITS: usize = 20;
 const UUID_CHARS: usize = 22;
@@ -67,6 +75,18 @@ impl SegmentFile {
     pub fn name(self, base: Offset) -> String {
         assert!(base.0 >= 0, "a file at offset {base}");
         format!("{:0DIGITS$}{}", base.0, self.suffix())
+    }
+
+    /// The name under which compaction writes the file.
+    #[must_use]
+    pub fn cleaned_name(self, base: Offset) -> String {
+        self.name(base) + CLEANED_SUFFIX
+    }
+
+    /// The name under which what compaction replaced waits for its removal.
+    #[must_use]
+    pub fn deleted_name(self, base: Offset) -> String {
+        self.name(base) + DELETED_SUFFIX
     }
 
     /// The offset and kind that a name says; `None` for any other name.

@@ -14,7 +14,11 @@ pub struct RetentionLimits {
 }
 
 impl From<&TopicSettings> for RetentionLimits {
+    /// Where a topic is only compacted, nothing goes by age or size.
     fn from(settings: &TopicSettings) -> RetentionLimits {
+        if !settings.cleanup.deletes() {
+            return RetentionLimits::default();
+        }
         RetentionLimits { ms: settings.retention_ms, bytes: settings.retention_bytes }
     }
 }

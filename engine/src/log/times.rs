@@ -39,7 +39,7 @@ pub fn segment_of_max(segments: &Segments, from: Offset) -> Option<&Segment> {
 /// then are its records worth inflating.
 #[must_use]
 pub fn may_hold(header: &BatchHeader, from: Offset, target: i64) -> bool {
-    header.max_timestamp() >= target && header.last_offset() >= from
+    header.record_count() != 0 && header.max_timestamp() >= target && header.last_offset() >= from
 }
 
 /// The first record of a whole batch, at or after `from`, with a timestamp of `target` or later.

@@ -494,6 +494,10 @@ impl Disk for GlommioDisk {
         }
     }
 
+    async fn pause(&self) {
+        crate::fairness::visit_rings().await;
+    }
+
     async fn space(&self) -> DiskResult<DiskSpace> {
         let root = self.inner.root.clone();
         let name = FileName::new("lock");

@@ -38,6 +38,11 @@ const BLOCKING_THREADS: usize = 4;
 /// glommio refuses to start below this much lockable memory, in bytes.
 const MEMLOCK_MIN: u64 = 512 * 1024;
 
+/// Waits, on an executor that [`start`] has started.
+pub async fn sleep(time: Duration) {
+    glommio::timer::sleep(time).await;
+}
+
 /// Where an executor runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cpu {

@@ -49,12 +49,14 @@ impl World {
     /// The broker is killed and starts again from what was durable.
     pub(crate) fn restart(self, settings: GroupSettings) -> World {
         let mut world = World::new(settings);
-        let mut coordinator = Coordinator::new(self::settings());
-        for (key, value) in &self.log {
-            coordinator.replay(key, value.as_deref()).expect("our own record");
+        world.coordinator = replayed(&self.log, self.now);
+        let known = told(&world.coordinator);
+        for compacted_to in [0, self.log.len() / 2, self.log.len()] {
+            for tombstones in [true, false] {
+                let log = compacted(&self.log, compacted_to, tombstones);
+                assert_eq!(told(&replayed(&log, self.now)), known, "compacted to {compacted_to}");
+            }
         }
-        coordinator.loaded(at(self.now));
-        world.coordinator = coordinator;
         world.now = self.now;
         world.log = self.log;
         world
@@ -202,6 +204,38 @@ impl World {
         assert_eq!(self.synced(id).assignment, "everything");
         joined
     }
+}
+
+/// A coordinator that has loaded this log.
+fn replayed(log: &[Record], now: Duration) -> Coordinator {
+    let mut coordinator = Coordinator::new(settings());
+    for (key, value) in log {
+        coordinator.replay(key, value.as_deref()).expect("our own record");
+    }
+    coordinator.loaded(at(now));
+    coordinator
+}
+
+/// What compaction leaves of a log whose first part is in closed segments: of each key its last record
+/// there, and its tombstone only until its time has come.
+fn compacted(log: &[Record], closed: usize, tombstones: bool) -> Vec<Record> {
+    let (clean, rest) = log.split_at(closed);
+    let last: BTreeMap<&[u8], usize> = clean.iter().enumerate().map(|(i, (key, _))| (&key[..], i)).collect();
+    let stays =
+        |(i, (key, value)): &(usize, &Record)| last[&key[..]] == *i && (tombstones || value.is_some());
+    let clean = clean.iter().enumerate().filter(stays).map(|(_, record)| record.clone());
+    clean.chain(rest.iter().cloned()).collect()
+}
+
+/// Everything that a coordinator tells of its groups.
+fn told(coordinator: &Coordinator) -> Vec<String> {
+    let of = |group: &str| {
+        let consumer = coordinator.describe_consumer(group);
+        format!("{group} {:?} {consumer:?} {:?}", coordinator.describe(group), coordinator.fetch(group, None))
+    };
+    let mut all: Vec<String> = coordinator.list().map(|listed| of(&listed.group)).collect();
+    all.sort();
+    all
 }
 
 pub(crate) fn at(now: Duration) -> Now {

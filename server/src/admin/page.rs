@@ -22,6 +22,29 @@ const SHARD: &[ShardMetric] = &[
     ("extents", "counter", "Batches written straight to their segments.", |r| r.shard.extents),
     ("segment_bytes", "counter", "Bytes written to segments.", |r| r.shard.segment_bytes),
     ("checkpoints", "counter", "Checkpoints taken.", |r| r.shard.checkpoints),
+    ("compactions", "counter", "Rounds of compaction that ended.", |r| r.shard.compactions),
+    ("compaction_bytes_read", "counter", "Bytes that compaction has read.", |r| {
+        r.shard.compaction_bytes_read
+    }),
+    ("compaction_bytes_written", "counter", "Bytes that compaction has written.", |r| {
+        r.shard.compaction_bytes_written
+    }),
+    ("compaction_records_dropped", "counter", "Records that compaction has dropped.", |r| {
+        r.shard.compaction_records_dropped
+    }),
+    ("compaction_errors", "counter", "Rounds of compaction that failed.", |r| r.shard.compaction_errors),
+    (
+        "compaction_dirty_percent_max",
+        "gauge",
+        "Uncompacted part of the dirtiest compacted log, percent.",
+        |r| r.shard.compaction_dirty_percent_max,
+    ),
+    (
+        "compaction_uncleanable_partitions",
+        "gauge",
+        "Partitions left alone for a while because their compaction failed.",
+        |r| r.shard.compaction_uncleanable_partitions,
+    ),
     ("duplicates", "counter", "Duplicates of idempotent producers.", |r| r.shard.duplicates),
     ("segment_errors", "counter", "Operations on segments that failed.", |r| r.shard.segment_errors),
     ("offline", "gauge", "1 while the core's journal cannot be written.", |r| r.shard.offline),

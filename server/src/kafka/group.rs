@@ -63,7 +63,7 @@ pub(super) async fn ask(core: &Rc<Core>, group: &str, ask: Ask) -> Result<Answer
 }
 
 /// Creates the offsets topic unless it exists, as Kafka does when a coordinator is first looked for.
-/// Nothing of it is deleted by age or size: what is committed stays until its group is gone.
+/// It is compacted, so that nothing is deleted by age or size: what is committed stays until its group is gone.
 pub(super) async fn create_offsets_topic(core: &Rc<Core>) -> Result<(), ErrorCode> {
     if core.catalog().topic(OFFSETS_TOPIC).is_some() {
         return Ok(());
@@ -77,8 +77,8 @@ pub(super) async fn create_offsets_topic(core: &Rc<Core>) -> Result<(), ErrorCod
     };
     let config = |name: &str, value: String| (name.to_owned(), Some(value));
     let configs = vec![
-        config("retention.ms", "-1".to_owned()),
-        config("retention.bytes", "-1".to_owned()),
+        config("cleanup.policy", "compact".to_owned()),
+        config("compression.type", "producer".to_owned()),
         config("segment.bytes", segment_bytes.to_string()),
     ];
     let topic =

@@ -191,14 +191,16 @@ fn applier(shared: &Arc<Shared>, shard: Shard<GlommioDisk>) -> Apply {
         admission.limit(connections, settings.connections_per_ip_max as usize);
         shard.set_producer_expiration(settings.producer_id_expiration_ms);
         shard.set_space_limits(space_limits(settings, cores));
+        shard.set_cleaner(settings.cleaner.share(cores));
     })
 }
 
 fn start_jobs(core: &Rc<Core>, net: &Rc<Net>, shared: &Arc<Shared>) -> Vec<Task<()>> {
-    let (commits, writer) = (core.shard.clone(), core.shard.clone());
+    let (commits, writer, cleaner) = (core.shard.clone(), core.shard.clone(), core.shard.clone());
     let mut jobs = vec![
         glommio::spawn_local(async move { commits.run_commits().await }),
         glommio::spawn_local(async move { writer.run_writer().await }),
+        glommio::spawn_local(async move { cleaner.run_cleaner().await }),
         glommio::spawn_local(core.clone().run_acks()),
         glommio::spawn_local(core.clone().run_group_clock()),
         glommio::spawn_local(tick(core.clone(), shared.config.tick)),

@@ -3,10 +3,11 @@
 use std::hint::black_box;
 
 use bolero::check;
-use engine::base::{LeaderEpoch, Offset, TopicId};
-use engine::log::index::{Entry, OffsetEntry, SearchStep, TimeEntry};
+use engine::base::{LeaderEpoch, Offset, PartitionKey, TopicId, WallMs};
+use engine::log::cleaner::Swap;
+use engine::log::index::{Entry, OffsetEntry, SearchStep, TimeEntry, TimestampOffset};
 use engine::log::names::{SegmentFile, decode_partition_metadata, decode_uuid, encode_partition_metadata};
-use engine::log::{IndexSearch, LeaderEpochs, ProducerTable};
+use engine::log::{IndexSearch, LeaderEpochs, ProducerTable, Segment};
 use engine::record::BatchHeader;
 
 use crate::{BRIEF, Input, batches, mend_crc};
@@ -58,6 +59,24 @@ fn producer_snapshots() {
         if let Ok(table) = ProducerTable::decode_snapshot(&bytes) {
             let again = ProducerTable::decode_snapshot(&table.encode_snapshot());
             assert_eq!(again.expect("what we write, we read").len(), table.len());
+        }
+    });
+}
+
+#[test]
+fn swap_files() {
+    let key = PartitionKey { topic: TopicId(uuid::Uuid::from_u128(7)), index: 3 };
+    let segment = Segment {
+        base: Offset(10),
+        bytes: 4711,
+        max: TimestampOffset { timestamp: 99, offset: Offset(49) },
+        last_append: WallMs(100),
+    };
+    let swap = |segment| Swap { key, base: Offset(10), end: Offset(50), segment };
+    let sound = [swap(None).encode(), swap(Some(segment)).encode()];
+    check!().with_iterations(BRIEF).with_type::<Input>().for_each(|input| {
+        if let Ok(swap) = Swap::decode(&input.bytes(&sound, |bytes| mend_crc(bytes, 8, 12))) {
+            assert_eq!(Swap::decode(&swap.encode()), Ok(swap));
         }
     });
 }

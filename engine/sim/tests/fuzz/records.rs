@@ -4,10 +4,12 @@ use std::hint::black_box;
 
 use bolero::{TypeGenerator, check};
 use engine::base::{Offset, WallMs};
+use engine::log::ProducerTable;
+use engine::log::cleaner::{Fate, Fill, OffsetMap, Round, Survivors};
 use engine::log::scan::{Budget, Step, Walk, locate, whole_batches};
 use engine::record::{
-    BatchHeader, Codec, Limits, Records, TimestampType, compress, inflate, payload, stamp_append_time,
-    validate,
+    BatchHeader, Codec, Limits, Records, TimestampType, compress, crc_matches, inflate, payload,
+    stamp_append_time, validate,
 };
 
 use crate::spoil::Edits;
@@ -52,6 +54,44 @@ fn record_batches() {
         if let Ok(summary) = shallow.or(deep) {
             assert!(summary.count > 0);
             stamp_append_time(&mut batch, WallMs(3_000));
+        }
+    });
+}
+
+#[test]
+fn batches_that_are_compacted() {
+    let sound = batches();
+    check!().with_iterations(BRIEF).with_type::<(Input, u8)>().for_each(|(input, from)| {
+        let batch = input.bytes(&sound, mend_batch);
+        // What the reader of a segment checks first.
+        let whole = |h: &&BatchHeader| {
+            h.total_bytes() == Some(batch.len())
+                && h.base_offset() >= Offset(0)
+                && h.last_offset_delta() >= 0
+                && h.next_offset() > h.base_offset()
+        };
+        let Some(header) = BatchHeader::peek(&batch).filter(whole) else { return };
+        if !crc_matches(&batch) {
+            return;
+        }
+        let from = Offset(i64::from(*from));
+        let mut fill =
+            Fill::new(OffsetMap::new(from, header.next_offset(), 1 << 10, 900_000, 1), from, Vec::new());
+        fill.visit(&batch);
+        let mut producers = ProducerTable::new();
+        producers.apply(header);
+        for delete_retention_ms in [0, u64::MAX] {
+            let round = Round::new(fill.clone().finish(), &producers, WallMs(2_000), delete_retention_ms);
+            let mut out = Vec::new();
+            let fate = Survivors::new(&round, Vec::new()).visit(&batch, &mut out);
+            assert_eq!(fate == Fate::Dropped, out.is_empty());
+            let Some(left) = BatchHeader::peek(&out) else { continue };
+            assert!(crc_matches(&out) && left.total_bytes() == Some(out.len()));
+            assert_eq!(
+                (left.base_offset(), left.last_offset()),
+                (header.base_offset(), header.last_offset())
+            );
+            assert!(left.record_count() <= header.record_count() || fate == Fate::Kept);
         }
     });
 }

@@ -20,14 +20,14 @@ use rustc_hash::FxHashMap;
 use super::map::OffsetMap;
 use super::transactions::{Aborted, Transactions};
 use crate::base::{Offset, WallMs};
-use crate::config::INFLATED_BYTES_MAX;
+use crate::config::{BATCH_BYTES_MAX, INFLATED_BYTES_MAX};
 use crate::log::ProducerTable;
 use crate::record::{
     BatchHeader, Codec, Record, Records, Retained, RetainedRecord, crc_matches, empty_batch, payload,
 };
 
 /// Notes the keys of a log's dirty part.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fill {
     map: OffsetMap,
     from: Offset,
@@ -50,7 +50,8 @@ impl Fill {
             self.transactions.on_control(header, &records);
         } else if !self.transactions.on_data(header) && is_readable(header, &records) {
             for record in Records::of(header, &records).map_while(Result::ok) {
-                let Some(key) = record.key.filter(|_| record.offset >= self.from) else { continue };
+                let noted = record.offset >= self.from && record.offset <= header.last_offset();
+                let Some(key) = record.key.filter(|_| noted) else { continue };
                 if self.map.is_full() {
                     return false;
                 }
@@ -228,7 +229,15 @@ impl<'a> Survivors<'a> {
         }
         let retained =
             Retained { header, payload: &records, records: &self.records, delete_horizon: horizon };
+        let at = out.len();
         retained.encode(&mut self.scratch, out);
+        // Compressed anew, or with longer timestamps, it may have grown. Too much of a log is no error,
+        // a batch that nobody can read is.
+        if out.len() - at > batch.len().max(BATCH_BYTES_MAX as usize) {
+            out.truncate(at);
+            out.extend_from_slice(batch);
+            return Fate::Kept;
+        }
         Fate::Rewritten
     }
 

@@ -423,7 +423,10 @@ fn neighbours_become_one_segment_as_far_as_they_fit() {
     assert_eq!(groups(&segments(1), Offset(10), 1_000), [], "the active segment is never among them");
 }
 
-fn records() -> impl Strategy<Value = Vec<(u8, u8, Vec<(u8, Option<u8>)>)>> {
+/// A batch: its codec, its producer (0 is none), and a key and a value for each record.
+type Drawn = (u8, u8, Vec<(u8, Option<u8>)>);
+
+fn records() -> impl Strategy<Value = Vec<Drawn>> {
     let record = (0..6_u8, prop::option::weighted(0.8, 0..9_u8));
     prop::collection::vec((0..5_u8, 0..4_u8, prop::collection::vec(record, 1..6)), 1..20)
 }

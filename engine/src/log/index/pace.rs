@@ -56,7 +56,8 @@ impl IndexPace {
 
     /// Counts a batch of `bytes` bytes and says whether it gets entries.
     pub fn on_batch(&mut self, header: &BatchHeader, bytes: u32, interval_bytes: u32) -> Option<Due> {
-        if header.max_timestamp() > self.max.timestamp {
+        // One that compaction left without records has no time to be found by.
+        if header.record_count() != 0 && header.max_timestamp() > self.max.timestamp {
             self.max = TimestampOffset { timestamp: header.max_timestamp(), offset: header.last_offset() };
         }
         let due = self.bytes_since_entry > interval_bytes;

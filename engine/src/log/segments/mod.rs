@@ -52,7 +52,7 @@ impl From<&TopicSettings> for RollLimits {
     fn from(settings: &TopicSettings) -> RollLimits {
         RollLimits {
             segment_bytes: settings.segment_bytes,
-            segment_ms: settings.segment_ms,
+            segment_ms: settings.roll_ms(),
             jitter_ms: settings.segment_jitter_ms,
             index_bytes: settings.segment_index_bytes,
             index_interval_bytes: settings.index_interval_bytes,
@@ -311,6 +311,20 @@ impl Segments {
         if self.active().base < self.end {
             self.open(now);
         }
+    }
+
+    /// Puts a segment in the place of those that begin in `segment.base..end`, all closed. Returns whether
+    /// there were any: one that took their place before stays as it is, and so do those that are gone.
+    pub fn replace(&mut self, segment: &Segment, end: Offset) -> bool {
+        let first = self.list.partition_point(|s| s.base < segment.base);
+        let behind = self.list.partition_point(|s| s.base < end);
+        // The active segment, and what grows behind it, is never replaced.
+        if first == behind || behind == self.list.len() {
+            return false;
+        }
+        self.list[first] = segment.clone();
+        self.list.drain(first + 1..behind);
+        true
     }
 
     /// Forgets segments that begin before `base`, oldest first, and returns them. The active one stays.

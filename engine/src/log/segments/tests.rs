@@ -169,3 +169,25 @@ fn a_checkpoint_carries_the_list() {
     none[69..].fill(0);
     assert!(Segments::decode(&none).is_err());
 }
+
+#[test]
+fn a_compacted_segment_takes_the_place_of_its_group_once_and_never_of_the_active_one() {
+    let mut segments = Segments::new(Offset(0), at(0), 0);
+    for _ in 0..8 {
+        append(&mut segments, Batch { bytes: 500, ..Batch::default() }, at(0), &LIMITS);
+    }
+    let bases = |segments: &Segments| segments.iter().map(|s| s.base.0).collect::<Vec<_>>();
+    assert_eq!((bases(&segments), segments.bytes()), (vec![0, 2, 4, 6], 4_000));
+    let one = Segment { base: Offset(2), bytes: 300, ..segments.active().clone() };
+    assert!(segments.replace(&one, Offset(6)));
+    assert_eq!((bases(&segments), segments.bytes()), (vec![0, 2, 6], 2_300));
+    assert_eq!(segments.end_of(Offset(2)), Offset(6));
+    let once = segments.clone();
+    assert!(segments.replace(&one, Offset(6)), "recovery says it again");
+    assert_eq!(segments, once);
+    assert!(!segments.replace(&one, Offset(7)), "the active segment would go");
+    segments.drop_before(Offset(6));
+    assert!(!segments.replace(&one, Offset(6)), "retention was there first");
+    assert_eq!(bases(&segments), [6]);
+    assert_eq!(segments.end(), Offset(8));
+}

@@ -215,6 +215,8 @@ impl Disk for TestDisk {
         Ok(())
     }
 
+    async fn pause(&self) {}
+
     async fn rename(&self, from: &FileName, to: &FileName) -> DiskResult<()> {
         self.step(DiskOp::Rename, from)?;
         let mut files = self.0.files.borrow_mut();

@@ -9,6 +9,7 @@ use engine::base::{LeaderEpoch, Now, Offset, PartitionKey};
 use engine::broker::PartitionState;
 use engine::io::FileName;
 use engine::journal::{Entry, EntryKind};
+use engine::log::cleaner::Swap;
 use engine::log::names::SegmentFile;
 use engine::log::segments::{Applied, Place};
 use engine::metadata::Image;
@@ -30,6 +31,8 @@ struct Known {
     broken: bool,
     /// Its log ends at an extent that was not completely written.
     ended: bool,
+    /// The compacted segment that counts although a crash may have left files of others in its place.
+    swapped: Option<Offset>,
 }
 
 /// Checks a data directory: metadata, checkpoints, journals, then every segment.
@@ -69,6 +72,9 @@ pub(super) fn verify_data_dir<W: Write>(
         // Created after the checkpoint: all of it is in the journal, of whichever core.
         known.entry(*key).or_insert_with(|| Known::new(u16::MAX, PartitionState::new(*key, LeaderEpoch(0))));
     }
+    for (_, dir) in &cores {
+        swap(dir, &mut known, report, out)?;
+    }
     for (core, dir) in &cores {
         let included = included.get(core).copied().unwrap_or(0);
         overlay(root, *core, dir, included, &mut known, report, out)?;
@@ -88,8 +94,37 @@ impl Known {
             state,
             broken: false,
             ended: false,
+            swapped: None,
         }
     }
+}
+
+/// What compaction was at when a core died: a segment whose files are whole counts from then on.
+fn swap<W: Write>(
+    dir: &Path,
+    known: &mut BTreeMap<PartitionKey, Known>,
+    report: &mut Report,
+    out: &mut Lines<W>,
+) -> anyhow::Result<()> {
+    let path = dir.join("swap");
+    if !path.exists() {
+        return Ok(());
+    }
+    match Swap::decode(&read_small(&path)?) {
+        Ok(Swap { key, end, segment: Some(segment), .. }) => {
+            if let Some(known) = known.get_mut(&key)
+                && known.state.segments.replace(&segment, end)
+            {
+                known.head.replace(&segment, end);
+                known.swapped = Some(segment.base);
+            }
+        }
+        Ok(_) => {}
+        Err(error) => {
+            report.damage(out, &path.display().to_string(), Some(error.at as u64), &error.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// The partitions that the metadata names.
@@ -317,8 +352,13 @@ fn verify_partition<W: Write>(
         if untouched || (dropped && !dir.join(SegmentFile::Log.name(segment.base)).exists()) {
             continue;
         }
-        let mut expected =
-            Expected { size_and_end: Some((u64::from(segment.bytes), end)), ..Expected::file(segment.base) };
+        let mut expected = Expected {
+            size_and_end: Some((u64::from(segment.bytes), end)),
+            cleaned: known.swapped == Some(segment.base)
+                && dir.join(SegmentFile::Log.cleaned_name(segment.base)).exists(),
+            closed: segment.base != active.base,
+            ..Expected::file(segment.base)
+        };
         if segment.base == active.base {
             let laid = |(at, bytes): (u64, &[u8])| Some(Overlay { at, bytes: bytes.to_vec() });
             let aligned = u64::from(segment.bytes).saturating_sub(state.open.len() as u64);
