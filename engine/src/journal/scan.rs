@@ -8,7 +8,7 @@
 use super::extent::ExtentView;
 use super::layout::{BatchPlace, ENTRY_BYTES, EntryHeader, EntryKind, FRAME_HEADER_BYTES, FrameHeader};
 use crate::base::{Bug, planted};
-use crate::record::{BatchHeader, HEADER_BYTES, crc_matches};
+use crate::record::{BatchHeader, HEADER_BYTES, MAGIC, crc_matches};
 
 /// Why bytes are not the frame that was looked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -168,6 +168,8 @@ fn batch_holds(entry: &Entry<'_>) -> bool {
     let Some(header) = entry.header() else { return false };
     entry.payload.len() >= HEADER_BYTES
         && header.total_bytes() == Some(entry.payload.len())
+        // Its checksum begins behind the magic.
+        && header.magic() == MAGIC
         && header.base_offset() == entry.place.base_offset
         && header.last_offset() == entry.place.last_offset
         && header.leader_epoch() == entry.place.leader_epoch
