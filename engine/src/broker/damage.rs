@@ -389,9 +389,8 @@ impl<D: Disk> Shard<D> {
             tried += 1;
             at += 1 + tried / TRIED_ONE_BY_ONE;
         }
-        let state = self.inner.state.borrow();
-        let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
-        Ok((source.end, partition.written.end_of(source.base)))
+        // What was appended since the source was opened stands behind its end and is sound.
+        Ok((source.end, source.end_offset))
     }
 
     /// The first offset of the batch that an index entry names, if it stands there, holds, and does not

@@ -152,6 +152,8 @@ pub(super) struct SegmentSource<D: Disk> {
     pub(super) base: Offset,
     /// Where its bytes end.
     pub(super) end: u64,
+    /// The offset behind those bytes, at the same moment.
+    pub(super) end_offset: Offset,
     /// Where the bytes on disk end and those of `open` begin.
     on_disk: u64,
     open: Option<D::Chunk>,
@@ -197,7 +199,7 @@ impl<D: Disk> Shard<D> {
         key: PartitionKey,
         base: Offset,
     ) -> Result<SegmentSource<D>, FetchError> {
-        let (end, open, held, revision) = {
+        let (end, end_offset, open, held, revision) = {
             let state = self.inner.state.borrow();
             let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
             let segment = partition.written.find(base).filter(|s| s.base == base);
@@ -207,7 +209,7 @@ impl<D: Disk> Shard<D> {
             let active = partition.segment.index.base() == base;
             let open = if active { partition.segment.open.clone() } else { Vec::new() };
             let held = if active { partition.segment.file.clone() } else { None };
-            (u64::from(segment.bytes), open, held, partition.revision)
+            (u64::from(segment.bytes), partition.written.end_of(base), open, held, partition.revision)
         };
         let file = match held {
             Some(file) => file,
@@ -215,7 +217,7 @@ impl<D: Disk> Shard<D> {
         };
         let on_disk = end - open.len() as u64;
         let open = if open.is_empty() { None } else { Some(self.copied(&open).await) };
-        Ok(SegmentSource { key, revision, base, end, on_disk, open, file })
+        Ok(SegmentSource { key, revision, base, end, end_offset, on_disk, open, file })
     }
 
     async fn copied(&self, bytes: &[u8]) -> D::Chunk {

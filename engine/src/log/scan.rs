@@ -6,6 +6,7 @@
 use std::ops::Deref;
 
 use crate::base::Offset;
+use crate::config::BATCH_BYTES_MAX;
 use crate::record::{BatchHeader, HEADER_BYTES, MAGIC};
 
 /// No whole batch begins at this position of the segment.
@@ -77,7 +78,9 @@ impl<'a, S: Deref<Target = [u8]>> Walk<'a, S> {
             return Err(damaged);
         }
         let Some(header) = self.header() else { return Ok(Step::More { position: self.position }) };
-        let bytes = header.total_bytes().filter(|&n| n as u64 <= left).ok_or(damaged)?;
+        // A length that was never appended is not read: it could want more memory than readers have.
+        let longest = left.min(u64::from(BATCH_BYTES_MAX));
+        let bytes = header.total_bytes().filter(|&n| n as u64 <= longest).ok_or(damaged)?;
         let sound = header.magic() == MAGIC
             && header.base_offset() >= self.least
             && header.last_offset_delta() >= 0
@@ -259,6 +262,15 @@ mod tests {
         let slices: Vec<&[u8]> = vec![&[], &bytes[..100], &[], &[], &bytes[100..130], &[], &bytes[130..]];
         assert!(matches!(locate(walk(&slices), Offset(29)), Ok(Located::At(_))));
         assert_eq!(whole_batches(walk(&slices), budget(1_000)).map(|r| r.bytes), Ok(1_000));
+    }
+
+    #[test]
+    fn a_length_that_no_batch_has_is_damage_and_not_asked_for() {
+        let mut bytes = segment();
+        bytes[8..12].copy_from_slice(&(BATCH_BYTES_MAX as i32).to_be_bytes());
+        let slices = [&bytes[..]];
+        let mut long = Walk::new(&slices, 0, 1 << 30, Offset(0));
+        assert!(matches!(long.next(), Err(Damaged { position: 0 })));
     }
 
     #[test]
