@@ -216,6 +216,50 @@ fn a_core_whose_disk_takes_nothing_is_read_and_comes_back_by_itself() {
     }
 }
 
+/// The names of the core's journal files.
+async fn journals(world: &World) -> Vec<String> {
+    let names = world.disk(POOL).list(&FileName::core_dir(CoreId(0))).await.expect("listed");
+    let names = names.into_iter().map(|entry| entry.name.base().to_string());
+    names.filter(|name| name.starts_with("journal-")).collect()
+}
+
+#[test]
+fn a_disk_that_takes_no_writes_gets_no_fuller_by_what_is_tried() {
+    let world = World::new(11);
+    let w = world.clone();
+    world.run_until(async move {
+        let (shard, _) = open(&w).await;
+        produce(&w, &shard, 0, 0).await;
+        w.faults(|f| (f.eio_ppm, f.eio_ops) = (1_000_000, vec![DiskOp::Write]));
+        let appended = shard.append(w.now(), key(0), &batch(1)).expect("nobody knows yet");
+        assert_eq!(shard.until_durable(appended.ticket).await, Err(Offline));
+        w.sleep(Duration::from_secs(60)).await;
+        let names = journals(&w).await;
+        assert!(names.len() <= 4, "one that failed and three: {names:?}");
+    });
+}
+
+/// Had the file been used again, what it held at first would be lost with the power (seen at the eighth operation).
+#[test]
+fn a_fresh_journal_file_whose_write_has_no_answer_is_not_written_again() {
+    for later in 2..14 {
+        let world = World::new(12);
+        let w = world.clone();
+        let before = world.run_until(async move {
+            let (shard, _) = open(&w).await;
+            produce(&w, &shard, 0, 0).await;
+            w.sleep(Duration::from_secs(2)).await;
+            let ops = w.counters().ops;
+            // The frame, then something of the file that it is moved to.
+            w.faults(|f| f.stall_at = [ops + 1, ops + later].into());
+            produce(&w, &shard, 0, 1).await;
+            w.sleep(Duration::from_secs(5)).await;
+            fills(&shard, 0).await
+        });
+        assert_eq!(after_crash(&world)[0], before, "operation {later} had no answer");
+    }
+}
+
 #[test]
 fn a_journal_file_that_failed_is_let_go_once_a_checkpoint_covers_it() {
     let world = World::new(5);
@@ -228,10 +272,8 @@ fn a_journal_file_that_failed_is_let_go_once_a_checkpoint_covers_it() {
             produce(&w, &shard, 0, round).await;
             w.sleep(Duration::from_secs(2)).await;
         }
-        let dir = FileName::core_dir(CoreId(0));
-        let names = w.disk(POOL).list(&dir).await.expect("listed");
-        let journals = names.iter().filter(|e| e.name.base().starts_with("journal-")).count();
-        assert!(journals <= 5, "{names:?}");
+        let names = journals(&w).await;
+        assert!(names.len() <= 5, "{names:?}");
         assert!(shard.stats().journals_failed >= 20, "{:?}", shard.stats());
     });
 }

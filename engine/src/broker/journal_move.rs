@@ -21,7 +21,7 @@ use super::commit::Flight;
 use super::frame_times::FrameTimes;
 use super::shard::{Shard, Trouble};
 use crate::base::Instant;
-use crate::io::{Disk, DiskError, DiskResult, FileName, IO_BYTES_MAX};
+use crate::io::{Disk, DiskError, DiskFault, DiskResult, FileName, IO_BYTES_MAX};
 use crate::journal::{FILE_HEADER_BYTES, file_name, reframe};
 
 /// The time between two tries to find a file that can be written.
@@ -66,7 +66,13 @@ impl<D: Disk> Shard<D> {
         while let Err(error) = self.move_once().await {
             tries += 1;
             self.trouble(Trouble::Journal, &error);
-            inner.state.borrow_mut().ring.give_back();
+            // A write without an answer is still under way and may land after a later one to the same blocks.
+            if error.fault == DiskFault::Timeout {
+                inner.state.borrow_mut().ring.abandon();
+                self.remove_failed_journals().await;
+            } else {
+                inner.state.borrow_mut().ring.give_back();
+            }
             let again = inner.now.get().mono.after(MOVE_AGAIN);
             loop {
                 let ticked = inner.ticked.wait();

@@ -63,28 +63,33 @@ impl<D: Disk> Shard<D> {
         let dir = FileName::core_dir(self.inner.core);
         let name = dir.join(file_name(number));
         let handle = self.inner.disk.open(&name, Open::OrCreate).await?;
-        if let Err(error) = self.inner.disk.allocate(&handle, bytes).await {
+        if let Err(error) = self.fill_journal(&handle, &dir, bytes).await {
             self.is_out_of_space(&error);
-            // A full disk gets no fuller by what was tried.
+            // A disk that fails for an hour gets no fuller by what is tried every second.
             self.inner.disk.remove(&name).await?;
             return Err(error);
         }
-        let mut zeros = self.take_io(IO_BYTES_MAX).await;
-        zeros[..IO_BYTES_MAX].fill(0);
-        let chunk = self.inner.disk.seal(zeros, IO_BYTES_MAX);
-        let mut at = 0;
-        while at < bytes {
-            self.inner.disk.write(&handle, at, chunk.clone()).await?;
-            at += IO_BYTES_MAX as u64;
-        }
-        self.inner.disk.flush(&handle).await?;
-        self.inner.disk.sync_dir(&dir).await?;
         let mut state = self.inner.state.borrow_mut();
         state.journal_files.insert(number, handle);
         state.ring.add(JournalFile { number, bytes });
         drop(state);
         self.inner.files.notify();
         Ok(())
+    }
+
+    /// Gives a new journal file its blocks, and its name a place in the directory.
+    async fn fill_journal(&self, handle: &D::File, dir: &FileName, bytes: u64) -> DiskResult<()> {
+        self.inner.disk.allocate(handle, bytes).await?;
+        let mut zeros = self.take_io(IO_BYTES_MAX).await;
+        zeros[..IO_BYTES_MAX].fill(0);
+        let chunk = self.inner.disk.seal(zeros, IO_BYTES_MAX);
+        let mut at = 0;
+        while at < bytes {
+            self.inner.disk.write(handle, at, chunk.clone()).await?;
+            at += IO_BYTES_MAX as u64;
+        }
+        self.inner.disk.flush(handle).await?;
+        self.inner.disk.sync_dir(dir).await
     }
 
     /// Flushes what relaxed topics wrote to the active journal file.

@@ -145,6 +145,11 @@ impl Ring {
         self.free.extend(self.active.take().map(|used| used.file));
     }
 
+    /// The active file, which holds no acknowledged frame, is to be removed.
+    pub fn abandon(&mut self) {
+        self.gone.extend(self.active.take().map(|used| used.file));
+    }
+
     /// Whether a file that failed waits for a checkpoint.
     #[must_use]
     pub fn has_aside(&self) -> bool {
