@@ -252,6 +252,9 @@ impl<D: Disk> Shard<D> {
             }
             Ok(written)
         };
+        // A flush of the frame before may end well from now on: it says nothing any more, so it is told at
+        // once and not when the extents have come to their end too.
+        let in_journal = async { in_journal.await.inspect_err(|error| self.break_journal(error)) };
         // Both come to their end: what is given up is not under way any more.
         let (written, extents) = join(in_journal, self.write_extents(&flight.blocks)).await;
         extents?;
