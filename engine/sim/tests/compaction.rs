@@ -10,12 +10,14 @@ use std::time::Duration;
 use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, ProducerEpoch, ProducerId, TopicId};
 use engine::broker::{DeleteRecords, HostedPartition, Shard, ShardSettings, recover};
 use engine::config::{CleanerSettings, Cleanup, TopicSettings};
-use engine::io::{Disk, FileName};
+use engine::io::{Disk, DiskOp, FileName};
 use engine::record::{BatchBuilder, BatchHeader, Codec, Records, crc_matches, payload};
 use sim::{SimDisk, World};
 
 const MIB: usize = 1 << 20;
 const SEGMENT_BYTES: u32 = 24_000;
+/// After so many records others have their turn: not every key is in what is written last.
+const RECORDS_OF_KEYS: i64 = 75;
 const KEYS: i64 = 7;
 const DAY: u64 = 86_400_000;
 
@@ -76,7 +78,7 @@ type Value = Option<Vec<u8>>;
 /// What was acknowledged: by offset, the key and the value.
 type Told = BTreeMap<i64, (i64, Value)>;
 
-/// Appends batches of three records with keys in turn, in every codec, one in five of them a tombstone.
+/// Appends batches of three records with few keys at a time, in every codec, one in five of them a tombstone.
 async fn produce(world: &World, shard: &Shard<SimDisk>, told: &mut Told, batches: i64) {
     const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
     for _ in 0..batches {
@@ -88,7 +90,7 @@ async fn produce(world: &World, shard: &Shard<SimDisk>, told: &mut Told, batches
         }
         for offset in from..from + 3 {
             let value = (offset % 5 != 4).then(|| vec![world.random(|r| r.bits() as u8); 1_000]);
-            let key = (offset * 5 + offset / 9) % KEYS;
+            let key = offset / RECORDS_OF_KEYS * KEYS + (offset * 5 + offset / 9) % KEYS;
             builder.push(1_000 + offset, Some(&key.to_be_bytes()), value.as_deref(), &[]);
             told.insert(offset, (key, value));
         }
@@ -98,12 +100,28 @@ async fn produce(world: &World, shard: &Shard<SimDisk>, told: &mut Told, batches
     }
 }
 
-/// Reads all of the log, from every offset on, and checks what it reads.
+/// Reads all of the log and checks what it reads.
 async fn read(shard: &Shard<SimDisk>, told: &Told) -> Told {
     let bounds = shard.bounds(key(0)).expect("hosted");
-    let (mut left, mut next) = (Told::new(), bounds.log_start.0);
-    while next < bounds.high_watermark.0 {
-        let fetched = shard.read(key(0), Offset(next), 50_000, true).await.expect("readable");
+    let (left, next) = read_some(shard, told, bounds.log_start.0, 50_000, u32::MAX).await;
+    assert_eq!(next, bounds.high_watermark.0);
+    left
+}
+
+/// Reads on from `next` so often, each time at most so many bytes but one batch at least, and checks what it
+/// reads. Gives that, and where the next read begins.
+async fn read_some(
+    shard: &Shard<SimDisk>,
+    told: &Told,
+    mut next: i64,
+    bytes: usize,
+    mut reads: u32,
+) -> (Told, i64) {
+    let bounds = shard.bounds(key(0)).expect("hosted");
+    let mut left = Told::new();
+    while next < bounds.high_watermark.0 && reads > 0 {
+        reads -= 1;
+        let fetched = shard.read(key(0), Offset(next), bytes, true).await.expect("readable");
         let bytes: Vec<u8> = fetched.slices.iter().flat_map(|s| s.iter().copied()).collect();
         assert!(!bytes.is_empty(), "something stands at {next} or above");
         let mut rest = &bytes[..];
@@ -123,8 +141,7 @@ async fn read(shard: &Shard<SimDisk>, told: &Told) -> Told {
             rest = after;
         }
     }
-    assert_eq!(next, bounds.high_watermark.0);
-    left
+    (left, next)
 }
 
 fn fold(told: &Told) -> BTreeMap<i64, i64> {
@@ -254,12 +271,17 @@ fn interrupted(seed: u64, steps: u64, met: &mut Met, end: impl Fn(&World)) -> bo
     met.deleted += u32::from(left.iter().any(|name| name.ends_with(".deleted")));
     met.swap += u32::from(left.iter().any(|name| name == "swap"));
 
-    let inner = world.clone();
+    compacts_after_all(&world, &told);
+    unfinished
+}
+
+/// The log is whole after the next start, and a round over it and what is written then ends in the fold.
+fn compacts_after_all(world: &World, told: &Told) {
+    let (inner, mut told) = (world.clone(), told.clone());
     let told = world.run_until(async move {
         let shard = open(&inner, &settings()).await;
         let disk = inner.disk(MIB);
         assert_eq!(temporary(&disk).await, Vec::<String>::new(), "recovery leaves nothing behind");
-        let mut told = (*told).clone();
         check_latest(&read(&shard, &told).await, &told);
         // More is written, so that there is something to compact in any case.
         produce(&inner, &shard, &mut told, 25).await;
@@ -278,7 +300,6 @@ fn interrupted(seed: u64, steps: u64, met: &mut Met, end: impl Fn(&World)) -> bo
         check_compacted(&disk, &left, &told).await;
         assert_eq!(temporary(&disk).await, Vec::<String>::new());
     });
-    unfinished
 }
 
 #[test]
@@ -351,6 +372,89 @@ fn readers_go_on_while_files_change_their_names() {
 }
 
 #[test]
+fn a_reader_in_the_middle_of_a_segment_goes_on_in_what_took_its_place() {
+    // One batch a read: so many of them before the swap.
+    for reads in 1..40 {
+        let (world, told) = filled(u64::from(reads), &settings());
+        let inner = world.clone();
+        world.run_until(async move {
+            let shard = open(&inner, &settings()).await;
+            let (mut left, next) = read_some(&shard, &told, 0, 1, reads).await;
+            cleaner(&shard, true);
+            until_compacted(&inner, &shard).await;
+            let (after, end) = read_some(&shard, &told, next, 1, u32::MAX).await;
+            assert_eq!(end, shard.bounds(key(0)).expect("hosted").high_watermark.0);
+            let survivors = read(&shard, &told).await;
+            let expected: Vec<_> = survivors.range(next..).collect();
+            assert_eq!(after.range(next..).collect::<Vec<_>>(), expected, "after {reads} reads, from {next}");
+            left.extend(after);
+            check_latest(&left, &told);
+        });
+    }
+}
+
+#[test]
+fn readers_whose_loads_began_before_a_swap_see_every_record_that_stays() {
+    for seed in 0..8 {
+        let (world, told) = filled(seed, &settings());
+        let (inner, told) = (world.clone(), Rc::new(told));
+        world.run_until(async move {
+            let shard = open(&inner, &settings()).await;
+            let mut readers = Vec::new();
+            for n in 0..6 {
+                let (shard, told, world) = (shard.clone(), told.clone(), inner.clone());
+                readers.push(inner.start(async move {
+                    world.sleep(Duration::from_micros(150 * n)).await;
+                    while shard.stats().compactions == 0 {
+                        let (left, _) = read_some(&shard, &told, 0, 1, u32::MAX).await;
+                        check_latest(&left, &told);
+                    }
+                    read_some(&shard, &told, 0, 1, u32::MAX).await.0
+                }));
+            }
+            cleaner(&shard, true);
+            let mut seen = Vec::new();
+            for reader in readers {
+                seen.push(reader.join().await);
+            }
+            let left = read(&shard, &told).await;
+            assert!(left.len() < told.len());
+            for seen in seen {
+                assert!(left.keys().all(|offset| seen.contains_key(offset)));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_checkpoint_taken_before_a_swap_counts_does_not_take_its_log_for_compacted() {
+    // All of the log is one group, so that its swap is the last of the round.
+    let topic = TopicSettings { segment_bytes: MIB as u32, ..settings() };
+    let mut waited = 0;
+    for steps in (20..300).step_by(10) {
+        let (world, told) = filled(steps, &settings());
+        let (inner, known) = (world.clone(), topic.clone());
+        let shard = world.run_until(async move { open(&inner, &known).await });
+        cleaner(&shard, true);
+        world.run_steps(steps);
+        // The new files get whole, and then it cannot be said that they count.
+        world.faults(|f| (f.eio_ppm, f.eio_ops) = (1_000_000, vec![DiskOp::Replace]));
+        let inner = world.clone();
+        waited += world.run_until(async move {
+            inner.sleep(Duration::from_millis(100)).await;
+            let waits = shard.stats().compactions + shard.stats().compaction_errors == 0;
+            shard.close(inner.now()).await.expect("closed, with a checkpoint");
+            let left = temporary(&inner.disk(MIB)).await;
+            u32::from(waits && left.iter().any(|name| name.ends_with(".timeindex.cleaned")))
+        });
+        world.faults(|f| f.eio_ppm = 0);
+        world.kill();
+        compacts_after_all(&world, &told);
+    }
+    assert!(waited > 3, "{waited} swaps waited");
+}
+
+#[test]
 fn a_disk_that_fails_or_is_full_costs_a_round_and_no_record() {
     let mut failed = 0;
     for seed in 0..60 {
@@ -360,13 +464,8 @@ fn a_disk_that_fails_or_is_full_costs_a_round_and_no_record() {
             let shard = open(&inner, &settings()).await;
             inner.faults(|f| {
                 f.eio_ppm = if seed % 2 == 0 { 80_000 } else { 0 };
-                f.eio_ops = vec![
-                    engine::io::DiskOp::Open,
-                    engine::io::DiskOp::Write,
-                    engine::io::DiskOp::Rename,
-                    engine::io::DiskOp::Remove,
-                    engine::io::DiskOp::Replace,
-                ];
+                f.eio_ops =
+                    vec![DiskOp::Open, DiskOp::Write, DiskOp::Rename, DiskOp::Remove, DiskOp::Replace];
                 f.capacity = (seed % 2 == 1).then_some(0);
             });
             cleaner(&shard, true);

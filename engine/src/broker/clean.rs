@@ -26,6 +26,8 @@ pub(super) enum CleanError {
     Damaged { base: Offset, damaged: Damaged },
     #[error("the compacted segment {base} would be larger than a segment may be")]
     TooLarge { base: Offset },
+    #[error("keys were noted up to {noted}, and only what is below {end} was to be read")]
+    Beyond { noted: Offset, end: Offset },
     /// The shard stops, or the partition is gone or no longer compacted.
     #[error("it was interrupted")]
     Interrupted,
@@ -70,6 +72,10 @@ impl<D: Disk> Shard<D> {
             let partition = state.partition(patient.slot).ok_or(CleanError::Interrupted)?;
             let settings = partition.settings.clone();
             let round = Round::new(map, &partition.producers, now.wall, settings.delete_retention_ms);
+            let (noted, end) = (round.end(), patient.part.end);
+            if noted > end {
+                return Err(CleanError::Beyond { noted, end });
+            }
             let groups = groups(&partition.written, round.end(), settings.segment_bytes);
             (round, groups, settings)
         };
@@ -83,11 +89,9 @@ impl<D: Disk> Shard<D> {
             let is_last = group.end >= round.end();
             match written {
                 Ok(Some(segment)) => {
-                    if is_last {
-                        self.note_cleaned(patient.slot, round.end());
-                    }
                     let swap = Swap { segment: Some(segment), ..swap };
-                    if !self.swap_segments(patient.slot, &swap).await {
+                    let cleaned = is_last.then_some(round.end());
+                    if !self.swap_segments(patient.slot, &swap, cleaned).await {
                         // Recovery finds the swap as it stands.
                         return Err(CleanError::Interrupted);
                     }
@@ -157,7 +161,7 @@ impl<D: Disk> Shard<D> {
         let mut pace = Pace::default();
         for part in self.segments_of(patient, from, end) {
             let file = self.open_closed(patient, &part).await?;
-            let mut window = Window::new(part.base, part.bytes);
+            let mut window = Window::new(part.base, part.bytes, part.end);
             while !window.is_done() {
                 let wanted = window.wanted();
                 self.throttled(patient, throttle, wanted.map_or(0, |(_, len)| len), 0).await?;
@@ -200,7 +204,7 @@ impl<D: Disk> Shard<D> {
         for part in self.segments_of(patient, group.base, group.end) {
             last_append = last_append.max(part.last_append);
             let file = self.open_closed(patient, &part).await?;
-            let mut window = Window::new(part.base, part.bytes);
+            let mut window = Window::new(part.base, part.bytes, part.end);
             while !window.is_done() {
                 let wanted = window.wanted();
                 let (at, blocks) = cleaned.take_blocks();

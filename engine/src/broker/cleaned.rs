@@ -23,12 +23,14 @@ pub(super) struct Window {
     end: u64,
     /// No batch begins below it.
     least: Offset,
+    /// No batch ends above it.
+    below: Offset,
 }
 
 impl Window {
-    /// Over a segment that begins at `base` and has `end` bytes.
-    pub(super) fn new(base: Offset, end: u64) -> Window {
-        Window { bytes: Vec::new(), start: 0, read_to: 0, end, least: base }
+    /// Over a segment of the offsets `base..below` that has `end` bytes.
+    pub(super) fn new(base: Offset, end: u64, below: Offset) -> Window {
+        Window { bytes: Vec::new(), start: 0, read_to: 0, end, least: base, below }
     }
 
     /// What to read next: position and length, whole blocks. `None` when all is read.
@@ -72,7 +74,8 @@ impl Window {
         let sound = header.magic() == MAGIC
             && header.base_offset() >= self.least
             && header.last_offset_delta() >= 0
-            && header.next_offset() > header.base_offset();
+            && header.next_offset() > header.base_offset()
+            && header.next_offset() <= self.below;
         if !sound {
             return Err(damaged);
         }

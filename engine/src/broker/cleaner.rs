@@ -6,12 +6,13 @@ use rustc_hash::FxHashMap;
 
 use super::clean::{CleanError, Patient};
 use super::partition::Partition;
+use super::read::FetchError;
 use super::shard::Shard;
 use super::space::SpaceLevel;
 use crate::base::{Instant, Now, Offset, PartitionKey};
 use crate::io::Disk;
 use crate::log::cleaner::{CleanLimits, Cleanable, Facts, Throttle, cleanable, is_due};
-use crate::log::scan::{Step, Walk};
+use crate::log::scan::{Damaged, Step, Walk};
 use crate::record::HEADER_BYTES;
 
 /// A partition whose round failed is left alone this long.
@@ -77,20 +78,31 @@ impl<D: Disk> Shard<D> {
             return;
         }
         let _cleaning = Cleaning::begin(self, patient.slot);
-        let cleaned = self.clean(patient, throttle).await;
+        let Err(error) = self.clean(patient, throttle).await else { return };
+        if matches!(error, CleanError::Interrupted) {
+            return;
+        }
+        tracing::warn!(partition = %patient.key, %error, "compaction stopped for this partition");
         {
             let mut state = self.inner.state.borrow_mut();
-            if let Err(error) = &cleaned
-                && !matches!(error, CleanError::Interrupted)
-            {
-                tracing::warn!(partition = %patient.key, %error, "compaction stopped for this partition");
-                state.stats.compaction_errors += 1;
-                let until = self.inner.now.get().mono.after(AFTER_ERROR);
-                if let Some(partition) = state.partition(patient.slot) {
-                    partition.unclean_until = Some(until);
-                }
+            state.stats.compaction_errors += 1;
+            let until = self.inner.now.get().mono.after(AFTER_ERROR);
+            if let Some(partition) = state.partition(patient.slot) {
+                partition.unclean_until = Some(until);
             }
         }
+        if let CleanError::Damaged { base, damaged } = error
+            && let Err(error) = self.list_met(patient.key, base, damaged).await
+        {
+            tracing::warn!(partition = %patient.key, %error, "what compaction met was not listed as damage");
+        }
+    }
+
+    /// Lists damage that a round met, as a reader who met it would.
+    async fn list_met(&self, key: PartitionKey, base: Offset, met: Damaged) -> Result<(), FetchError> {
+        let source = self.source(key, base).await?;
+        self.past_damage(&source, met.position).await?;
+        Ok(())
     }
 
     /// The partition that is compacted next, if any is due.

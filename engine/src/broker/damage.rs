@@ -6,6 +6,7 @@
 //! what looks like a batch: what a client put into a record may look like one.
 
 use super::pages::SegmentSource;
+use super::partition::SwapState;
 use super::read::FetchError;
 use super::shard::Shard;
 use crate::base::{Offset, PartitionKey};
@@ -240,12 +241,13 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Lists a range, and says so once. False if it was listed before, or retention or compaction took what
-    /// was looked at meanwhile.
+    /// was looked at meanwhile, or files are between two names: what is missing may only be on its way.
     pub(super) fn list(&self, key: PartitionKey, revision: u64, range: DamagedRange) -> bool {
         let mut state = self.inner.state.borrow_mut();
         let Some(slot) = state.slot(key) else { return false };
         let Some(partition) = state.partition(slot) else { return false };
         let kept = partition.revision == revision
+            && partition.swap == SwapState::Settled
             && partition.written.find(range.segment).is_some_and(|s| s.base == range.segment);
         if !kept || range.end <= partition.log_start || !partition.damages.add(range) {
             return false;

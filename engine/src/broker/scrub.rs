@@ -219,6 +219,10 @@ impl<D: Disk> Shard<D> {
                 }
                 // Where the range ends may lie behind what was looked at.
                 let whole = self.source(at.key, at.segment).await?;
+                if whole.revision != source.revision {
+                    // Compaction put another in its place: the next pass looks at that.
+                    return Ok((u64::MAX, Offset(i64::MAX)));
+                }
                 let range = self.damaged_range(&whole, position, next, cause).await?;
                 let found = self.list(at.key, whole.revision, range);
                 self.inner.scrub.scrub.borrow_mut().damaged += u64::from(found);
@@ -246,8 +250,11 @@ impl<D: Disk> Shard<D> {
         let end = u64::from(range.end_position);
         source.end_at(end);
         let look = self.look(&source, u64::from(range.position), range.first, |_, _| false).await?;
-        let holds = matches!(look, Look::Sound { position, next } if position == end && next == range.end);
         let mut state = self.inner.state.borrow_mut();
+        let gaps = state.by_key(source.key).is_some_and(|p| p.gaps);
+        // Where offsets may be missing, the last of the range may be.
+        let ends = |next| next == range.end || (gaps && next <= range.end);
+        let holds = matches!(look, Look::Sound { position, next } if position == end && ends(next));
         let same = state.by_key(source.key).is_some_and(|p| p.revision == source.revision);
         let slot = state.slot(source.key).filter(|_| holds && same);
         let removed = slot.and_then(|slot| state.partition(slot)?.damages.remove(range.first));

@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 
 use super::checkpoint::PartitionState;
 use super::partition::SwapState;
+use super::read::Cursors;
 use super::shard::Shard;
 use crate::base::{CoreId, Offset, PartitionKey};
 use crate::io::{Disk, DiskFault, DiskResult, FileName};
@@ -113,6 +114,7 @@ pub(super) async fn recover_swaps<D: Disk>(
         // Gone by retention since: then so are its files.
         if state.segments.replace(segment, swap.end) {
             forget_damage(&mut state.damages, &swap);
+            state.gaps = true;
             rename_files(disk, &swap).await?;
             tracing::info!(partition = %swap.key, base = swap.base.0, "a compacted segment took its place");
         }
@@ -151,8 +153,10 @@ impl<D: Disk> Shard<D> {
         self.inner.disk.sync_dir(&FileName::core_dir(self.inner.core)).await
     }
 
-    /// Steps 3 to 6 of a swap whose new files are durable. False if the shard stops first: recovery goes on.
-    pub(super) async fn swap_segments(&self, slot: u32, swap: &Swap) -> bool {
+    /// Steps 3 to 6 of a swap whose new files are durable. Once it counts everything below `cleaned`, if
+    /// given, is compacted: a checkpoint holds both or neither, or an older record that was only to go would
+    /// never be looked at again. False if the shard stops first: recovery goes on.
+    pub(super) async fn swap_segments(&self, slot: u32, swap: &Swap, cleaned: Option<Offset>) -> bool {
         while let Err(error) = self.store_swap(swap).await {
             tracing::warn!(partition = %swap.key, %error, "a compacted segment waits to take its place");
             if !self.next_try(slot).await {
@@ -175,10 +179,13 @@ impl<D: Disk> Shard<D> {
             let segment = swap.segment.as_ref().expect("a swap that counts has a segment");
             // What was compacted away is shown to nobody any more, from memory neither.
             partition.tail.forget_below(swap.end);
+            // They are positions in the files that are gone.
+            partition.cursors = Cursors::default();
             forget_damage(&mut partition.damages, swap);
             for segments in [&mut partition.written, &mut partition.head] {
                 assert!(segments.replace(segment, swap.end), "{}: nobody else changes them", swap.key);
             }
+            partition.cleaned = partition.cleaned.max(cleaned.unwrap_or(Offset::ZERO));
         }
         self.set_swap(slot, SwapState::Settled);
         while !matches!(self.take_checkpoint().await, Ok(true)) {

@@ -125,6 +125,8 @@ pub enum BatchError {
     Count { count: i32, last_offset_delta: i32 },
     #[error("producers may not send control batches")]
     Control,
+    #[error("producers may not set a delete horizon")]
+    DeleteHorizon,
     #[error("the batch belongs to a transaction")]
     Transactional,
     #[error("producer {id} epoch {epoch} with sequence number {sequence}")]
@@ -163,6 +165,7 @@ impl BatchError {
             | BatchError::BaseOffset { .. }
             | BatchError::Count { .. }
             | BatchError::Control
+            | BatchError::DeleteHorizon
             | BatchError::Sequence { .. }
             | BatchError::Keyless { .. }
             | BatchError::Record(_) => Blame::InvalidRecord,
@@ -264,6 +267,10 @@ fn check_header(
     }
     if attributes.is_control() {
         return Err(BatchError::Control);
+    }
+    // Its tombstones would go at a time of the producer's choice.
+    if header.delete_horizon().is_some() {
+        return Err(BatchError::DeleteHorizon);
     }
     if attributes.is_transactional() {
         return Err(BatchError::Transactional);

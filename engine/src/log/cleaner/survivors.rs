@@ -241,8 +241,8 @@ impl<'a> Survivors<'a> {
         Fate::Rewritten
     }
 
-    /// Collects the records that stay and says whether a tombstone is among them; `None` if the records
-    /// cannot be read.
+    /// Collects the records that stay and says whether a tombstone that the round judges is among them;
+    /// `None` if the records cannot be read.
     fn collect(&mut self, header: &BatchHeader, payload: &[u8], control: bool) -> Option<bool> {
         self.records.clear();
         let mut tombstones = false;
@@ -252,7 +252,7 @@ impl<'a> Survivors<'a> {
             let record = record.ok()?;
             let end = payload.len() - walk.bytes_left();
             if control || self.round.stays(header, &record) {
-                tombstones |= record.value.is_none();
+                tombstones |= record.value.is_none() && (control || record.offset < self.round.end());
                 self.records.push(RetainedRecord { start, end, timestamp: record.timestamp });
             } else {
                 dropped += 1;

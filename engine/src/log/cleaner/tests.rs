@@ -273,6 +273,22 @@ fn a_full_map_ends_the_round_before_the_record_that_found_no_room() {
 }
 
 #[test]
+fn a_tombstone_behind_the_end_of_the_round_gets_no_time() {
+    let mut log = Log::default();
+    let value = Some("1");
+    log.add(Codec::None, None, &[(Some("k0"), value), (Some("k1"), value), (Some("k2"), value)]);
+    log.add(Codec::Lz4, None, &[(Some("k3"), value), (Some("k4"), value), (Some("k5"), None)]);
+    log.add(Codec::None, None, &[(Some("k6"), None)]);
+    // Six slots at nine in ten hold five keys.
+    let (cleaned, tally, end) = Run { map_bytes: 6 * 24, ..Run::over(&log) }.clean(&log);
+    assert_eq!((end, tally.batches_changed), (Offset(5), 0));
+    assert_eq!(cleaned.batches, log.batches, "the round that judges it sets its time");
+    let (cleaned, ..) = Run { from: 5, ..Run::over(&log) }.clean(&log);
+    let horizon = Some(NOW + DAY as i64);
+    assert_eq!((cleaned.header(1).delete_horizon(), cleaned.header(2).delete_horizon()), (horizon, horizon));
+}
+
+#[test]
 fn what_cannot_be_read_stays_and_hides_nothing() {
     let mut log = Log::default();
     log.add(Codec::None, None, &[(Some("a"), Some("1"))]);

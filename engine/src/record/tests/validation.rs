@@ -29,6 +29,7 @@ fn each_lie_in_the_header_has_its_refusal() {
         ("codec 5", 22, &[5], Blame::UnsupportedCompression),
         ("codec 7", 22, &[7], Blame::UnsupportedCompression),
         ("control", 22, &[1 << 5], Blame::InvalidRecord),
+        ("delete horizon", 22, &[1 << 6], Blame::InvalidRecord),
         ("transactional", 22, &[1 << 4], Blame::Transactional),
         ("append time", 22, &[1 << 3], Blame::InvalidTimestamp),
         ("last offset delta", 26, &[3], Blame::InvalidRecord),
