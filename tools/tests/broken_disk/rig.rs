@@ -72,7 +72,7 @@ impl Rig {
             .map_err(|e| format!("nbdfuse: {e}"))?;
         rig.fuse = Some(fuse);
         wait_for("the disk as a file", || fs::metadata(&seen).is_ok_and(|m| m.len() == DISK_BYTES))?;
-        let device = run(Command::new("losetup").args(["-f", "--show"]).arg(&seen))?;
+        let device = run(Command::new("losetup").args(["-f", "--show", "--direct-io=on"]).arg(&seen))?;
         rig.device = Some(device.trim().to_owned());
         let mount = rig.path("mount");
         fs::create_dir(&mount).map_err(|e| e.to_string())?;
