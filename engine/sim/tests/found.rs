@@ -167,3 +167,42 @@ fn records_behind_a_log_that_age_took_whole_are_found_after_a_restart() {
     });
     assert!(read.as_ref().is_ok_and(|bytes| *bytes > 100), "{read:?}");
 }
+
+/// The process is killed while it flushes a checkpoint, which the next start reads all the same; the power
+/// goes while that start writes its own checkpoint over the other one. Then neither was left.
+#[test]
+fn a_checkpoint_that_a_killed_broker_did_not_flush_is_flushed_before_the_other_is_written_over() {
+    const STEPS: u64 = 12;
+    const TRIES: u64 = 24;
+    let mut stopped = 0;
+    for run in 0..TRIES * STEPS * STEPS {
+        // What a crash leaves of writes is chance: each pair of steps is tried often.
+        let (step, recovery) = (1 + run % STEPS, 1 + run / STEPS % STEPS);
+        let world = World::new(run);
+        let inner = world.clone();
+        world.run_until(async move { append(&inner, &open(&inner, 20_000).await, 6_000).await });
+        world.kill();
+        // Each checkpoint is more than a sector, and differs from the one before in more than its first.
+        let inner = world.clone();
+        world.run_until(async move { append(&inner, &open(&inner, 20_000).await, 500).await });
+        world.kill();
+        for (cut, ends) in [(step, World::kill as fn(&World)), (recovery, World::crash)] {
+            world.cut_at(Some(CutAt { step: world.persist_steps() + cut, side: Side::Before }));
+            let inner = world.clone();
+            let up = world.run_until_cut(async move { drop(open(&inner, 20_000).await) });
+            stopped += u64::from(up.is_none());
+            ends(&world);
+        }
+        world.cut_at(None);
+        let inner = world.clone();
+        let read = world.run_until(async move {
+            let shard = open(&inner, 20_000).await;
+            shard.read(key(), Offset(0), MIB, true).await.map(|fetched| fetched.bytes)
+        });
+        assert!(
+            read.as_ref().is_ok_and(|bytes| *bytes > 6_000),
+            "run {run}, steps {step} and {recovery}: {read:?}"
+        );
+    }
+    assert!(stopped > 100, "only {stopped} starts were cut");
+}

@@ -11,7 +11,7 @@ use crate::io::{Disk, FileName, IO_BYTES_MAX, Open};
 /// The disk's; a later format; two checkpoints that both do not verify. One is passed over in favour of the
 /// other, and the only one there ever was is torn: then everything is in the journal still.
 pub(super) async fn newest<D: Disk>(disk: &D, core: CoreId) -> Result<Option<Checkpoint>, RecoveryError> {
-    let mut newest: Option<Checkpoint> = None;
+    let mut newest: Option<(Checkpoint, D::File)> = None;
     let mut broken = 0;
     let names = disk.list(&FileName::core_dir(core)).await?;
     for slot in 0..2 {
@@ -32,8 +32,8 @@ pub(super) async fn newest<D: Disk>(disk: &D, core: CoreId) -> Result<Option<Che
             bytes.extend_from_slice(&chunk);
         }
         match Checkpoint::decode(&bytes) {
-            Some(checkpoint) if newest.as_ref().is_none_or(|n| n.generation < checkpoint.generation) => {
-                newest = Some(checkpoint);
+            Some(checkpoint) if newest.as_ref().is_none_or(|(n, _)| n.generation < checkpoint.generation) => {
+                newest = Some((checkpoint, file));
             }
             Some(_) => {}
             None if is_newer(&bytes) => {
@@ -48,5 +48,10 @@ pub(super) async fn newest<D: Disk>(disk: &D, core: CoreId) -> Result<Option<Che
     if newest.is_none() && broken == 2 {
         return Err(RecoveryError::NoCheckpoint(core));
     }
-    Ok(newest)
+    let Some((newest, file)) = newest else { return Ok(None) };
+    // A broker that was killed may not have flushed what is read here, and the next checkpoint is written
+    // over the other one: if the power went then, neither would be left.
+    disk.flush(&file).await?;
+    disk.sync_dir(&FileName::core_dir(core)).await?;
+    Ok(Some(newest))
 }
