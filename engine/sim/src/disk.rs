@@ -195,6 +195,9 @@ impl SimDisk {
             match &result {
                 Ok(()) if self.world().inner.faults.borrow().breaks_flush_of(&file.name) => {}
                 Ok(()) => file.inode.borrow_mut().flushed(mark),
+                Err(_) if self.world().inner.faults.borrow().drops_cache => {
+                    file.inode.borrow_mut().dropped(mark);
+                }
                 Err(_) => self.world().random(|r| file.inode.borrow_mut().flush_failed(mark, r)),
             }
         }

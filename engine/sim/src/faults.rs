@@ -11,6 +11,9 @@ pub struct Faults {
     pub broken_flush: bool,
     /// As `broken_flush`, for files whose names end like this.
     pub broken_flush_of: Option<&'static str>,
+    /// A flush that fails drops all that it should have written, and reads see that: so does a device that
+    /// lost its own cache.
+    pub drops_cache: bool,
     /// Operations fail with EIO, this often in a million.
     pub eio_ppm: u32,
     /// Only these operations fail by `eio_ppm` (every kind when empty).

@@ -210,6 +210,15 @@ impl Inode {
         self.forgot |= self.unsure.len() < before;
     }
 
+    /// A flush failed and the device dropped all of it: what reads see, too.
+    pub(crate) fn dropped(&mut self, mark: u64) {
+        self.unsure.retain(|(n, _)| *n >= mark);
+        self.seen = self.platter.clone();
+        for (_, change) in &self.unsure {
+            apply(&mut self.seen, change);
+        }
+    }
+
     /// All of it is sure: how `replace` leaves its file.
     pub(crate) fn sure(bytes: Vec<u8>) -> Inode {
         let content = Content::of(bytes);

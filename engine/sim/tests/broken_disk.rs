@@ -175,6 +175,63 @@ fn any_one_failing_operation_costs_nothing_that_was_acknowledged() {
     assert!(journals > 20 && segments > 5 && checkpoints > 0, "{journals} {segments} {checkpoints}");
 }
 
+/// Appends until the partition, or with a full journal its core, takes no more; the fills that were acknowledged.
+async fn produce_while_it_takes(world: &World, shard: &Shard<SimDisk>, index: i32) -> Vec<u8> {
+    let mut acknowledged = Vec::new();
+    let mut refused = 0;
+    while refused < 40 && acknowledged.len() < 50 {
+        let fill = 10 + acknowledged.len() as i64;
+        match shard.append(world.now(), key(index), &batch(fill)) {
+            Ok(appended) if shard.until_durable(appended.ticket).await.is_ok() => {
+                acknowledged.push(fill as u8);
+                refused = 0;
+                continue;
+            }
+            Ok(_) => return acknowledged,
+            Err(AppendError::NoRoom | AppendError::Offline) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        world.sleep(Duration::from_millis(100)).await;
+    }
+    acknowledged
+}
+
+/// Written back as it was read, it would be in the segment for good, and the journal would be gone.
+#[test]
+fn what_a_failed_flush_dropped_comes_back_from_the_journal() {
+    let mut dropped = 0;
+    for nth in 1..300 {
+        let world = World::new(nth % 7);
+        let w = world.clone();
+        let acknowledged = world.run_until(async move {
+            let (shard, _) = open(&w).await;
+            for number in 0..6 {
+                produce(&w, &shard, (number % 3) as i32, number).await;
+            }
+            let fails = w.counters().ops + nth;
+            w.faults(|f| (f.drops_cache, f.eio_at) = (true, [fails].into()));
+            let producers: Vec<_> = (0..PARTITIONS)
+                .map(|index| {
+                    let (w, shard) = (w.clone(), shard.clone());
+                    let own = w.clone();
+                    own.start(async move { produce_while_it_takes(&w, &shard, index).await })
+                })
+                .collect();
+            let mut acknowledged = Vec::new();
+            for producer in producers {
+                acknowledged.push(producer.join().await);
+            }
+            acknowledged
+        });
+        dropped += usize::from(acknowledged.iter().any(|taken| taken.len() < 50));
+        for (stored, acknowledged) in after_crash(&world).into_iter().zip(acknowledged) {
+            let stored: Vec<u8> = stored.into_iter().filter(|fill| *fill >= 10).collect();
+            assert!(stored.starts_with(&acknowledged), "operation {nth}: {stored:?} {acknowledged:?}");
+        }
+    }
+    assert!(dropped > 0, "no flush dropped anything that counted");
+}
+
 #[test]
 fn a_core_whose_disk_takes_nothing_is_read_and_comes_back_by_itself() {
     for (seed, ops) in [

@@ -35,7 +35,7 @@
 use std::time::Duration;
 
 use crate::base::{CoreId, Instant, LeaderEpoch, Now, Offset, PartitionKey, TopicId};
-use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
+use crate::io::{BLOCK, Disk, DiskError, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::FILE_HEADER_BYTES;
 use crate::log::names::SegmentFile;
 use crate::log::{Damages, IndexTail, LeaderEpochs, ProducerTable, Segments};
@@ -418,7 +418,7 @@ impl<D: Disk> Shard<D> {
     async fn checkpoint_alone(&self) -> DiskResult<bool> {
         let included = self.inner.durable.get();
         self.inner.state.borrow_mut().ring.mark();
-        if !self.force_writes(included).await {
+        if !self.force_writes(included).await? {
             return Ok(false);
         }
         let mut out = std::mem::take(&mut self.inner.state.borrow_mut().checkpoint_buffer);
@@ -471,6 +471,15 @@ impl<D: Disk> Shard<D> {
             state.doubt(files);
             return Err(error);
         }
+        // Of two flushes of a file that are under way, one is told what failed and the other is not.
+        {
+            let mut state = inner.state.borrow_mut();
+            if let Some(name) = state.doubted() {
+                state.names_changed |= names;
+                state.dirty_files.extend(files);
+                return Err(DiskError::found(DiskOp::Flush, name));
+            }
+        }
         seal(&mut out, &head, partitions);
         let name = file_name(inner.core, head.generation % 2);
         let file = inner.disk.open(&name, Open::OrCreate).await?;
@@ -499,7 +508,10 @@ impl<D: Disk> Shard<D> {
 
     /// Has every partition written up to the frame `included`. False if it could not: the shard
     /// stops while a segment, or the journal, cannot be written.
-    pub(super) async fn force_writes(&self, included: u64) -> bool {
+    ///
+    /// # Errors
+    /// A failed flush dropped what only the journal has still: no checkpoint may pass it.
+    pub(super) async fn force_writes(&self, included: u64) -> DiskResult<bool> {
         {
             let mut guard = self.inner.state.borrow_mut();
             let state = &mut *guard;
@@ -516,13 +528,16 @@ impl<D: Disk> Shard<D> {
             {
                 let state = self.inner.state.borrow();
                 let mut waited_for = state.waited_for(next, included);
-                let Some((slot, _)) = waited_for.next() else { return true };
+                let Some((slot, _)) = waited_for.next() else { return Ok(true) };
                 next = slot;
+                if let Some(dropped) = state.partitions.iter().flatten().find(|p| p.dropped) {
+                    return Err(DiskError::found(DiskOp::Flush, dropped.segment_file(SegmentFile::Log)));
+                }
                 // When the shard stops, what is offline stays unwritten.
                 let stops =
                     || self.inner.draining.get() && state.waited_for(next, included).all(|(_, p)| p.offline);
                 if (self.inner.closing.get() && self.inner.failed.get()) || stops() {
-                    return false;
+                    return Ok(false);
                 }
             }
             wait.await;
@@ -537,12 +552,20 @@ impl<D: Disk> State<D> {
         rest.filter_map(move |(slot, p)| Some((slot, p.as_deref().filter(|p| p.is_behind(included))?)))
     }
 
+    /// A segment whose flush failed since the checkpoint waited for all of them.
+    fn doubted(&self) -> Option<FileName> {
+        let mut suspects = self.partitions.iter().flatten().filter(|p| p.suspect);
+        suspects.next().map(|p| p.segment_file(SegmentFile::Log))
+    }
+
     /// The flush of these files failed, of which of them is not told: none counts as flushed, and what was
     /// written to segments since the last good flush is written again.
     fn doubt(&mut self, files: Vec<(FileName, D::File)>) {
         for partition in self.partitions.iter_mut().flatten() {
             let log = partition.segment_file(SegmentFile::Log);
-            partition.suspect |= files.iter().any(|(name, _)| *name == log);
+            if files.iter().any(|(name, _)| *name == log) {
+                partition.suspect();
+            }
         }
         for slot in 0..self.partitions.len() as u32 {
             if self.partition(slot).is_some_and(|p| p.suspect) {

@@ -24,11 +24,14 @@ impl<D: Disk> Shard<D> {
         inner.ticked.notify();
         self.until_cleaned().await;
         self.drain().await;
+        let mut finished = Ok(());
         if !inner.failed.get() {
-            self.force_writes(inner.durable.get()).await;
+            finished = self.force_writes(inner.durable.get()).await.map(drop);
         }
         inner.closing.set(true);
-        let finished = if inner.failed.get() { Ok(()) } else { self.finish_all().await };
+        if finished.is_ok() && !inner.failed.get() {
+            finished = self.finish_all().await;
+        }
         inner.work.notify();
         inner.written.notify();
         inner.ahead.notify();

@@ -15,7 +15,7 @@ use super::segment::SegmentTrouble;
 use super::shard::Shard;
 use super::transfer::write_chunks;
 use crate::base::{Bug, PartitionKey, planted};
-use crate::io::{Disk, DiskFault, DiskResult, FileName, IO_BYTES_MAX, Open};
+use crate::io::{Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::{BatchPlace, Extent, ExtentView, FRAME_BYTES_MAX, Shape};
 use crate::log::names::SegmentFile;
 use crate::log::segments::Place;
@@ -104,6 +104,15 @@ impl<D: Disk> Shard<D> {
                 extents.iter().filter(|e| e.slot == slot).for_each(|e| e.failed.set(true));
                 self.segment_failed(slot, &error, SegmentTrouble::Flush);
                 result = Err(error);
+            }
+        }
+        // A flush of the same segment for another frame may have been told what failed in place of ours.
+        let mut state = self.inner.state.borrow_mut();
+        for extent in extents.iter().filter(|e| !e.failed.get()) {
+            let suspect = state.partition(extent.slot).filter(|p| p.suspect);
+            if let Some(name) = suspect.map(|p| p.segment_file(SegmentFile::Log)) {
+                extent.failed.set(true);
+                result = Err(DiskError::found(DiskOp::Flush, name));
             }
         }
         result

@@ -46,6 +46,7 @@ mod shard;
 mod space;
 mod space_watch;
 mod stats;
+mod suspect;
 mod swap;
 mod tail;
 mod times;

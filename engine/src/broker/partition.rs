@@ -42,6 +42,11 @@ pub(super) struct Partition<D: Disk> {
     pub(super) offline: bool,
     /// A flush of its segment failed: what was written since the last good one is written again.
     pub(super) suspect: bool,
+    /// How often that happened.
+    pub(super) doubts: u64,
+    /// The disk gave back something else than what was written before such a flush: only the journal has
+    /// it still, and a restart brings it back from there.
+    pub(super) dropped: bool,
     /// Damage was found in its journal: it is read and never appended to.
     pub(super) fenced: bool,
     /// A lane writes it now.
@@ -119,6 +124,8 @@ impl<D: Disk> Partition<D> {
             signal: Rc::new(Signal::new()),
             offline: false,
             suspect: false,
+            doubts: 0,
+            dropped: false,
             fenced: state.fenced,
             writing: false,
             extents: false,
@@ -228,6 +235,12 @@ impl<D: Disk> Partition<D> {
     pub(super) fn log_start_durable(&mut self, offset: Offset) {
         // Two raises may be on their way at once; the log start never goes back.
         self.log_start = self.log_start.max(offset);
+    }
+
+    /// A flush of its segment failed.
+    pub(super) fn suspect(&mut self) {
+        self.suspect = true;
+        self.doubts += 1;
     }
 
     /// Whether a checkpoint that holds every frame up to `included` must wait for it.

@@ -13,7 +13,7 @@ use super::shard::Shard;
 use super::space::{Purpose, SpaceLevel};
 use super::transfer::write_chunks;
 use crate::base::{Bug, Offset, planted};
-use crate::io::{BLOCK, Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
+use crate::io::{BLOCK, Disk, DiskError, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
 use crate::log::names::SegmentFile;
 use crate::log::segments::Place;
 
@@ -116,7 +116,9 @@ impl<D: Disk> Shard<D> {
             tracing::error!(partition = %partition.key, %error, "segment failed: no appends until a try succeeds");
         }
         partition.offline = true;
-        partition.suspect |= trouble == SegmentTrouble::Flush;
+        if trouble == SegmentTrouble::Flush {
+            partition.suspect();
+        }
         partition.signal.notify();
     }
 
@@ -170,37 +172,6 @@ impl<D: Disk> Shard<D> {
                 }
             }
         }
-    }
-
-    /// Writes again what a failed flush left in doubt: everything behind the last good one. What is read back
-    /// may come from a cache that would have lost it; written anew, the next flush covers it.
-    async fn rewrite_suspect(&self, slot: u32) -> DiskResult<()> {
-        if !self.inner.state.borrow_mut().partition(slot).is_some_and(|p| p.suspect) {
-            return Ok(());
-        }
-        self.ensure_open(slot).await?;
-        let (file, name, mut at, end) = {
-            let mut state = self.inner.state.borrow_mut();
-            let Some(partition) = state.partition(slot) else { return Ok(()) };
-            let Some(file) = partition.segment.file.clone() else { return Ok(()) };
-            let segment = &partition.segment;
-            (file, partition.segment_file(SegmentFile::Log), segment.flushed, segment.aligned)
-        };
-        while at < end {
-            let bytes = (end - at).min(IO_BYTES_MAX as u64) as usize;
-            let chunk = self.inner.disk.read(&file, at, bytes).await?;
-            if chunk.len() < bytes {
-                return Err(DiskError { op: DiskOp::Read, file: name, fault: DiskFault::Io, errno: 0 });
-            }
-            self.inner.disk.write(&file, at, chunk).await?;
-            at += bytes as u64;
-        }
-        let mut state = self.inner.state.borrow_mut();
-        if let Some(partition) = state.partition(slot) {
-            partition.suspect = false;
-        }
-        state.dirty_files.insert(name, file);
-        Ok(())
     }
 
     /// Gives a segment blocks ahead of what is written. Where there is no space for that, there may be for

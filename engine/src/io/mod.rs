@@ -147,6 +147,14 @@ pub struct DiskError {
     pub errno: i32,
 }
 
+impl DiskError {
+    /// What no call of the kernel failed at, and is an I/O error all the same.
+    #[must_use]
+    pub fn found(op: DiskOp, file: FileName) -> DiskError {
+        DiskError { op, file, fault: DiskFault::Io, errno: 0 }
+    }
+}
+
 /// A result of a disk operation.
 pub type DiskResult<T> = Result<T, DiskError>;
 
