@@ -32,17 +32,11 @@
 //! The open block is the last, partial 4 KiB of the active segment. It lives here and not in the
 //! segment, so no block that an acknowledged record lies in is ever rewritten without a copy.
 
-use std::time::Duration;
-
-use crate::base::{CoreId, Instant, LeaderEpoch, Now, Offset, PartitionKey, TopicId};
-use crate::io::{BLOCK, Disk, DiskError, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open};
-use crate::journal::FILE_HEADER_BYTES;
-use crate::log::names::SegmentFile;
+use crate::base::{CoreId, LeaderEpoch, Now, Offset, PartitionKey, TopicId};
+use crate::io::{BLOCK, FileName};
 use crate::log::{Damages, IndexTail, LeaderEpochs, ProducerTable, Segments};
 
-use super::partition::Partition;
-use super::shard::{HostedPartition, Shard, State, Trouble};
-use super::transfer::yield_now;
+use super::shard::HostedPartition;
 
 /// No checkpoint is longer, in bytes: a bound for reading one back.
 pub(super) const CHECKPOINT_BYTES_MAX: u64 = 1 << 30;
@@ -57,15 +51,6 @@ const FENCED: u8 = 2;
 const DAMAGED: u8 = 4;
 const GAPS: u8 = 8;
 const COMPACTED: u8 = 16;
-
-/// Partitions captured between two pauses: about 50 µs of work.
-const CAPTURE_STEP: usize = 64;
-
-/// After a checkpoint failed, the next try waits this long.
-const CHECKPOINT_AGAIN: Duration = Duration::from_secs(1);
-
-/// After a journal file could not be prepared, the next try waits this long.
-const PREPARE_AGAIN: Duration = Duration::from_secs(10);
 
 /// What one core is opened with: plain data that recovery hands to the core's own thread.
 #[derive(Clone, Debug)]
@@ -272,7 +257,7 @@ pub(super) fn add(out: &mut Vec<u8>, partition: &PartitionState) {
     partition.encode(out);
 }
 
-fn seal(out: &mut [u8], head: &CheckpointHead, partitions: u32) {
+pub(super) fn seal(out: &mut [u8], head: &CheckpointHead, partitions: u32) {
     let body_bytes = (out.len() - HEADER_BYTES) as u64;
     let (header, body) = out.split_at_mut(HEADER_BYTES);
     header[..8].copy_from_slice(&MAGIC);
@@ -320,277 +305,5 @@ impl Checkpoint {
             checkpoint.partitions.push(partition);
         }
         (at == body.len()).then_some(checkpoint)
-    }
-}
-
-impl<D: Disk> Shard<D> {
-    /// Takes checkpoints whenever half of the journal is used, and lets go of a journal file that failed. A
-    /// checkpoint that fails is tried again; a core that needs it to go on is offline until then.
-    pub(super) async fn run_checkpoints(&self) {
-        let mut not_before = Instant(0);
-        loop {
-            let wait = self.inner.written.wait();
-            if self.inner.closing.get() {
-                return;
-            }
-            let now = self.inner.now.get().mono;
-            if now < not_before || !self.checkpoint_due() {
-                wait.await;
-                continue;
-            }
-            match self.take_checkpoint().await {
-                Ok(true) => self.trouble_over(Trouble::Checkpoint),
-                Ok(false) => wait.await,
-                Err(error) => {
-                    self.is_out_of_space(&error);
-                    not_before = now.after(CHECKPOINT_AGAIN);
-                    tracing::error!(core = self.inner.core.0, %error, "a checkpoint failed: it is tried again");
-                    let starved = {
-                        let mut state = self.inner.state.borrow_mut();
-                        state.stats.checkpoints_failed += 1;
-                        state.starved
-                    };
-                    if starved {
-                        self.trouble(Trouble::Checkpoint, &error);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Prepares further journal files when half of those that are there is used.
-    pub(super) async fn run_preparer(&self) {
-        let mut not_before = Instant(0);
-        loop {
-            let wait = self.inner.written.wait();
-            if self.inner.closing.get() {
-                return;
-            }
-            let now = self.inner.now.get().mono;
-            if now >= not_before
-                && let Some(bytes) = self.wants_journal()
-                && let Err(error) = self.prepare_journal(bytes).await
-            {
-                tracing::warn!(core = self.inner.core.0, %error, "no further journal file: checkpoints come sooner");
-                not_before = now.after(PREPARE_AGAIN);
-            }
-            wait.await;
-        }
-    }
-
-    /// Whether another journal file should be prepared, and of how many bytes: half of what is there
-    /// is used, or the open frame fits none of them.
-    pub(super) fn wants_journal(&self) -> Option<u64> {
-        let state = self.inner.state.borrow();
-        let ring = &state.ring;
-        let needed = FILE_HEADER_BYTES + state.frame.disk_bytes() as u64;
-        let bytes = self.inner.settings.journal_bytes.max(needed.next_multiple_of(IO_BYTES_MAX as u64));
-        let half_used = ring.bytes_used() * 2 >= ring.bytes_total();
-        let more = half_used && ring.files() < self.inner.settings.journal_files && state.has_room_for(bytes);
-        (more || needed > ring.bytes_largest()).then_some(bytes)
-    }
-
-    pub(super) fn checkpoint_due(&self) -> bool {
-        let state = self.inner.state.borrow();
-        let ring = &state.ring;
-        let full = ring.bytes_used() * 2 >= ring.bytes_total();
-        let last = ring.files() >= self.inner.settings.journal_files || !ring.has_free();
-        let needed = FILE_HEADER_BYTES + state.frame.disk_bytes() as u64;
-        (full && last) || (state.starved && needed <= ring.bytes_largest()) || ring.has_aside()
-    }
-
-    /// Writes what the journal holds into the segments, makes it durable, and records it. One at a
-    /// time. False if it could not: the shard stops while a segment, or the journal, cannot be written.
-    pub(super) async fn take_checkpoint(&self) -> DiskResult<bool> {
-        loop {
-            let wait = self.inner.files.wait();
-            if !self.inner.checkpointing.replace(true) {
-                break;
-            }
-            wait.await;
-        }
-        let taken = self.checkpoint_alone().await;
-        self.inner.checkpointing.set(false);
-        self.inner.files.notify();
-        taken
-    }
-
-    async fn checkpoint_alone(&self) -> DiskResult<bool> {
-        let included = self.inner.durable.get();
-        self.inner.state.borrow_mut().ring.mark();
-        if !self.force_writes(included).await? {
-            return Ok(false);
-        }
-        let mut out = std::mem::take(&mut self.inner.state.borrow_mut().checkpoint_buffer);
-        begin(&mut out);
-        let partitions = self.capture(&mut out).await;
-        self.finish_checkpoint(out, partitions, included).await?;
-        Ok(true)
-    }
-
-    /// Captures every partition, some at a time. A lane may be at work on one: its state moves on
-    /// only after a write returned, and a write in flight touches no block that the state counts on.
-    async fn capture(&self, out: &mut Vec<u8>) -> u32 {
-        let (mut slot, mut count) = (0, 0);
-        while !self.inner.state.borrow_mut().capture_some(&mut slot, &mut count, out) {
-            yield_now().await;
-        }
-        count
-    }
-
-    /// Flushes what the captured state counts on, writes the checkpoint and frees journal files.
-    pub(super) async fn finish_checkpoint(
-        &self,
-        mut out: Vec<u8>,
-        partitions: u32,
-        included: u64,
-    ) -> DiskResult<()> {
-        let inner = &self.inner;
-        let (files, names, head) = {
-            let mut state = inner.state.borrow_mut();
-            state.listing += 1;
-            let files: Vec<(FileName, D::File)> = state.dirty_files.drain().collect();
-            for partition in state.partitions.iter_mut().flatten() {
-                partition.segment.flushing = partition.segment.aligned;
-            }
-            let head = CheckpointHead {
-                core: inner.core,
-                generation: state.checkpoint_generation + 1,
-                included,
-                next_sequence: state.sequence.max(included + 1),
-                incarnation: state.incarnation,
-            };
-            (files, std::mem::take(&mut state.names_changed), head)
-        };
-        let handles: Vec<D::File> = files.iter().map(|(_, file)| file.clone()).collect();
-        let flushed =
-            if names { inner.disk.sync_all(&handles).await } else { inner.disk.flush_all(&handles).await };
-        if let Err(error) = flushed {
-            let mut state = inner.state.borrow_mut();
-            state.names_changed |= names;
-            state.doubt(files);
-            return Err(error);
-        }
-        // Of two flushes of a file that are under way, one is told what failed and the other is not.
-        {
-            let mut state = inner.state.borrow_mut();
-            if let Some(name) = state.doubted() {
-                state.names_changed |= names;
-                state.dirty_files.extend(files);
-                return Err(DiskError::found(DiskOp::Flush, name));
-            }
-        }
-        seal(&mut out, &head, partitions);
-        let name = file_name(inner.core, head.generation % 2);
-        let file = inner.disk.open(&name, Open::OrCreate).await?;
-        self.write_padded(&file, 0, &out).await?;
-        inner.disk.flush(&file).await?;
-        if head.generation <= 2 {
-            inner.disk.sync_dir(&FileName::core_dir(inner.core)).await?;
-        }
-        {
-            let mut state = inner.state.borrow_mut();
-            state.checkpoint_generation = head.generation;
-            state.checkpoint_buffer = out;
-            state.ring.trim(included);
-            state.starved = false;
-            state.stats.checkpoints += 1;
-            for partition in state.partitions.iter_mut().flatten() {
-                let segment = &mut partition.segment;
-                segment.flushed = segment.flushed.max(segment.flushing);
-            }
-        }
-        self.remove_failed_journals().await;
-        inner.files.notify();
-        inner.written.notify();
-        Ok(())
-    }
-
-    /// Has every partition written up to the frame `included`. False if it could not: the shard
-    /// stops while a segment, or the journal, cannot be written.
-    ///
-    /// # Errors
-    /// A failed flush dropped what only the journal has still: no checkpoint may pass it.
-    pub(super) async fn force_writes(&self, included: u64) -> DiskResult<bool> {
-        {
-            let mut guard = self.inner.state.borrow_mut();
-            let state = &mut *guard;
-            // Never lowered: whoever waits for a later frame would wait for ever.
-            state.force_below = state.force_below.max(included);
-            let behind: Vec<u32> = state.waited_for(0, included).map(|(slot, _)| slot as u32).collect();
-            state.forced.extend(behind);
-        }
-        self.inner.written.notify();
-        // A partition once written up to a frame stays so: none is looked at again.
-        let mut next = 0;
-        loop {
-            let wait = self.inner.files.wait();
-            {
-                let state = self.inner.state.borrow();
-                let mut waited_for = state.waited_for(next, included);
-                let Some((slot, _)) = waited_for.next() else { return Ok(true) };
-                next = slot;
-                if let Some(dropped) = state.partitions.iter().flatten().find(|p| p.dropped) {
-                    return Err(DiskError::found(DiskOp::Flush, dropped.segment_file(SegmentFile::Log)));
-                }
-                // When the shard stops, what is offline stays unwritten.
-                let stops =
-                    || self.inner.draining.get() && state.waited_for(next, included).all(|(_, p)| p.offline);
-                if (self.inner.closing.get() && self.inner.failed.get()) || stops() {
-                    return Ok(false);
-                }
-            }
-            wait.await;
-        }
-    }
-}
-
-impl<D: Disk> State<D> {
-    /// The partitions from a slot on with something in a frame up to `included` that is in no segment.
-    fn waited_for(&self, slot: usize, included: u64) -> impl Iterator<Item = (usize, &Partition<D>)> {
-        let rest = self.partitions.iter().enumerate().skip(slot);
-        rest.filter_map(move |(slot, p)| Some((slot, p.as_deref().filter(|p| p.is_behind(included))?)))
-    }
-
-    /// A segment whose flush failed since the checkpoint waited for all of them.
-    fn doubted(&self) -> Option<FileName> {
-        let mut suspects = self.partitions.iter().flatten().filter(|p| p.suspect);
-        suspects.next().map(|p| p.segment_file(SegmentFile::Log))
-    }
-
-    /// The flush of these files failed, of which of them is not told: none counts as flushed, and what was
-    /// written to segments since the last good flush is written again.
-    fn doubt(&mut self, files: Vec<(FileName, D::File)>) {
-        for partition in self.partitions.iter_mut().flatten() {
-            let log = partition.segment_file(SegmentFile::Log);
-            if files.iter().any(|(name, _)| *name == log) {
-                partition.suspect();
-            }
-        }
-        for slot in 0..self.partitions.len() as u32 {
-            if self.partition(slot).is_some_and(|p| p.suspect) {
-                self.mark_ripe(slot);
-            }
-        }
-        for (name, file) in files {
-            self.dirty_files.entry(name).or_insert(file);
-        }
-    }
-
-    /// True when all are captured.
-    fn capture_some(&mut self, slot: &mut usize, count: &mut u32, out: &mut Vec<u8>) -> bool {
-        for _ in 0..CAPTURE_STEP {
-            match self.partitions.get_mut(*slot) {
-                None => return true,
-                Some(Some(partition)) => {
-                    partition.captured = (self.checkpoint_generation + 1, partition.written.active().base);
-                    add(out, &partition.to_state());
-                    *count += 1;
-                }
-                Some(None) => {}
-            }
-            *slot += 1;
-        }
-        false
     }
 }

@@ -49,6 +49,7 @@ mod stats;
 mod suspect;
 mod swap;
 mod tail;
+mod take_checkpoint;
 mod times;
 mod transfer;
 mod writer;
