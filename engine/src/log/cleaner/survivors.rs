@@ -201,6 +201,7 @@ impl<'a> Survivors<'a> {
     fn judge(&mut self, batch: &[u8], out: &mut Vec<u8>) -> Fate {
         let Some(header) = BatchHeader::peek(batch) else { return Fate::Dropped };
         let Ok(records) = payload(batch, INFLATED_BYTES_MAX) else { return self.keep_unreadable(batch, out) };
+        let Ok(count) = u32::try_from(header.record_count()) else { return self.keep_unreadable(batch, out) };
         let control = header.attributes().is_control();
         let obsolete = if control {
             self.transactions.on_control(header, &records)
@@ -209,7 +210,7 @@ impl<'a> Survivors<'a> {
         };
         let goes = obsolete && !(control && self.round.before_horizon(header));
         if goes {
-            self.tally.records_dropped += header.record_count().max(0) as u64;
+            self.tally.records_dropped += u64::from(count);
             return self.without_records(header, batch, out);
         }
         let Some(tombstones) = self.collect(header, &records, control) else {
@@ -223,7 +224,7 @@ impl<'a> Survivors<'a> {
             let ms = i64::try_from(self.round.delete_retention_ms).unwrap_or(i64::MAX);
             self.round.now.0.saturating_add(ms)
         });
-        if self.records.len() == header.record_count() as usize && horizon.is_none() {
+        if self.records.len() == count as usize && horizon.is_none() {
             out.extend_from_slice(batch);
             return Fate::Kept;
         }
@@ -242,7 +243,8 @@ impl<'a> Survivors<'a> {
     }
 
     /// Collects the records that stay and says whether a tombstone that the round judges is among them;
-    /// `None` if the records cannot be read.
+    /// `None` if the records cannot be read or are not as many as the header says: a client that goes by
+    /// the count would see others than we do.
     fn collect(&mut self, header: &BatchHeader, payload: &[u8], control: bool) -> Option<bool> {
         self.records.clear();
         let mut tombstones = false;
@@ -259,7 +261,10 @@ impl<'a> Survivors<'a> {
             }
             start = end;
         }
-        self.tally.records_dropped += dropped;
+        if i64::from(header.record_count()) != self.records.len() as i64 + dropped {
+            return None;
+        }
+        self.tally.records_dropped += dropped as u64;
         Some(tombstones)
     }
 
@@ -283,9 +288,16 @@ impl<'a> Survivors<'a> {
     }
 }
 
-/// Whether all records can be walked: one that cannot keeps its whole batch as it is, and none of its
-/// keys may then hide an older record. Those that are not compressed were walked when they came.
+/// Whether all records can be walked and are as many as the header says: one that cannot keeps its whole
+/// batch as it is, and none of its keys may then hide an older record. Those that are not compressed were
+/// walked and counted when they came.
 fn is_readable(header: &BatchHeader, payload: &[u8]) -> bool {
-    header.attributes().codec() == Some(Codec::None)
-        || Records::of(header, payload).all(|record| record.is_ok())
+    if header.attributes().codec() == Some(Codec::None) {
+        return true;
+    }
+    let mut walked = 0;
+    Records::of(header, payload).all(|record| {
+        walked += 1;
+        record.is_ok()
+    }) && header.record_count() == walked
 }

@@ -303,6 +303,18 @@ fn what_cannot_be_read_stays_and_hides_nothing() {
 }
 
 #[test]
+fn a_batch_with_more_records_than_its_header_says_stays_and_hides_nothing() {
+    let mut log = Log::default();
+    log.add(Codec::None, None, &[(Some("a"), Some("1"))]);
+    log.add(Codec::Zstd, None, &[(Some("a"), Some("2")), (Some("b"), Some("1"))]);
+    log.batches[1][57..61].copy_from_slice(&1_i32.to_be_bytes());
+    restamp(&mut log.batches[1], &crate::record::Stamp { base_timestamp: 0, producer: None });
+    log.add(Codec::None, None, &[(Some("c"), Some("1"))]);
+    let (cleaned, tally, _) = Run::over(&log).clean(&log);
+    assert_eq!((cleaned.batches, tally.batches_unreadable), (log.batches, 1));
+}
+
+#[test]
 fn data_of_an_aborted_transaction_goes_and_its_marker_when_nobody_can_need_it() {
     let mut log = Log::default();
     log.add(Codec::None, None, &[(Some("a"), Some("0"))]);
