@@ -61,6 +61,12 @@ pub const OWN: &[OwnDef] = &[
     own("net.first_frame_ms", "60000", "How long a new connection may take to send its first request, ms."),
     own("net.frame_ms", "30000", "How long a request may take to arrive, plus a second per MiB, ms."),
     own("net.send_stall_ms", "30000", "How long a client may leave its replies unread, ms."),
+    own(
+        "net.core_direct",
+        "",
+        "Name of a listener through which clients see a node for each core, at ports counted up from the listener's, \
+         so that they connect to the core that owns a partition; empty is none.",
+    ),
     own("journal.file_bytes", "67108864", "Size of a journal file, bytes."),
     own("journal.first_file_bytes", "8388608", "Size of the first journal file of a core, bytes."),
     own("journal.files", "4", "Journal files of a core at most, 2 or more."),
@@ -103,6 +109,8 @@ pub struct Config {
     pub frame: Duration,
     /// See [`OWN`], `net.send_stall_ms`.
     pub send_stall: Duration,
+    /// See [`OWN`], `net.core_direct`: the name of one of the listeners, upper-case, or empty.
+    pub core_direct: String,
     /// See [`OWN`], `journal.file_bytes`.
     pub journal_bytes: u64,
     /// See [`OWN`], `journal.first_file_bytes`.
@@ -208,6 +216,7 @@ impl Config {
             first_frame: ms("net.first_frame_ms")?,
             frame: ms("net.frame_ms")?,
             send_stall: ms("net.send_stall_ms")?,
+            core_direct: own["net.core_direct"].to_ascii_uppercase(),
             journal_bytes,
             journal_bytes_first: number("journal.first_file_bytes", MIB, journal_bytes)?,
             journal_files: number("journal.files", 2, 1024)? as usize,

@@ -32,7 +32,7 @@ fn misdirected(call: &Call<'_>, request: &Request<'_>) -> Option<ErrorCode> {
     match (request.cluster_id, request.node_id) {
         (None, ANY_NODE) => None,
         (None, _) | (Some(_), ANY_NODE) => Some(ErrorCode::InvalidRequest),
-        (Some(cluster), id) if cluster == node.cluster_name() && id == node.id.0 => None,
+        (Some(cluster), id) if cluster == node.cluster_name() && node.is_named_by(id) => None,
         (Some(_), _) => Some(ErrorCode::RebootstrapRequired),
     }
 }

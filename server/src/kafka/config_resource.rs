@@ -8,10 +8,10 @@ use wire::ErrorCode;
 use wire::describe_configs::{RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_GROUP, RESOURCE_TOPIC};
 
 use super::errors::{self, Fault};
-use crate::shard::Core;
+use crate::shard::{Core, Node};
 
 /// Whose settings are to be altered.
-pub(super) fn target(resource_type: i8, name: &str, this: NodeId) -> Result<AlterTarget, Fault> {
+pub(super) fn target(resource_type: i8, name: &str, this: &Node) -> Result<AlterTarget, Fault> {
     match resource_type {
         RESOURCE_TOPIC => Ok(AlterTarget::Topic(name.to_owned())),
         RESOURCE_BROKER if name.is_empty() => Ok(AlterTarget::AllBrokers),
@@ -26,10 +26,10 @@ pub(super) fn target(resource_type: i8, name: &str, this: NodeId) -> Result<Alte
 }
 
 /// A broker's id, which must be this one's.
-pub(super) fn check_broker(name: &str, this: NodeId) -> Result<NodeId, Fault> {
+pub(super) fn check_broker(name: &str, this: &Node) -> Result<NodeId, Fault> {
     let message = match name.parse::<i32>() {
-        Ok(id) if id == this.0 => return Ok(this),
-        Ok(id) => format!("Unexpected broker id, expected {}, but received {id}", this.0),
+        Ok(id) if this.is_named_by(id) => return Ok(this.id),
+        Ok(id) => format!("Unexpected broker id, expected {}, but received {id}", this.id.0),
         Err(_) => format!("Node id must be an integer, but it is: {name:.32}"),
     };
     Err((ErrorCode::InvalidRequest, message))

@@ -17,15 +17,16 @@ pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let mut response = Response {
         endpoint_type: request.endpoint_type,
         cluster_id: Cow::Owned(call.core.node.cluster_name()),
-        controller_id: call.core.node.id.0,
+        controller_id: call.view().controller(),
         ..Response::default()
     };
     if request.endpoint_type == ENDPOINT_BROKER {
-        let brokers = call.core.node.brokers(catalog.image(), call.session.listener);
-        response.brokers = brokers
+        response.brokers = call
+            .view()
+            .nodes(catalog.image())
             .into_iter()
             .map(|b| Broker {
-                broker_id: b.id.0,
+                broker_id: b.id,
                 host: b.host.into(),
                 port: b.port.into(),
                 rack: b.rack.map(Cow::Owned),

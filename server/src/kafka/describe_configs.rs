@@ -66,9 +66,9 @@ fn settings(core: &Core, catalog: &Catalog, asked: &Resource<'_>) -> Result<Vec<
             }
         }
         RESOURCE_BROKER if name.is_empty() => Ok(of_all_brokers(core, catalog)),
-        RESOURCE_BROKER => check_broker(name, core.node.id).map(|_| catalog.broker().describe()),
+        RESOURCE_BROKER => check_broker(name, &core.node).map(|_| catalog.broker().describe()),
         // What this broker logs is decided at its start.
-        RESOURCE_BROKER_LOGGER => check_broker(name, core.node.id).map(|_| Vec::new()),
+        RESOURCE_BROKER_LOGGER => check_broker(name, &core.node).map(|_| Vec::new()),
         RESOURCE_GROUP if name.is_empty() => {
             Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned()))
         }

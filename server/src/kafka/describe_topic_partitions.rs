@@ -9,7 +9,7 @@ use wire::describe_topic_partitions::{Cursor, Partition, Request, Response, Topi
 
 use super::served::{Call, Refused};
 use crate::limits::ITEMS_PER_REQUEST_MAX;
-use crate::shard::TopicEntry;
+use crate::shard::{TopicEntry, View};
 
 /// Partitions of one page at most, as Kafka's default.
 const PAGE_MAX: usize = 2000;
@@ -43,7 +43,7 @@ pub(super) fn serve(mut call: Call<'_>) -> Result<(), Refused> {
             response.topics.push(unknown(name));
             continue;
         };
-        let partitions = page(entry, from, left);
+        let partitions = page(entry, call.view(), from, left);
         let next = from + partitions.len();
         left -= partitions.len();
         let ends_here = next >= entry.topic.partitions.len();
@@ -78,15 +78,15 @@ fn unknown(name: &str) -> Topic<'static> {
     Topic { error_code, name: Some(Cow::Owned(name.to_owned())), ..Topic::default() }
 }
 
-fn page(entry: &Rc<TopicEntry>, from: usize, most: usize) -> Vec<Partition> {
+fn page(entry: &Rc<TopicEntry>, view: View<'_>, from: usize, most: usize) -> Vec<Partition> {
     let page = entry.topic.keyed().skip(from).take(most);
     page.map(|(key, state)| Partition {
         error_code: if state.leader.is_some() { ErrorCode::None } else { ErrorCode::LeaderNotAvailable },
         partition_index: key.index,
-        leader_id: state.leader.map_or(-1, |n| n.0),
+        leader_id: view.leader(state),
         leader_epoch: state.leader_epoch.0,
-        replica_nodes: state.replicas.iter().map(|n| n.0).collect(),
-        isr_nodes: state.isr.iter().map(|n| n.0).collect(),
+        replica_nodes: view.replicas(state, &state.replicas),
+        isr_nodes: view.replicas(state, &state.isr),
         // None are kept, and Kafka says so with empty lists: the Java client does not look for null.
         eligible_leader_replicas: Some(Vec::new()),
         last_known_elr: Some(Vec::new()),

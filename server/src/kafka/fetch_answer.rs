@@ -13,7 +13,7 @@ use super::fetch_plan::{FetchScratch, Want};
 use super::fetch_session::{self, Footing};
 use super::served::Call;
 use crate::runtime::{LeaseGuard, Reply, Stage, Timed, clock};
-use crate::shard::BrokerAddress;
+use crate::shard::NodeAddress;
 
 /// Answers with what was read, in the stage that began then.
 pub(super) fn give(
@@ -39,6 +39,7 @@ pub(super) fn give(
         Ok(id) => id,
         Err(error) => return refuse(call, scratch, &error),
     };
+    show_leaders(call, version, &mut scratch.wants);
     let FetchScratch { wants, pieces } = &scratch;
     let shape = Shape { version, isolation: request.isolation_level };
     let end = ResponseEnd { node_endpoints: leaders(call, version, wants) };
@@ -84,21 +85,30 @@ fn hints(version: i16) -> bool {
     version >= 16
 }
 
+/// Gives the leaders of misdirected partitions the ids that they have for the client.
+fn show_leaders(call: &Call<'_>, version: i16, wants: &mut [Want]) {
+    if hints(version) {
+        let (view, this) = (call.view(), call.core.node.id.0);
+        let ours = |w: &&mut Want| w.is_misdirected() && w.leader.leader_id == this;
+        wants.iter_mut().filter(ours).for_each(|w| w.leader.leader_id = view.core(w.core));
+    }
+}
+
 /// Where those leaders are that misdirected partitions name.
 fn leaders(call: &Call<'_>, version: i16, wants: &[Want]) -> Vec<NodeEndpoint<'static>> {
     if !hints(version) || !wants.iter().any(Want::is_misdirected) {
         return Vec::new();
     }
     let catalog = call.core.catalog();
-    let brokers = call.core.node.brokers(catalog.image(), call.session.listener);
+    let nodes = call.view().nodes(catalog.image());
     let named = |id| wants.iter().any(|w| w.is_misdirected() && w.leader.leader_id == id);
-    let endpoint = |b: BrokerAddress| NodeEndpoint {
-        node_id: b.id.0,
+    let endpoint = |b: NodeAddress| NodeEndpoint {
+        node_id: b.id,
         host: Cow::Owned(b.host),
         port: b.port.into(),
         rack: b.rack.map(Cow::Owned),
     };
-    brokers.into_iter().filter(|b| named(b.id.0)).map(endpoint).collect()
+    nodes.into_iter().filter(|b| named(b.id)).map(endpoint).collect()
 }
 
 /// Answers a request that does not fit its session.

@@ -62,13 +62,17 @@ fn coordinator(
     if let Err((code, message)) = found {
         return nowhere(code, message);
     }
-    let brokers = call.core.node.brokers(call.core.catalog().image(), call.session.listener);
-    match brokers.into_iter().find(|b| b.id == call.core.node.id) {
-        Some(broker) => Coordinator {
+    let Ok(seat) = group::seat_of(call.core, key) else {
+        return nowhere(ErrorCode::CoordinatorNotAvailable, "the offsets topic is not there");
+    };
+    let view = call.view();
+    let nodes = view.nodes(call.core.catalog().image());
+    match nodes.into_iter().find(|node| node.id == view.core(seat.core)) {
+        Some(node) => Coordinator {
             key: Cow::Owned(key.to_owned()),
-            node_id: broker.id.0,
-            host: Cow::Owned(broker.host),
-            port: i32::from(broker.port),
+            node_id: node.id,
+            host: Cow::Owned(node.host),
+            port: i32::from(node.port),
             ..Coordinator::default()
         },
         None => nowhere(ErrorCode::CoordinatorNotAvailable, "this broker is not registered yet"),

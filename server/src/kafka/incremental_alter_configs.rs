@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use engine::base::NodeId;
 use engine::config::AlterOp;
 use engine::controller::{AlterTarget, Alteration};
 use wire::ErrorCode;
@@ -14,11 +13,12 @@ use wire::incremental_alter_configs::{
 use super::config_resource::{alter, target};
 use super::errors::{Fault, told};
 use super::served::{Call, Refused};
+use crate::shard::Node;
 
 pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     let request: Request<'_> = call.decode()?;
     Refused::above_items(request.resources.iter().map(|r| r.configs.len()))?;
-    let this = call.core.node.id;
+    let this = &call.core.node;
     let asked = request.resources.iter().map(|r| wanted(r, this)).collect();
     let outcomes = alter(call.core, asked, request.validate_only).await;
     let responses =
@@ -27,7 +27,7 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
     Ok(())
 }
 
-fn wanted(resource: &Resource<'_>, this: NodeId) -> Result<(AlterTarget, Alteration), Fault> {
+fn wanted(resource: &Resource<'_>, this: &Node) -> Result<(AlterTarget, Alteration), Fault> {
     let target = target(resource.resource_type, resource.resource_name, this)?;
     let ops = resource.configs.iter().map(op).collect::<Result<_, _>>()?;
     Ok((target, Alteration::Some(ops)))

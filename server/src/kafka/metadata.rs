@@ -12,7 +12,7 @@ use super::create_topics::create;
 use super::errors;
 use super::served::{Call, Refused};
 use crate::limits::{ITEMS_PER_REQUEST_MAX, TOPICS_PER_REQUEST_MAX};
-use crate::shard::{Catalog, Core, OFFSETS_TOPIC, TopicEntry};
+use crate::shard::{Catalog, Core, OFFSETS_TOPIC, TopicEntry, View};
 
 /// The first version in which topics may be asked for by id.
 const VERSION_WITH_IDS: i16 = 12;
@@ -35,27 +35,28 @@ pub(super) async fn serve(mut call: Call<'_>) -> Result<(), Refused> {
         create_missing(call.core, &request, named).await;
     }
     let catalog = call.core.catalog();
+    let view = call.view();
     let topics = match named {
         None => {
             let mut all: Vec<&Rc<TopicEntry>> = catalog.topics().collect();
             all.sort_by(|a, b| a.topic.name.cmp(&b.topic.name));
-            all.into_iter().map(|entry| found(entry)).collect()
+            all.into_iter().map(|entry| found(entry, view)).collect()
         }
-        Some(named) => named.iter().map(|asked| look_up(&catalog, asked)).collect(),
+        Some(named) => named.iter().map(|asked| look_up(&catalog, asked, view)).collect(),
     };
-    let brokers = call.core.node.brokers(catalog.image(), call.session.listener);
     let response = Response {
-        brokers: brokers
+        brokers: view
+            .nodes(catalog.image())
             .into_iter()
             .map(|b| Broker {
-                node_id: b.id.0,
+                node_id: b.id,
                 host: b.host.into(),
                 port: b.port.into(),
                 rack: b.rack.map(Cow::Owned),
             })
             .collect(),
         cluster_id: Some(Cow::Owned(call.core.node.cluster_name())),
-        controller_id: call.core.node.id.0,
+        controller_id: view.controller(),
         topics,
         ..Response::default()
     };
@@ -96,7 +97,7 @@ async fn create_missing(core: &Rc<Core>, request: &Request<'_>, named: &[Request
     }
 }
 
-fn look_up(catalog: &Catalog, asked: &RequestTopic<'_>) -> Topic<'static> {
+fn look_up(catalog: &Catalog, asked: &RequestTopic<'_>, view: View<'_>) -> Topic<'static> {
     let (entry, unknown) = match asked.name {
         Some(name) => {
             let unknown = match check_topic_name(name) {
@@ -108,7 +109,7 @@ fn look_up(catalog: &Catalog, asked: &RequestTopic<'_>) -> Topic<'static> {
         None => (catalog.topic_by_id(TopicId(asked.topic_id)), ErrorCode::UnknownTopicId),
     };
     match entry {
-        Some(entry) => found(entry),
+        Some(entry) => found(entry, view),
         None => Topic {
             error_code: unknown,
             name: asked.name.map(|n| Cow::Owned(n.to_owned())),
@@ -118,14 +119,14 @@ fn look_up(catalog: &Catalog, asked: &RequestTopic<'_>) -> Topic<'static> {
     }
 }
 
-fn found(entry: &TopicEntry) -> Topic<'static> {
+fn found(entry: &TopicEntry, view: View<'_>) -> Topic<'static> {
     let partitions = entry.topic.keyed().map(|(key, state)| Partition {
         partition_index: key.index,
         error_code: if state.leader.is_some() { ErrorCode::None } else { ErrorCode::LeaderNotAvailable },
-        leader_id: state.leader.map_or(-1, |n| n.0),
+        leader_id: view.leader(state),
         leader_epoch: state.leader_epoch.0,
-        replica_nodes: state.replicas.iter().map(|n| n.0).collect(),
-        isr_nodes: state.isr.iter().map(|n| n.0).collect(),
+        replica_nodes: view.replicas(state, &state.replicas),
+        isr_nodes: view.replicas(state, &state.isr),
         ..Partition::default()
     });
     Topic {

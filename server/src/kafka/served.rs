@@ -20,7 +20,7 @@ use super::{
 };
 use crate::limits::{ITEMS_PER_REQUEST_MAX, SMALL_REQUEST_BYTES_MAX};
 use crate::runtime::{Outbox, Reason, Reply, Service, hint};
-use crate::shard::Core;
+use crate::shard::{Core, View};
 
 /// The keys that are served: what ApiVersions names, and what [`Handler`] has an arm for.
 pub(super) const SERVED: &[ApiKey] = &[
@@ -92,6 +92,11 @@ impl<'a> Call<'a> {
     /// The version of the request, and of the answer.
     pub(super) fn version(&self) -> i16 {
         self.header.api_version
+    }
+
+    /// How the cluster looks to the client.
+    pub(super) fn view(&self) -> View<'a> {
+        self.core.node.view(self.session.listener)
     }
 
     /// Where the client is, as Kafka shows it in groups.

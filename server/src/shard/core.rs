@@ -18,6 +18,7 @@ use super::fetch_sessions;
 use super::groups::Groups;
 use super::post::Post;
 use super::reads::Loans;
+use super::view::CoreDirect;
 use super::watch::Watches;
 use crate::runtime::{Buffers, Counters, LeaseBudget, StageClocks};
 
@@ -37,6 +38,8 @@ pub struct Node {
     pub directory: Uuid,
     /// What clients of each listener are told, in the order of the listeners.
     pub advertised: Vec<Listener>,
+    /// The listener that shows a node for each core, if there is one.
+    pub direct: Option<CoreDirect>,
     /// The settings it was started with.
     pub settings: BrokerSettings,
     /// How many cores it runs on.
@@ -54,19 +57,6 @@ impl Node {
     }
 }
 
-/// Where a broker is found through one listener.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct BrokerAddress {
-    /// Which broker.
-    pub id: NodeId,
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// The rack it stands in.
-    pub rack: Option<String>,
-}
-
 impl Node {
     /// The cluster's id as Kafka writes it: 22 characters of URL-safe base64.
     #[must_use]
@@ -82,26 +72,6 @@ impl Node {
             bits >>= 6;
         }
         out.iter().map(|&b| char::from(b)).collect()
-    }
-
-    /// The brokers as a client of listener `listener` is to reach them, by id.
-    #[must_use]
-    pub fn brokers(&self, image: &Image, listener: usize) -> Vec<BrokerAddress> {
-        let ours = &self.advertised[listener];
-        let mut out = Vec::with_capacity(image.brokers().len());
-        for (id, broker) in image.brokers() {
-            let at = broker.endpoints.iter().find(|e| e.name == ours.name);
-            let address = match at {
-                _ if id == self.id => Some((ours.host.clone(), ours.port)),
-                Some(endpoint) => Some((endpoint.host.clone(), endpoint.port)),
-                // It has no such listener, so these clients cannot reach it.
-                None => None,
-            };
-            if let Some((host, port)) = address {
-                out.push(BrokerAddress { id, host, port, rack: broker.rack.clone() });
-            }
-        }
-        out
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `watch` | fetches that wait for a high watermark |
 //! | `fetch_sessions` | what clients of this core asked for before (KIP-227) |
 //! | `reads` | reads for a fetch, here or lent by another core |
+//! | `view` | the nodes that clients of a listener see: brokers, or the cores of this one |
 //! | `catalog` | the cluster's topics with their settings resolved |
 //! | `groups` | the coordinators of this core's consumer groups |
 //! | `lag` | how far groups are behind: commits here, held against the ends of logs everywhere |
@@ -26,14 +27,16 @@ mod groups;
 mod lag;
 mod post;
 mod reads;
+mod view;
 mod watch;
 
 pub use acks::{AppendSink, Then};
 pub use catalog::{Catalog, TopicEntry};
 pub use control::{Control, ControlError};
-pub use core::{Apply, BrokerAddress, Core, Disk, Node, Parts};
+pub use core::{Apply, Core, Disk, Node, Parts};
 pub use groups::{Groups, OFFSETS_TOPIC, Unready};
 pub use lag::{CommitLag, GroupLag, LagTimes};
 pub use post::{Append, Mail, Post, PostOffice};
 pub use reads::{Peeked, Place, Read, ReadWant};
+pub use view::{CoreDirect, NodeAddress, View};
 pub use watch::Watch;

@@ -63,6 +63,7 @@ pub(super) async fn boot(shared: &Shared, origin: Origin, disk: &Disk) -> Result
         data_dir: shared.data.to_string_lossy().into_owned(),
         directory: origin.directory,
         advertised: shared.advertised.clone(),
+        direct: shared.direct.clone(),
         settings: shared.config.broker.clone(),
         cores: shared.cores,
         read_only: shared.config.read_only,

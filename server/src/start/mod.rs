@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `error` | why a broker does not start, with the exit code |
+//! | `doors` | the ports: every listener on every core |
 //! | `node_file` | `node.json` and the mark of a clean stop |
 //! | `boot` | what core 0 does before anybody serves: metadata, recovery |
 //! | `serve` | what every core does from then on |
@@ -13,12 +14,13 @@
 //! every core, and only then the shards, because a core may read what another lends it.
 
 mod boot;
+mod doors;
 mod error;
 mod node_file;
 mod serve;
 mod stage;
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -32,10 +34,11 @@ pub use error::StartError;
 
 use crate::admin::{self, Board};
 use crate::config::Config;
-use crate::net::{Admission, Door, bind};
+use crate::net::{Admission, Door};
 use crate::runtime::clock;
 use crate::shard::PostOffice;
 use boot::{Booted, Origin};
+use doors::Doors;
 use serve::{CoreParts, Shared};
 use stage::{Stage, Stages};
 
@@ -131,9 +134,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     }
     let cpus = cpus(&config)?;
     let cores = cpus.len();
-    let (bound, doors) = bind_all(&config, cores)?;
-    let ports: Vec<u16> = bound.iter().map(SocketAddr::port).collect();
-    let advertised = config.broker.advertise(&ports);
+    let Doors { bound, advertised, direct, per_core } = doors::open(&config, cores as u16)?;
     let origin = node_file::open(&data, config.broker.node_id)?;
 
     let connections_possible = connections_possible();
@@ -145,13 +146,14 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         config,
         cores: cores as u16,
         advertised: advertised.clone(),
+        direct,
         data: data.clone(),
         admission: Arc::new(admission),
         connections_possible,
         stages: stages.clone(),
         board: board.clone(),
     });
-    let cores = start_cores(&shared, origin, &cpus, doors)?;
+    let cores = start_cores(&shared, origin, &cpus, per_core)?;
     let listen = |addr| admin::listen(addr, board).map_err(|e| StartError::port("admin.listen", addr, &e));
     let admin = shared.config.admin.map(listen).transpose()?;
     Ok(Running { stages, cores, advertised, bound, admin, data, stop: shared.config.stop, _lock: lock })
@@ -287,24 +289,6 @@ fn cpus(config: &Config) -> Result<Vec<Cpu>, StartError> {
     let cpus: Vec<Cpu> =
         (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).map(Cpu::Pinned).collect();
     Ok(if cpus.is_empty() { vec![Cpu::Unbound] } else { cpus })
-}
-
-/// Binds every listener on every core: for each core its doors, in the order of the listeners.
-fn bind_all(config: &Config, cores: usize) -> Result<(Vec<SocketAddr>, Vec<Vec<Door>>), StartError> {
-    let mut bound = Vec::new();
-    let mut doors: Vec<Vec<Door>> = (0..cores).map(|_| Vec::new()).collect();
-    for listener in &config.broker.listeners {
-        let addr = (listener.host.as_str(), listener.port).to_socket_addrs().ok().and_then(|mut a| a.next());
-        let Some(addr) = addr else {
-            let message =
-                format!("listeners: the host {:?} has no address; check its spelling", listener.host);
-            return Err(StartError::precondition(message));
-        };
-        let (at, per_core) = bind(addr, cores).map_err(|e| StartError::port("listeners", addr, &e))?;
-        bound.push(at);
-        doors.iter_mut().zip(per_core).for_each(|(core, door)| core.push(door));
-    }
-    Ok((bound, doors))
 }
 
 fn raise_descriptor_limit() {

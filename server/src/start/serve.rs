@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::kafka::Handler;
 use crate::net::{Admission, Door, Net, NetSettings};
 use crate::runtime::{Buffers, Counters, LeaseBudget, StageClocks, clock};
-use crate::shard::{Apply, Control, Core, LagTimes, Node, Parts, PostOffice};
+use crate::shard::{Apply, Control, Core, CoreDirect, LagTimes, Node, Parts, PostOffice};
 
 /// How often the metrics page is brought up to date.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
@@ -41,6 +41,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) cores: u16,
     pub(super) advertised: Vec<Listener>,
+    pub(super) direct: Option<CoreDirect>,
     pub(super) data: PathBuf,
     pub(super) admission: Arc<Admission>,
     /// Connections that this process has descriptors for.

@@ -74,6 +74,11 @@ impl Broker {
         self.running.as_ref().unwrap().bound()[0]
     }
 
+    /// The addresses of all its listeners.
+    pub(crate) fn bound(&self) -> &[SocketAddr] {
+        self.running.as_ref().unwrap().bound()
+    }
+
     /// Where its metrics are, if `admin.listen` is set.
     pub(crate) fn admin(&self) -> Option<SocketAddr> {
         self.running.as_ref().unwrap().admin()
