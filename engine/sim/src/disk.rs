@@ -211,6 +211,11 @@ fn check_transfer(at: u64, len: usize) {
     assert!(len > 0 && len <= IO_BYTES_MAX, "transfer of {len} bytes");
 }
 
+/// The blocks that a transfer touches.
+fn blocks(at: u64, len: usize) -> std::ops::Range<u64> {
+    at / BLOCK as u64..(at + len as u64) / BLOCK as u64
+}
+
 /// A write under way; gone from the list when it returns, fails or is forgotten with its future.
 struct UnderWay<'a> {
     world: &'a World,
@@ -293,6 +298,7 @@ impl Disk for SimDisk {
             s.counters.bytes_written += chunk.len() as u64;
         });
         let step = self.persist(DiskOp::Write, &file.name, at, chunk.len()).await;
+        let blocks = blocks(at, chunk.len());
         let at = at as usize;
         let fate = self.begin(DiskOp::Write);
         let old = file.inode.borrow().len();
@@ -315,6 +321,7 @@ impl Disk for SimDisk {
             return Err(SimDisk::error(DiskOp::Write, &file.name, DiskFault::Io, EIO));
         }
         drop(under_way);
+        self.world().inner.faults.borrow_mut().heal(&file.name, blocks);
         self.persisted(step).await;
         Ok(())
     }
@@ -322,7 +329,7 @@ impl Disk for SimDisk {
     async fn read(&self, file: &File, at: u64, len: usize) -> DiskResult<Chunk> {
         check_transfer(at, len);
         let lease = self.inner.pool.lease(len).await;
-        let fate = self.begin_read(file);
+        let fate = self.begin_read(file, blocks(at, len));
         if fate == Fate::Stalls {
             std::mem::forget(lease);
             self.world().sleep(DEADLINE).await;
@@ -478,11 +485,16 @@ impl SimDisk {
         self.world().random(|r| r.index(blocks)) * BLOCK
     }
 
-    fn begin_read(&self, file: &File) -> Fate {
+    fn begin_read(&self, file: &File, blocks: std::ops::Range<u64>) -> Fate {
         self.storage(|s| {
             s.counters.reads += 1;
             s.counters.note_file_read(&file.name);
         });
-        self.begin(DiskOp::Read)
+        let fate = self.begin(DiskOp::Read);
+        if fate == Fate::Works && self.world().inner.faults.borrow().breaks_read_of(&file.name, blocks) {
+            self.storage(|s| s.counters.faults += 1);
+            return Fate::Eio;
+        }
+        fate
     }
 }

@@ -1,6 +1,6 @@
 //! What goes wrong when.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::io::{DiskOp, FileName};
 
@@ -21,6 +21,9 @@ pub struct Faults {
     /// Operations that fail with EIO, by their number since the world began (see
     /// [`crate::Counters::ops`]).
     pub eio_at: BTreeSet<u64>,
+    /// Blocks that cannot be read, by file: each read that touches one fails with EIO. What is written to one
+    /// can be read again, as a disk puts another sector in the place of a bad one.
+    pub bad_blocks: BTreeMap<FileName, BTreeSet<u64>>,
     /// Operations that never complete, by their number: the caller gets a time-out, and what it
     /// lent stays lent.
     pub stall_at: BTreeSet<u64>,
@@ -70,6 +73,18 @@ impl Buggify {
 }
 
 impl Faults {
+    /// Whether a read of these blocks of a file fails.
+    pub(crate) fn breaks_read_of(&self, name: &FileName, blocks: std::ops::Range<u64>) -> bool {
+        self.bad_blocks.get(name).is_some_and(|bad| bad.range(blocks).next().is_some())
+    }
+
+    /// These blocks of a file were written.
+    pub(crate) fn heal(&mut self, name: &FileName, blocks: std::ops::Range<u64>) {
+        if let Some(bad) = self.bad_blocks.get_mut(name) {
+            bad.retain(|block| !blocks.contains(block));
+        }
+    }
+
     pub(crate) fn breaks_flush_of(&self, name: &FileName) -> bool {
         self.broken_flush || self.broken_flush_of.is_some_and(|end| name.as_str().ends_with(end))
     }

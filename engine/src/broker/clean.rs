@@ -161,7 +161,7 @@ impl<D: Disk> Shard<D> {
         let mut pace = Pace::default();
         for part in self.segments_of(patient, from, end) {
             let file = self.open_closed(patient, &part).await?;
-            let mut window = Window::new(part.base, part.bytes, part.end);
+            let mut window = self.window(patient, &part);
             while !window.is_done() {
                 let wanted = window.wanted();
                 self.throttled(patient, throttle, wanted.map_or(0, |(_, len)| len), 0).await?;
@@ -204,7 +204,7 @@ impl<D: Disk> Shard<D> {
         for part in self.segments_of(patient, group.base, group.end) {
             last_append = last_append.max(part.last_append);
             let file = self.open_closed(patient, &part).await?;
-            let mut window = Window::new(part.base, part.bytes, part.end);
+            let mut window = self.window(patient, &part);
             while !window.is_done() {
                 let wanted = window.wanted();
                 let (at, blocks) = cleaned.take_blocks();
@@ -235,6 +235,12 @@ impl<D: Disk> Shard<D> {
         }
         self.throttled(patient, throttle, 0, cleaned.pending.len()).await?;
         Ok(Some(self.finish_cleaned(cleaned, last_append).await?))
+    }
+
+    fn window(&self, patient: &Patient, part: &Part) -> Window {
+        let state = self.inner.state.borrow();
+        let epochs = state.by_key(patient.key).map(|p| p.epochs.clone()).unwrap_or_default();
+        Window::new(part.base, part.bytes, part.end, epochs)
     }
 
     async fn open_closed(&self, patient: &Patient, part: &Part) -> Result<D::File, CleanError> {

@@ -4,11 +4,12 @@ use super::shard::Shard;
 use crate::base::{Offset, PartitionKey, WallMs};
 use crate::config::BATCH_BYTES_MAX;
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
-use crate::log::IndexTail;
 use crate::log::index::{Entry, FileTail};
+use crate::log::intact::{self, Expectation};
 use crate::log::names::SegmentFile;
 use crate::log::scan::Damaged;
 use crate::log::segments::Segment;
+use crate::log::{IndexTail, LeaderEpochs};
 use crate::record::{BatchHeader, MAGIC, crc_matches};
 
 /// Bytes read at once: two buffers of the pool, for as long as the read takes.
@@ -25,12 +26,14 @@ pub(super) struct Window {
     least: Offset,
     /// No batch ends above it.
     below: Offset,
+    /// Under which leader each offset was written.
+    epochs: LeaderEpochs,
 }
 
 impl Window {
     /// Over a segment of the offsets `base..below` that has `end` bytes.
-    pub(super) fn new(base: Offset, end: u64, below: Offset) -> Window {
-        Window { bytes: Vec::new(), start: 0, read_to: 0, end, least: base, below }
+    pub(super) fn new(base: Offset, end: u64, below: Offset, epochs: LeaderEpochs) -> Window {
+        Window { bytes: Vec::new(), start: 0, read_to: 0, end, least: base, below, epochs }
     }
 
     /// What to read next: position and length, whole blocks. `None` when all is read.
@@ -59,7 +62,7 @@ impl Window {
         self.read_to == self.end && self.start == self.bytes.len()
     }
 
-    /// The next whole batch, whose checksum holds. `None` if more must be read first.
+    /// The next whole batch, which holds as far as the log can tell. `None` if more must be read first.
     ///
     /// # Errors
     /// What lies here is no batch.
@@ -71,11 +74,13 @@ impl Window {
             return if last && !rest.is_empty() { Err(damaged) } else { Ok(None) };
         };
         let bytes = header.total_bytes().filter(|n| *n <= BATCH_BYTES_MAX as usize).ok_or(damaged)?;
+        // Offsets may be missing, as an earlier round may have been here.
+        let due = Expectation { next: self.least, inside: false, gaps: true, epochs: &self.epochs };
         let sound = header.magic() == MAGIC
-            && header.base_offset() >= self.least
             && header.last_offset_delta() >= 0
             && header.next_offset() > header.base_offset()
-            && header.next_offset() <= self.below;
+            && header.next_offset() <= self.below
+            && intact::header_flaw(header, due).is_none();
         if !sound {
             return Err(damaged);
         }

@@ -101,7 +101,7 @@ impl<D: Disk> Shard<D> {
     /// Lists damage that a round met, as a reader who met it would.
     async fn list_met(&self, key: PartitionKey, base: Offset, met: Damaged) -> Result<(), FetchError> {
         let source = self.source(key, base).await?;
-        self.past_damage(&source, met.position).await?;
+        self.past_damage(&source, (0, base), met.position).await?;
         Ok(())
     }
 

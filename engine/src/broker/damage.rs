@@ -9,27 +9,21 @@ use super::pages::SegmentSource;
 use super::partition::SwapState;
 use super::read::FetchError;
 use super::shard::Shard;
+use super::stretch::Stretch;
 use crate::base::{Offset, PartitionKey};
-use crate::io::{BLOCK, Disk, DiskError, DiskFault, IO_BYTES_MAX};
-use crate::log::index::{Entry, OffsetEntry};
+use crate::io::{Disk, DiskError, DiskFault};
 use crate::log::intact::{self, Checked, Expectation, Stop};
-use crate::log::names::SegmentFile;
-use crate::log::scan::{Step, Walk};
 use crate::log::{Cause, DamagedRange};
-use crate::record::{BatchHeader, HEADER_BYTES};
 
 /// Bytes of segment looked at in one go. Below a page, so that what is looked at does not push what
 /// readers use out of the cache.
 pub(super) const LOOK_BYTES: usize = 120 * 1024;
 
+/// Damaged ranges that one read finds before it gives up.
+pub(super) const EXAMINED_MAX: usize = 4;
+
 /// A range that the disk could not read is tried again after this long, ms.
 const UNREADABLE_AGAIN_MS: i64 = 10_000;
-
-/// No offset index is read that is larger, bytes: without it a range reaches to its segment's end.
-const INDEX_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
-/// After this many tries the search for a batch that holds takes larger steps.
-const TRIED_ONE_BY_ONE: usize = 16;
 
 /// One entry of a core's list of damage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,34 +159,39 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Lists the damage that a walk over a segment met at `position`. Gives the position behind it.
+    /// Lists the damage that a walk over a segment, which began at `sound`, met at `position`. Gives where
+    /// the next batch begins behind it, and the offset due there. The walk may have gone astray: the damage may
+    /// lie before the position.
     ///
     /// # Errors
     /// As [`Shard::examine`]; [`FetchError::Damaged`] if a closer look finds none up to there.
     pub(super) async fn past_damage(
         &self,
         source: &SegmentSource<D>,
+        sound: (u64, Offset),
         position: u64,
-    ) -> Result<u64, FetchError> {
-        if let Some(range) = self.listed(source, position) {
-            return Ok(u64::from(range.end_position));
-        }
-        let (mut at, mut next) = (0, source.base);
+    ) -> Result<(u64, Offset), FetchError> {
+        let (mut at, mut next) = sound;
         loop {
-            match self.look(source, at, next, |_, _| false).await? {
-                Look::Sound { .. } => break,
-                Look::Flawed { position: flaw, next: due, cause } => {
+            let look = self.look(source, at, next, |reached, _| reached > position).await?;
+            let Look::Flawed { position: flaw, next: due, cause } = look else {
+                return Err(crate::log::scan::Damaged { position }.into());
+            };
+            let range = match self.listed(source, flaw) {
+                Some(range) => range,
+                None => {
                     let range = self.damaged_range(source, flaw, due, cause).await?;
-                    self.list(source.key, source.revision, range);
-                    (at, next) = (u64::from(range.end_position), range.end);
-                    if at > position || at >= source.end {
-                        break;
+                    if !self.list(source.key, source.revision, range) {
+                        return Err(crate::log::scan::Damaged { position: flaw }.into());
                     }
+                    range
                 }
+            };
+            (at, next) = (u64::from(range.end_position), range.end);
+            if at > position || flaw >= position {
+                return Ok((at, next));
             }
         }
-        let listed = self.listed(source, position);
-        listed.map(|r| u64::from(r.end_position)).ok_or(crate::log::scan::Damaged { position }.into())
     }
 
     pub(super) fn listed(&self, source: &SegmentSource<D>, position: u64) -> Option<DamagedRange> {
@@ -269,7 +268,7 @@ impl<D: Disk> Shard<D> {
 
     /// A batch at or below `from` that is known to begin there: behind the last damage, or where an index
     /// entry that holds says, or at the segment's start.
-    async fn sound_start(
+    pub(super) async fn sound_start(
         &self,
         source: &SegmentSource<D>,
         from: Offset,
@@ -301,45 +300,32 @@ impl<D: Disk> Shard<D> {
         mut next: Offset,
         mut enough: impl FnMut(u64, Offset) -> bool,
     ) -> Result<Look, FetchError> {
-        // A read of fewer bytes than `least` would not get further.
-        let (mut want, mut least) = (LOOK_BYTES, BLOCK);
+        let mut want = LOOK_BYTES;
         while position < source.end && !enough(position, next) {
-            let slices = match self.read_range(source, position, want).await {
-                Ok(slices) => slices,
-                Err(FetchError::Disk(error)) => {
-                    let cause = match error.fault {
-                        // The file ends early: no number of the kernel's stands behind it.
-                        DiskFault::Io if error.errno == 0 => Cause::Missing,
-                        DiskFault::Io => Cause::Unreadable,
-                        _ => return Err(error.into()),
-                    };
-                    if want > least {
-                        // What lies before the bad block is fine.
-                        want = (want / 2).max(least);
-                        continue;
-                    }
-                    return Ok(Look::Flawed { position, next, cause });
-                }
-                Err(error) => return Err(error),
-            };
+            let Stretch { slices, cut } = self.read_some(source, position, want).await?;
             let checked = self.check_from(source, &slices, position, next)?;
             position += checked.bytes as u64;
             next = checked.next;
-            match checked.stop {
-                Stop::Flaw(cause) => return Ok(Look::Flawed { position, next, cause }),
-                Stop::More(bytes) if checked.bytes == 0 => {
+            match (checked.stop, cut) {
+                (Stop::Flaw(cause), _) => return Ok(Look::Flawed { position, next, cause }),
+                (Stop::More(_), Some(error)) => {
+                    // The file ends early: no number of the kernel's stands behind it.
+                    let cause = if error.errno == 0 { Cause::Missing } else { Cause::Unreadable };
+                    return Ok(Look::Flawed { position, next, cause });
+                }
+                (Stop::More(bytes), None) if checked.bytes == 0 => {
                     if bytes <= want {
                         return Ok(Look::Flawed { position, next, cause: Cause::Missing });
                     }
-                    (want, least) = (bytes, bytes);
+                    want = bytes;
                 }
-                Stop::More(_) | Stop::End => (want, least) = (LOOK_BYTES, BLOCK),
+                (Stop::More(_) | Stop::End, _) => want = LOOK_BYTES,
             }
         }
         Ok(Look::Sound { position, next })
     }
 
-    fn check_from<S: std::ops::Deref<Target = [u8]>>(
+    pub(super) fn check_from<S: std::ops::Deref<Target = [u8]>>(
         &self,
         source: &SegmentSource<D>,
         slices: &[S],
@@ -351,123 +337,5 @@ impl<D: Disk> Shard<D> {
         let expectation =
             Expectation { next, inside: false, gaps: partition.gaps, epochs: &partition.epochs };
         Ok(intact::check(slices, position, source.end, usize::MAX, expectation))
-    }
-
-    /// The damage that begins at `position`, where `first` is due: up to the next batch that the index
-    /// names and that holds, else to the segment's end.
-    pub(super) async fn damaged_range(
-        &self,
-        source: &SegmentSource<D>,
-        position: u64,
-        first: Offset,
-        cause: Cause,
-    ) -> Result<DamagedRange, FetchError> {
-        let (end_position, end) = self.next_sound(source, position, first).await?;
-        Ok(DamagedRange {
-            segment: source.base,
-            position: position as u32,
-            end_position: end_position as u32,
-            first,
-            end,
-            found_at: self.inner.now.get().wall,
-            cause,
-        })
-    }
-
-    async fn next_sound(
-        &self,
-        source: &SegmentSource<D>,
-        position: u64,
-        first: Offset,
-    ) -> Result<(u64, Offset), FetchError> {
-        let entries = self.index_entries(source).await;
-        let behind = |e: &&OffsetEntry| u64::from(e.position) > position && e.offset(source.base) >= first;
-        let candidates: Vec<OffsetEntry> = entries.iter().filter(behind).copied().collect();
-        let (mut at, mut tried) = (0, 0);
-        while let Some(entry) = candidates.get(at) {
-            if let Some(base) = self.indexed_batch(source, *entry, first).await? {
-                return Ok((u64::from(entry.position), base));
-            }
-            tried += 1;
-            at += 1 + tried / TRIED_ONE_BY_ONE;
-        }
-        // What was appended since the source was opened stands behind its end and is sound.
-        Ok((source.end, source.end_offset))
-    }
-
-    /// The first offset of the batch that an index entry names, if it stands there, holds, and does not
-    /// lie below `least`.
-    async fn indexed_batch(
-        &self,
-        source: &SegmentSource<D>,
-        entry: OffsetEntry,
-        least: Offset,
-    ) -> Result<Option<Offset>, FetchError> {
-        let position = u64::from(entry.position);
-        if position + HEADER_BYTES as u64 > source.end {
-            return Ok(None);
-        }
-        let Some(slices) = self.readable(source, position, HEADER_BYTES).await? else { return Ok(None) };
-        let header: BatchHeader = match Walk::new(&slices, position, source.end, least).next() {
-            Ok(Step::Batch(found)) if found.header.last_offset() == entry.offset(source.base) => found.header,
-            _ => return Ok(None),
-        };
-        let Some(bytes) = header.total_bytes() else { return Ok(None) };
-        let Some(slices) = self.readable(source, position, bytes).await? else { return Ok(None) };
-        let state = self.inner.state.borrow();
-        let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
-        let base = header.base_offset();
-        let expectation = Expectation { next: base, inside: false, gaps: false, epochs: &partition.epochs };
-        let checked = intact::check(&slices, position, source.end, bytes, expectation);
-        Ok((checked.bytes == bytes).then_some(base))
-    }
-
-    /// As [`Shard::read_range`]; `None` where the disk cannot read or the file ends.
-    async fn readable(
-        &self,
-        source: &SegmentSource<D>,
-        position: u64,
-        want: usize,
-    ) -> Result<Option<Vec<crate::io::Slice<D::Chunk>>>, FetchError> {
-        match self.read_range(source, position, want).await {
-            Ok(slices) => Ok(Some(slices)),
-            Err(FetchError::Disk(error)) if error.fault == DiskFault::Io => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The whole offset index of a segment, as far as it can be read.
-    async fn index_entries(&self, source: &SegmentSource<D>) -> Vec<OffsetEntry> {
-        let (on_disk, held) = {
-            let state = self.inner.state.borrow();
-            let active = state.by_key(source.key).filter(|p| p.segment.index.base() == source.base);
-            match active.map(|p| p.segment.index.offsets.unwritten()) {
-                Some((at, held)) => (at, held.to_vec()),
-                None => (INDEX_BYTES_MAX, Vec::new()),
-            }
-        };
-        let mut bytes = self.index_bytes(source, on_disk).await;
-        bytes.extend(held);
-        bytes.chunks_exact(OffsetEntry::BYTES).map(OffsetEntry::read).collect()
-    }
-
-    async fn index_bytes(&self, source: &SegmentSource<D>, end: u64) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let Ok(file) = self.handle(source.key, source.revision, source.base, SegmentFile::Index).await else {
-            return bytes;
-        };
-        let end = end.min(INDEX_BYTES_MAX);
-        while (bytes.len() as u64) < end {
-            let left = (end - bytes.len() as u64).min(IO_BYTES_MAX as u64) as usize;
-            let want = left.next_multiple_of(BLOCK);
-            match self.inner.disk.read(&file, bytes.len() as u64, want).await {
-                Ok(chunk) if !chunk.is_empty() => bytes.extend_from_slice(&chunk[..chunk.len().min(left)]),
-                _ => break,
-            }
-            if !bytes.len().is_multiple_of(BLOCK) {
-                break;
-            }
-        }
-        bytes
     }
 }

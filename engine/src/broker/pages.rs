@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 
+use super::probe::PROBE_WINDOW;
 use super::read::FetchError;
 use super::shard::{Shard, State};
-use crate::base::{Offset, PartitionKey};
-use crate::io::{BLOCK, Disk, DiskError, DiskFault, DiskOp, FileName, IO_BYTES_MAX, Open, Slice};
+use super::stretch::PAGED_FROM;
+use crate::base::{Instant, Offset, PartitionKey};
+use crate::io::{BLOCK, Disk, DiskError, DiskFault, FileName, IO_BYTES_MAX, Open};
 use crate::log::index::{Entry, IndexSearch, Lookup, OffsetEntry, SearchStep, TimeEntry};
 use crate::log::names::SegmentFile;
 
@@ -30,12 +32,12 @@ const AHEAD_LANES: usize = 8;
 /// How far a reader in sequence is read ahead of: this many times what it took last.
 const AHEAD_ANSWERS: u64 = 2;
 
-/// Below this many bytes a read takes just the blocks it needs, not pages.
-const PAGED_FROM: usize = IO_BYTES_MAX / 2;
+/// Pages that could not be read, remembered at most.
+const FAILED_MAX: usize = 64;
 
 /// One page: 256 KiB of one segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct PageId {
+pub(super) struct PageId {
     key: PartitionKey,
     /// Of the partition: its files may be others after compaction.
     revision: u64,
@@ -58,6 +60,8 @@ pub(super) struct Pages<D: Disk> {
     loading: Vec<PageId>,
     handles: VecDeque<(FileName, D::File)>,
     ahead: VecDeque<(PageId, D::File)>,
+    /// Pages that could not be read as a whole, and when, oldest first.
+    failed: VecDeque<(PageId, Instant)>,
 }
 
 impl<D: Disk> Default for Pages<D> {
@@ -67,6 +71,7 @@ impl<D: Disk> Default for Pages<D> {
             loading: Vec::new(),
             handles: VecDeque::new(),
             ahead: VecDeque::new(),
+            failed: VecDeque::new(),
         }
     }
 }
@@ -103,6 +108,20 @@ impl<D: Disk> Pages<D> {
             let before = (page.id.number + 1) * IO_BYTES_MAX as u64 <= position;
             page.passed |= before && page.id.key == key && page.id.base == base;
         }
+    }
+
+    /// A page, or what there is of it, could not be read in one go.
+    pub(super) fn note_failed(&mut self, id: PageId, now: Instant) {
+        self.failed.retain(|(page, _)| *page != id);
+        if self.failed.len() == FAILED_MAX {
+            self.failed.pop_front();
+        }
+        self.failed.push_back((id, now));
+    }
+
+    /// Whether that was a short while ago.
+    pub(super) fn has_failed(&self, id: PageId, now: Instant) -> bool {
+        self.failed.iter().any(|(page, at)| *page == id && now.since(*at) < PROBE_WINDOW)
     }
 
     /// Forgets what it holds of segments of this partition.
@@ -155,9 +174,9 @@ pub(super) struct SegmentSource<D: Disk> {
     /// The offset behind those bytes, at the same moment.
     pub(super) end_offset: Offset,
     /// Where the bytes on disk end and those of `open` begin.
-    on_disk: u64,
-    open: Option<D::Chunk>,
-    file: D::File,
+    pub(super) on_disk: u64,
+    pub(super) open: Option<D::Chunk>,
+    pub(super) file: D::File,
 }
 
 impl<D: Disk> SegmentSource<D> {
@@ -168,6 +187,11 @@ impl<D: Disk> SegmentSource<D> {
             self.on_disk = position;
             self.open = None;
         }
+    }
+
+    /// The page that holds a position.
+    pub(super) fn page_at(&self, position: u64) -> PageId {
+        self.page(position / IO_BYTES_MAX as u64)
     }
 
     fn page(&self, number: u64) -> PageId {
@@ -255,62 +279,8 @@ impl<D: Disk> Shard<D> {
         Ok(handle)
     }
 
-    /// The bytes `position..position + want` of a segment, or up to its end, in order.
-    pub(super) async fn read_range(
-        &self,
-        source: &SegmentSource<D>,
-        position: u64,
-        want: usize,
-    ) -> Result<Vec<Slice<D::Chunk>>, FetchError> {
-        let end = source.end.min(position + want as u64);
-        let disk_end = end.min(source.on_disk);
-        let mut slices = Vec::new();
-        if position < disk_end {
-            let unit = if want >= PAGED_FROM { IO_BYTES_MAX as u64 } else { BLOCK as u64 };
-            let mut at = position / unit * unit;
-            let mut parts = Vec::new();
-            while at < disk_end {
-                let len = (disk_end.next_multiple_of(BLOCK as u64) - at).min(IO_BYTES_MAX as u64);
-                parts.push((at, len as usize));
-                at += len;
-            }
-            let chunks = try_join_all(parts.iter().map(|&(at, len)| self.read_part(source, at, len))).await?;
-            for ((at, _), chunk) in parts.into_iter().zip(chunks) {
-                let start = position.max(at);
-                let stop = disk_end.min(at + chunk.len() as u64);
-                if stop <= start {
-                    return Err(short(source).into());
-                }
-                slices.push(Slice::new(chunk, (start - at) as usize, (stop - start) as usize));
-            }
-            let got: u64 = slices.iter().map(|s| s.len() as u64).sum();
-            if got != disk_end - position {
-                return Err(short(source).into());
-            }
-        }
-        if end > source.on_disk
-            && let Some(open) = &source.open
-        {
-            let start = position.max(source.on_disk);
-            let within = (start - source.on_disk) as usize;
-            slices.push(Slice::new(open.clone(), within, (end - start) as usize));
-        }
-        Ok(slices)
-    }
-
-    /// One transfer. A whole page that will not change any more is kept for the next reader.
-    async fn read_part(&self, source: &SegmentSource<D>, at: u64, len: usize) -> Result<D::Chunk, DiskError> {
-        let page = at.is_multiple_of(IO_BYTES_MAX as u64) && at + IO_BYTES_MAX as u64 <= source.on_disk;
-        if !page || len < PAGED_FROM {
-            self.inner.state.borrow_mut().make_read_room(&self.inner.disk);
-            return self.inner.disk.read(&source.file, at, len).await;
-        }
-        let id = source.page(at / IO_BYTES_MAX as u64);
-        self.load_page(id, &source.file).await
-    }
-
     /// A page from the cache, or from whoever reads it already, or from the disk.
-    async fn load_page(&self, id: PageId, file: &D::File) -> Result<D::Chunk, DiskError> {
+    pub(super) async fn load_page(&self, id: PageId, file: &D::File) -> Result<D::Chunk, DiskError> {
         loop {
             let wait = self.inner.loaded.wait();
             {
@@ -347,6 +317,7 @@ impl<D: Disk> Shard<D> {
         let first = position / unit;
         let until = position + bytes as u64 * AHEAD_ANSWERS;
         let last = (until / unit).min((source.on_disk / unit).saturating_sub(1));
+        let now = self.inner.now.get().mono;
         let mut state = self.inner.state.borrow_mut();
         state.pages.pass(source.key, source.base, position);
         let cached_max = pages_max(self.inner.disk.pool_size());
@@ -355,6 +326,7 @@ impl<D: Disk> Shard<D> {
             let id = source.page(number);
             let known = (number + 1) * unit > source.on_disk
                 || state.pages.find(id).is_some()
+                || state.pages.has_failed(id, now)
                 || state.pages.loading.contains(&id)
                 || state.pages.ahead.iter().any(|(page, _)| *page == id);
             if !known && room > 0 && state.pages.ahead.len() < AHEAD_MAX {
@@ -382,8 +354,12 @@ impl<D: Disk> Shard<D> {
                 wait.await;
                 continue;
             };
-            // A failure shows itself again to the reader who asks for these bytes.
-            let _ = self.load_page(id, &file).await;
+            // What it is shows itself to the reader who asks for these bytes.
+            if let Err(error) = self.load_page(id, &file).await
+                && self.note_unreadable(&error)
+            {
+                self.inner.state.borrow_mut().pages.note_failed(id, self.inner.now.get().mono);
+            }
         }
     }
 
@@ -414,23 +390,20 @@ impl<D: Disk> Shard<D> {
         self.finish_lookup(source, SegmentFile::Index, lookup, relative).await
     }
 
-    /// The offset from which a scan finds the first record at or after `target` ms.
+    /// The time index's last entry below `target` ms: everything up to its offset is older.
     pub(super) async fn indexed_time(
         &self,
         source: &SegmentSource<D>,
         target: i64,
-    ) -> Result<Offset, FetchError> {
+    ) -> Result<Option<TimeEntry>, FetchError> {
         let before = target.saturating_sub(1);
         let lookup = {
             let state = self.inner.state.borrow();
             let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
-            // The largest timestamp below the target: everything up to it is older.
             (partition.segment.index.base() == source.base)
                 .then(|| partition.segment.index.lookup_time(before))
         };
-        let entry: Option<TimeEntry> =
-            self.finish_lookup(source, SegmentFile::TimeIndex, lookup, before).await?;
-        Ok(entry.map_or(source.base, |e| e.offset(source.base)))
+        self.finish_lookup(source, SegmentFile::TimeIndex, lookup, before).await
     }
 
     /// Answers a lookup from memory (the active segment) or by reading the index file. An index
@@ -468,10 +441,4 @@ impl<D: Disk> Shard<D> {
             }
         }
     }
-}
-
-/// The file ends before the bytes that the checkpoint vouches for.
-fn short<D: Disk>(source: &SegmentSource<D>) -> DiskError {
-    let file = FileName::partition_dir(source.key).join(SegmentFile::Log.name(source.base));
-    DiskError { op: DiskOp::Read, file, fault: DiskFault::Io, errno: 0 }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::checkpoint::PartitionState;
+use super::probe::Probes;
 use super::read::Cursors;
 use super::segment::SegmentWriter;
 use super::shard::HostedPartition;
@@ -59,6 +60,8 @@ pub(super) struct Partition<D: Disk> {
     pub(super) swept: bool,
     /// What does not hold of its segments.
     pub(super) damages: Damages,
+    /// Reads because of others that failed.
+    pub(super) probes: Probes,
     /// Offsets may be missing from its segments: it is compacted, or once was.
     pub(super) gaps: bool,
     /// Everything below was in a round of compaction.
@@ -133,6 +136,7 @@ impl<D: Disk> Partition<D> {
             ripe: false,
             swept: false,
             damages: state.damages,
+            probes: Probes::default(),
             gaps,
             cleaned: state.cleaned,
             tended: false,

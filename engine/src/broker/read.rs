@@ -2,9 +2,11 @@
 
 use smallvec::SmallVec;
 
+use super::damage::EXAMINED_MAX;
 use super::pages::SegmentSource;
 use super::partition::SwapState;
 use super::shard::{Shard, State};
+use super::stretch::Stretch;
 use crate::base::{LeaderEpoch, Offset, PartitionKey};
 use crate::io::{Disk, DiskError, DiskFault, DiskOp, FileName, Slice};
 use crate::log::DamagedRange;
@@ -16,9 +18,6 @@ const CURSORS: usize = 8;
 
 /// Bytes read at once while looking for an offset behind its index entry.
 const LOCATE_BYTES: usize = 64 * 1024;
-
-/// Damaged ranges that one read finds before it gives up.
-const EXAMINED_MAX: usize = 4;
 
 /// What a reader may know of a partition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -310,15 +309,20 @@ impl<D: Disk> Shard<D> {
                 let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
                 return Ok(Cold::Behind(partition.written.end_of(source.base)));
             }
-            let slices = self.read_range(&source, start, want).await?;
+            let Stretch { slices, cut } = self.read_some(&source, start, want).await?;
             let walk = Walk::new(&slices, start, source.end, source.base);
             let mut run = scan::whole_batches(walk, budget)?;
             if run.bytes == 0
                 && let Some(more) = run.wants
-                && more > want
             {
-                want = more;
-                continue;
+                // The first batch reaches into what the disk cannot read.
+                if let Some(error) = cut {
+                    return Err(error.into());
+                }
+                if more > want {
+                    want = more;
+                    continue;
+                }
             }
             // Every batch below a bound ends below it too, so one that claims to reach beyond is damaged.
             if run.bytes == 0 && run.wants.is_none() && budget.at_least_one && start < source.end {
@@ -380,13 +384,15 @@ impl<D: Disk> Shard<D> {
         let mut position = near;
         let mut want = LOCATE_BYTES;
         loop {
-            let slices = self.read_range(source, position, want).await?;
-            match scan::locate(Walk::new(&slices, position, source.end, source.base), target)? {
-                Located::At(found) => return Ok(found.position),
-                Located::Above => return Ok(source.end),
+            let Stretch { slices, cut } = self.read_some(source, position, want).await?;
+            let located = scan::locate(Walk::new(&slices, position, source.end, source.base), target)?;
+            match (located, cut) {
+                (Located::At(found), _) => return Ok(found.position),
+                (Located::Above, _) => return Ok(source.end),
+                (Located::More { .. }, Some(error)) => return Err(error.into()),
                 // A batch longer than what was read: ask from its header on, for more.
-                Located::More { position: same } if same == position => want *= 2,
-                Located::More { position: next } => position = next,
+                (Located::More { position: same }, None) if same == position => want *= 2,
+                (Located::More { position: next }, None) => position = next,
             }
         }
     }

@@ -11,6 +11,7 @@ use super::commit::Flight;
 use super::frame_times::RecentFrames;
 use super::pages::Pages;
 use super::partition::Partition;
+use super::probe::Probes;
 use super::scrub::ScrubState;
 use super::space::{Space, SpaceLevel, SpaceLimits};
 use super::stats::ShardStats;
@@ -204,6 +205,8 @@ pub(super) struct State<D: Disk> {
     pub(super) checkpoint_generation: u64,
     pub(super) checkpoint_buffer: Vec<u8>,
     pub(super) pages: Pages<D>,
+    /// Reads because of others that failed.
+    pub(super) probes: Probes,
     /// Segment files whose blocks were written before, for reuse.
     pub(super) free_segments: Vec<FileName>,
     pub(super) next_free: u64,
@@ -300,6 +303,7 @@ impl<D: Disk> Shard<D> {
             checkpoint_generation: core.checkpoint_generation,
             checkpoint_buffer: Vec::new(),
             pages: Pages::default(),
+            probes: Probes::default(),
             free_segments: Vec::new(),
             next_free: 0,
             space: Space::new(settings.space),

@@ -51,6 +51,10 @@ pub struct ShardStats {
     pub segments_dropped: u64,
     /// Operations on segments that failed.
     pub segment_errors: u64,
+    /// Reads of segments that failed.
+    pub read_errors: u64,
+    /// Reads that were made only because another failed: to learn which blocks can be read.
+    pub read_probes: u64,
     /// Damaged ranges of segments that are listed now.
     pub damaged_ranges: u64,
     /// Their bytes.
@@ -67,6 +71,8 @@ pub struct ShardStats {
     pub partitions_offline: u64,
     /// Damaged ranges found since the start, by readers and by the scrub.
     pub damages_found: u64,
+    /// Bytes of damaged ranges that were put back from a copy.
+    pub repaired_bytes: u64,
     /// Appends refused for lack of space on the disk.
     pub appends_no_space: u64,
     /// Operations that the disk refused for lack of space.

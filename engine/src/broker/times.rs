@@ -1,19 +1,18 @@
 //! Offsets by time, exact to the record (ListOffsets).
 
+use super::damage::EXAMINED_MAX;
+use super::header_walk::HeaderWalk;
 use super::pages::SegmentSource;
 use super::read::FetchError;
 use super::shard::Shard;
 use super::tail::TailBatch;
 use crate::base::{Offset, PartitionKey};
 use crate::io::Disk;
-use crate::log::scan::{Damaged, Found, Step, Walk};
+use crate::log::scan::Found;
 use crate::log::times;
-use crate::record::{BatchHeader, HEADER_BYTES, TimestampType, crc_matches};
+use crate::record::{BatchHeader, TimestampType};
 
 pub use crate::log::times::TimedOffset;
-
-/// Bytes of segment scanned at a time behind the index entry.
-const SCAN_BYTES: usize = 256 * 1024;
 
 /// A batch inflates to at most this, in bytes, when its records' timestamps are asked for. The
 /// answer for one that does not is its first offset: early by a batch, never late.
@@ -54,12 +53,13 @@ impl<D: Disk> Shard<D> {
                 segment.map(|s| (s.base, written.end_of(s.base)))
             };
             let Some((base, end)) = found else { return Ok(self.scan_tail(key, from, timestamp)) };
-            let source = self.source(key, base).await?;
-            let near = self.indexed_time(&source, timestamp).await?;
-            if let Some(found) = self.scan_segment(&source, from.max(near), from, wanted).await? {
-                return Ok(Some(found));
+            if let Some(source) = self.source_or_list(key, base).await? {
+                let walk = self.walk_for_time(&source, from, timestamp).await?;
+                if let Some(found) = self.scan_segment(&source, walk, from, wanted).await? {
+                    return Ok(Some(found));
+                }
             }
-            // Its record of that time lies below the log start.
+            // Its record of that time lies below the log start, or is damaged.
             after = end;
         }
     }
@@ -95,8 +95,8 @@ impl<D: Disk> Shard<D> {
         let Some((base, max, end)) = candidate(from)? else { return Ok(None) };
         let source = self.source(key, base).await?;
         if max.offset >= from {
-            let near = max.offset;
-            let found = self.scan_segment(&source, near, from, Wanted::Max(max.timestamp)).await?;
+            let walk = self.walk_from(&source, max.offset).await?;
+            let found = self.scan_segment(&source, walk, from, Wanted::Max(max.timestamp)).await?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -109,7 +109,8 @@ impl<D: Disk> Shard<D> {
             return Ok(rest);
         }
         let source = self.source(key, base).await?;
-        self.scan_segment(&source, max.offset, end, Wanted::Max(max.timestamp)).await
+        let walk = self.walk_from(&source, max.offset).await?;
+        self.scan_segment(&source, walk, end, Wanted::Max(max.timestamp)).await
     }
 
     /// The first record with the largest timestamp of those that are in no segment yet.
@@ -132,8 +133,8 @@ impl<D: Disk> Shard<D> {
     }
 
     /// When the batch that holds `from`, or the first behind it, began: the timestamp of its first record, or
-    /// the broker's where that counts. `None` at the end of the log and where there is no timestamp. Reads
-    /// headers only, so it is exact to the batch and costs no more than a block or two of a cold segment.
+    /// the broker's where that counts. `None` at the end of the log and where there is no timestamp. It is exact
+    /// to the batch: no record is inflated for it.
     ///
     /// # Errors
     /// See [`FetchError`].
@@ -154,13 +155,10 @@ impl<D: Disk> Shard<D> {
                 break partition.tail.from(from).next().map(TailBatch::header);
             }
             let source = self.source_of(key, from).await?;
-            let near = self.indexed_position(&source, from).await?;
-            let position = self.locate(&source, near, from).await?;
-            let slices = self.read_range(&source, position, HEADER_BYTES).await?;
-            if let Step::Batch(found) = Walk::new(&slices, position, source.end, source.base).next()? {
-                break Some(found.header);
+            if let Some(batch) = self.first_intact(&source, from).await? {
+                break BatchHeader::peek(&batch).copied();
             }
-            // Compaction took what was here.
+            // Compaction took what was here, or it is damaged.
             let state = self.inner.state.borrow();
             from = state.by_key(key).ok_or(FetchError::UnknownPartition)?.written.end_of(source.base);
         };
@@ -175,29 +173,62 @@ impl<D: Disk> Shard<D> {
         Ok(time.filter(|ms| *ms >= 0))
     }
 
+    /// The first whole batch that holds `from` or lies behind it; `None` if the segment has none.
+    async fn first_intact(
+        &self,
+        source: &SegmentSource<D>,
+        from: Offset,
+    ) -> Result<Option<Vec<u8>>, FetchError> {
+        let mut walk = self.walk_from(source, from).await?;
+        while let Some(found) =
+            self.find_batch(source, &mut walk, |found| found.header.last_offset() >= from).await?
+        {
+            if let Some(batch) = self.whole_batch(source, &mut walk, &found).await? {
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A walk that finds the first record at or after `target` ms: everything before it is older. An entry of
+    /// the time index counts only if the batch that it names has the time that it says.
+    async fn walk_for_time(
+        &self,
+        source: &SegmentSource<D>,
+        from: Offset,
+        target: i64,
+    ) -> Result<HeaderWalk, FetchError> {
+        let least = from.max(source.base);
+        let Some(entry) = self.indexed_time(source, target).await? else {
+            return self.walk_from(source, least).await;
+        };
+        let named = entry.offset(source.base);
+        if named <= least {
+            return self.walk_from(source, least).await;
+        }
+        let mut walk = self.walk_from(source, named).await?;
+        let found = self.find_batch(source, &mut walk, |found| found.header.last_offset() >= named).await?;
+        let agrees = found.is_some_and(|f| f.header.max_timestamp() == entry.timestamp);
+        if agrees { Ok(walk) } else { self.walk_from(source, least).await }
+    }
+
     async fn scan_segment(
         &self,
         source: &SegmentSource<D>,
-        near: Offset,
+        mut walk: HeaderWalk,
         from: Offset,
         wanted: Wanted,
     ) -> Result<Option<TimedOffset>, FetchError> {
-        let indexed = self.indexed_position(source, near).await?;
-        let mut position = self.locate(source, indexed, near).await?;
-        loop {
-            let next =
-                self.find_batch(source, position, |found| wanted.may_hold(&found.header, from)).await?;
-            let Some(found) = next else { return Ok(None) };
-            let batch = self.whole_batch(source, found.position, found.bytes).await?;
-            if !crc_matches(&batch) {
-                position = self.past_damage(source, found.position).await?;
-                continue;
-            }
+        while let Some(found) =
+            self.find_batch(source, &mut walk, |found| wanted.may_hold(&found.header, from)).await?
+        {
+            let Some(batch) = self.whole_batch(source, &mut walk, &found).await? else { continue };
             if let Some(found) = wanted.find(&batch, from) {
                 return Ok(Some(found));
             }
-            position = found.position + found.bytes as u64;
+            walk.pass(&found);
         }
+        Ok(None)
     }
 
     /// The first record with the largest timestamp of a segment's records at or after `from`, by the headers
@@ -207,90 +238,62 @@ impl<D: Disk> Shard<D> {
         source: &SegmentSource<D>,
         from: Offset,
     ) -> Result<Option<TimedOffset>, FetchError> {
-        let indexed = self.indexed_position(source, from).await?;
-        let start = self.locate(source, indexed, from).await?;
-        let (mut first, mut largest) = (None, None::<Found>);
-        self.find_batch(source, start, |found| {
-            if found.header.base_offset() < from {
-                first = Some(*found);
-            } else if found.header.record_count() != 0
-                && largest.is_none_or(|l| l.header.max_timestamp() < found.header.max_timestamp())
+        let mut best = None::<TimedOffset>;
+        for _ in 0..EXAMINED_MAX {
+            // The batch that holds `from`, and the first with the largest timestamp of those behind it.
+            let mut candidates: [Option<(HeaderWalk, Found)>; 2] = [None, None];
+            let mut walk = self.walk_from(source, from).await?;
+            while let Some(found) =
+                self.find_batch(source, &mut walk, |found| found.header.last_offset() >= from).await?
             {
-                largest = Some(*found);
+                let time = found.header.max_timestamp();
+                let place = usize::from(found.header.base_offset() >= from);
+                let first =
+                    candidates[place].is_none_or(|(_, largest)| largest.header.max_timestamp() < time);
+                if first && found.header.record_count() != 0 {
+                    candidates[place] = Some((walk, found));
+                }
+                walk.pass(&found);
             }
-            false
-        })
-        .await?;
-        let mut best: Option<TimedOffset> = None;
-        for found in [first, largest].into_iter().flatten() {
-            if best.is_some_and(|best| best.timestamp >= found.header.max_timestamp()) {
-                continue;
+            let mut sound = true;
+            for (mut walk, found) in candidates.into_iter().flatten() {
+                let time = found.header.max_timestamp();
+                if best.is_some_and(|best| best.timestamp >= time) {
+                    continue;
+                }
+                match self.whole_batch(source, &mut walk, &found).await? {
+                    Some(batch) => {
+                        let exact = times::first_of_max(&batch, from, INFLATE_BYTES_MAX);
+                        let better =
+                            |exact: &TimedOffset| best.is_none_or(|best| best.timestamp < exact.timestamp);
+                        best = exact.filter(better).or(best);
+                    }
+                    // It is listed now, and the next largest counts.
+                    None => sound = false,
+                }
             }
-            let batch = self.whole_batch(source, found.position, found.bytes).await?;
-            let exact = times::first_of_max(&batch, from, INFLATE_BYTES_MAX);
-            best = match (best, exact) {
-                (Some(best), Some(exact)) if best.timestamp >= exact.timestamp => Some(best),
-                (best, None) => best,
-                (_, exact) => exact,
-            };
+            if sound {
+                break;
+            }
         }
         Ok(best)
     }
 
-    /// The first batch at or behind `position`, where one begins, that is wanted.
-    async fn find_batch(
+    /// The segment that begins at `base`; `None` if its file cannot be had, which is listed then.
+    async fn source_or_list(
         &self,
-        source: &SegmentSource<D>,
-        mut position: u64,
-        mut wanted: impl FnMut(&Found) -> bool,
-    ) -> Result<Option<Found>, FetchError> {
-        let mut want = SCAN_BYTES;
-        while position < source.end {
-            let slices = self.read_range(source, position, want).await?;
-            let mut walk = Walk::new(&slices, position, source.end, source.base);
-            let start = position;
-            loop {
-                let step = match walk.next() {
-                    Ok(step) => step,
-                    Err(damaged) => {
-                        position = self.past_damage(source, damaged.position).await?;
-                        break;
-                    }
-                };
-                match step {
-                    Step::End => return Ok(None),
-                    Step::More { position: same } if same == start => {
-                        want *= 2;
-                        break;
-                    }
-                    Step::More { position: next } => {
-                        position = next;
-                        want = SCAN_BYTES;
-                        break;
-                    }
-                    Step::Batch(found) if wanted(&found) => return Ok(Some(found)),
-                    Step::Batch(_) => {}
-                }
+        key: PartitionKey,
+        base: Offset,
+    ) -> Result<Option<SegmentSource<D>>, FetchError> {
+        let revision = self.inner.state.borrow().by_key(key).ok_or(FetchError::UnknownPartition)?.revision;
+        match self.source(key, base).await {
+            Ok(source) => Ok(Some(source)),
+            Err(FetchError::Disk(error)) => {
+                self.list_unopened(key, revision, base, error)?;
+                Ok(None)
             }
+            Err(error) => Err(error),
         }
-        Ok(None)
-    }
-
-    async fn whole_batch(
-        &self,
-        source: &SegmentSource<D>,
-        position: u64,
-        bytes: usize,
-    ) -> Result<Vec<u8>, FetchError> {
-        let slices = self.read_range(source, position, bytes).await?;
-        let mut batch = Vec::with_capacity(bytes);
-        for slice in &slices {
-            batch.extend_from_slice(slice);
-        }
-        if batch.len() < bytes {
-            return Err(Damaged { position }.into());
-        }
-        Ok(batch)
     }
 
     fn scan_tail(&self, key: PartitionKey, from: Offset, target: i64) -> Option<TimedOffset> {

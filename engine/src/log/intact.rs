@@ -84,7 +84,8 @@ pub fn check<S: Deref<Target = [u8]>>(
             checked.stop = Stop::More(bytes);
             return checked;
         }
-        let flaw = flaw(&found.header, checked.next, inside, &expectation).or_else(|| {
+        let due = Expectation { next: checked.next, inside, ..expectation };
+        let flaw = header_flaw(&found.header, due).or_else(|| {
             let crc = crc_of(slices, checked.bytes + CRC_FROM, found.bytes - CRC_FROM);
             (crc != found.header.crc()).then_some(Cause::Checksum)
         });
@@ -99,8 +100,10 @@ pub fn check<S: Deref<Target = [u8]>>(
     checked
 }
 
-/// What is wrong with a header whose batch should hold or begin at `next`.
-fn flaw(header: &BatchHeader, next: Offset, inside: bool, expectation: &Expectation<'_>) -> Option<Cause> {
+/// What is wrong with a header at the place of the expectation: it says nothing of the batch's bytes.
+#[must_use]
+pub fn header_flaw(header: &BatchHeader, expectation: Expectation<'_>) -> Option<Cause> {
+    let Expectation { next, inside, .. } = expectation;
     let (base, last) = (header.base_offset(), header.last_offset());
     let begins = base == next || (expectation.gaps && base > next);
     let holds = inside && base <= next && next <= last;

@@ -20,6 +20,7 @@ pub mod index;
 pub mod intact;
 pub mod names;
 pub mod producers;
+pub mod repair;
 pub mod retention;
 pub mod scan;
 pub mod scrub;

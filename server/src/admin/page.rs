@@ -62,8 +62,15 @@ const SHARD: &[ShardMetric] = &[
         r.shard.damaged_ranges
     }),
     ("damaged_bytes", "gauge", "Their bytes.", |r| r.shard.damaged_bytes),
+    ("read_errors", "counter", "Reads of segments that failed.", |r| r.shard.read_errors),
+    ("read_probes", "counter", "Reads made because another failed, to learn what can be read.", |r| {
+        r.shard.read_probes
+    }),
     ("damages_found", "counter", "Damaged ranges found, by readers and by the scrub.", |r| {
         r.shard.damages_found
+    }),
+    ("repaired_bytes", "counter", "Bytes of damaged ranges that were put back from a copy.", |r| {
+        r.shard.repaired_bytes
     }),
     ("scrub_pass", "gauge", "Passes of the scrub begun.", |r| r.scrub.pass),
     ("scrub_checked_bytes", "gauge", "Bytes of this pass of the scrub that were checked.", |r| {

@@ -1,169 +1,19 @@
 //! Damaged segments: whatever lies on the disk, a reader gets what was stored or an error, damage is
 //! listed and fenced, and everything around it stays readable.
 
-use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId, WallMs};
-use engine::broker::{AppendError, DamagedPart, FetchError, HostedPartition, Shard, ShardSettings, recover};
-use engine::config::TopicSettings;
-use engine::io::{BLOCK, Disk, DiskOp, FileName, IO_BYTES_MAX, Open};
+mod bad_blocks;
+mod log;
+mod repair;
+
+use engine::base::{LeaderEpoch, Offset, WallMs};
+use engine::broker::{DamagedPart, FetchError};
+use engine::io::{Disk, DiskOp};
 use engine::log::{Cause, DamagedRange};
-use engine::record::{BatchBuilder, BatchHeader, Codec, crc_matches};
-use sim::{SimDisk, World};
-
-const MIB: usize = 1 << 20;
-const POOL: usize = 8 * MIB;
-
-/// Records of a test's log, one to a batch.
-const RECORDS: i64 = 120;
-
-fn key() -> PartitionKey {
-    PartitionKey { topic: TopicId(uuid::Uuid::from_u128(7)), index: 0 }
-}
-
-fn settings() -> TopicSettings {
-    TopicSettings { segment_bytes: 128 * 1024, index_interval_bytes: 4096, ..TopicSettings::default() }
-}
-
-async fn open(world: &World) -> Shard<SimDisk> {
-    open_with(world, 0).await
-}
-
-/// With a scrub that reads so many bytes a second, pass after pass.
-async fn open_with(world: &World, scrub_bytes_per_second: u64) -> Shard<SimDisk> {
-    let hosted =
-        HostedPartition { key: key(), core: CoreId(0), leader_epoch: LeaderEpoch(0), settings: settings() };
-    let disk = world.disk(POOL);
-    let mut recovered = recover(&disk, &[hosted], 1, world.now()).await.expect("recovery");
-    let settings = ShardSettings {
-        journal_bytes: MIB as u64,
-        journal_bytes_first: MIB as u64,
-        scrub_bytes_per_second,
-        scrub_interval_ms: 60_000,
-        ..ShardSettings::default()
-    };
-    let shard = Shard::open(disk, recovered.cores.remove(0), settings, world.now()).await.expect("open");
-    let (commits, writer) = (shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
-    shard
-}
-
-fn value(offset: i64) -> Vec<u8> {
-    vec![offset as u8; 600 + (offset as usize * 731) % 5_000]
-}
-
-async fn produce(world: &World, shard: &Shard<SimDisk>, offset: i64) {
-    let mut builder = BatchBuilder::new(Codec::None);
-    builder.push(1_000 + offset, None, Some(&value(offset)), &[]);
-    let batch = builder.finish();
-    let ticket = loop {
-        match shard.append(world.now(), key(), &batch) {
-            Ok(appended) => break appended.ticket,
-            Err(AppendError::NoRoom) => shard.room().await,
-            Err(error) => panic!("{error}"),
-        }
-    };
-    shard.until_durable(ticket).await.expect("online");
-}
-
-/// A log of several segments, closed.
-fn closed(seed: u64) -> World {
-    let world = World::new(seed);
-    let inner = world.clone();
-    world.run_until(async move {
-        let shard = open(&inner).await;
-        for offset in 0..RECORDS {
-            produce(&inner, &shard, offset).await;
-        }
-        shard.close(inner.now()).await.expect("closed");
-    });
-    world.kill();
-    world
-}
-
-/// What one pass from the beginning found, going over damage as its list says.
-#[derive(Default, Debug, PartialEq)]
-struct Pass {
-    read: Vec<i64>,
-    fenced: Vec<(i64, i64, Cause)>,
-}
-
-/// Reads everything. Whatever comes back must be what was stored.
-async fn pass(shard: &Shard<SimDisk>, max_bytes: usize) -> Pass {
-    let mut pass = Pass::default();
-    let mut from = 0;
-    while from < RECORDS {
-        match shard.read(key(), Offset(from), max_bytes, true).await {
-            Ok(fetched) => {
-                let bytes: Vec<u8> = fetched.slices.iter().flat_map(|s| s.to_vec()).collect();
-                assert!(!bytes.is_empty(), "nothing at {from}, below the high watermark");
-                let mut rest = &bytes[..];
-                while let Some(header) = BatchHeader::peek(rest) {
-                    let (batch, more) = rest.split_at(header.total_bytes().expect("a length"));
-                    assert_eq!(header.base_offset(), Offset(from), "in order");
-                    assert!(crc_matches(batch), "at {from}");
-                    let stored = value(from);
-                    assert!(batch.windows(stored.len()).any(|w| w == stored), "another record at {from}");
-                    pass.read.push(from);
-                    from += 1;
-                    rest = more;
-                }
-            }
-            Err(FetchError::Fenced(range)) => {
-                assert!(range.first.0 <= from && from < range.end.0, "{range:?} at {from}");
-                pass.fenced.push((range.first.0, range.end.0, range.cause));
-                from = range.end.0;
-            }
-            Err(error) => panic!("at {from}: {error}"),
-        }
-    }
-    pass
-}
-
-fn file(base: i64, end: &str) -> FileName {
-    FileName::partition_dir(key()).join(format_args!("{base:020}{end}"))
-}
-
-/// The segments' base offsets.
-async fn bases(disk: &SimDisk) -> Vec<i64> {
-    let entries = disk.list(&FileName::partition_dir(key())).await.expect("listed");
-    let base = |e: engine::io::DirEntry| e.name.base().strip_suffix(".log").and_then(|b| b.parse().ok());
-    entries.into_iter().filter_map(base).collect()
-}
-
-async fn bytes_of(disk: &SimDisk, name: &FileName) -> Vec<u8> {
-    let file = disk.open(name, Open::Existing).await.expect("there");
-    let len = disk.len(&file).await.expect("a length") as usize;
-    let mut bytes = Vec::new();
-    while bytes.len() < len {
-        bytes.extend_from_slice(&disk.read(&file, bytes.len() as u64, IO_BYTES_MAX).await.expect("readable"));
-    }
-    bytes.truncate(len);
-    bytes
-}
-
-async fn put(disk: &SimDisk, name: &FileName, bytes: &[u8]) {
-    let file = disk.open(name, Open::OrCreate).await.expect("opened");
-    for (i, part) in bytes.chunks(IO_BYTES_MAX).enumerate() {
-        let padded = part.len().next_multiple_of(BLOCK);
-        let mut buffer = disk.take(padded).expect("memory");
-        buffer[..padded].fill(0);
-        buffer[..part.len()].copy_from_slice(part);
-        let chunk = disk.seal(buffer, padded);
-        disk.write(&file, (i * IO_BYTES_MAX) as u64, chunk).await.expect("written");
-    }
-    disk.truncate(&file, bytes.len() as u64).await.expect("cut");
-    disk.flush(&file).await.expect("flushed");
-}
-
-/// Where each batch of a segment begins, and the offset there.
-fn batches(bytes: &[u8]) -> Vec<(usize, i64)> {
-    let (mut at, mut found) = (0, Vec::new());
-    while let Some(header) = BatchHeader::peek(&bytes[at..]) {
-        found.push((at, header.base_offset().0));
-        at += header.total_bytes().expect("a length");
-    }
-    found
-}
+use engine::record::{BatchBuilder, BatchHeader, Codec};
+use log::{
+    MIB, POOL, Pass, RECORDS, bases, batches, bytes_of, closed, file, key, open, open_with, pass, produce,
+    put, run_for,
+};
 
 /// Changes the second segment of a closed log and says what a pass then finds.
 fn pass_after(seed: u64, change: impl FnOnce(&mut Vec<u8>, &[(usize, i64)]) + 'static) -> Pass {
@@ -268,18 +118,25 @@ fn a_missing_or_short_file_is_damage_of_its_own_records_only() {
 
 #[test]
 fn an_index_that_lies_or_is_gone_costs_no_record() {
-    for kind in 0..3 {
+    for (end, kind) in
+        [".index", ".timeindex"].into_iter().flat_map(|end| (0..4).map(move |kind| (end, kind)))
+    {
         let world = closed(5);
         let inner = world.clone();
         world.run_until(async move {
             let disk = inner.disk(POOL);
             for base in bases(&disk).await {
-                let name = file(base, ".index");
+                let name = file(base, end);
                 let mut bytes = bytes_of(&disk, &name).await;
+                let each = if end == ".index" { 8 } else { 12 };
                 match kind {
                     0 => bytes.fill(0xFF),
-                    // Positions of later batches under the offsets of earlier ones.
-                    1 => bytes.chunks_exact_mut(8).for_each(|e| e[6] = e[6].wrapping_add(0x40)),
+                    // What stands there belongs to later batches …
+                    1 => bytes
+                        .chunks_exact_mut(each)
+                        .for_each(|e| e[each - 2] = e[each - 2].wrapping_add(0x40)),
+                    // … or every entry is the next one's, of which none is wrong by itself.
+                    2 if bytes.len() > each => bytes.rotate_left(each),
                     _ => bytes.clear(),
                 }
                 put(&disk, &name, &bytes).await;
@@ -288,11 +145,83 @@ fn an_index_that_lies_or_is_gone_costs_no_record() {
             for from in 0..RECORDS {
                 let fetched = shard.read(key(), Offset(from), 1, true).await.expect("readable");
                 let first = fetched.slices.first().expect("a record");
-                assert_eq!(BatchHeader::peek(first).map(|h| h.base_offset()), Some(Offset(from)), "{kind}");
+                let base = BatchHeader::peek(first).map(|h| h.base_offset());
+                assert_eq!(base, Some(Offset(from)), "{end} {kind}");
+                let timed = shard.offset_for_time(key(), 1_000 + from).await.expect("readable");
+                assert_eq!(timed.map(|found| found.offset), Some(Offset(from)), "{end} {kind}");
+                let time = shard.time_at(key(), Offset(from)).await.expect("readable");
+                assert_eq!(time, Some(1_000 + from), "{end} {kind}");
             }
             assert_eq!(shard.stats().damaged_ranges, 0);
         });
     }
+}
+
+#[test]
+fn a_time_is_never_taken_from_bytes_that_do_not_hold() {
+    // The header's timestamps, a batch of another place, an older leader's, a block of zeroes: each time the
+    // answer is the next record that can be read.
+    type Change = fn(&mut [u8], &[(usize, i64)]);
+    let changes: [(&str, Change); 5] = [
+        ("base timestamp", |bytes, begins| bytes[begins[6].0 + 34] ^= 0x40),
+        ("largest timestamp", |bytes, begins| bytes[begins[6].0 + 42] ^= 0x40),
+        ("misdirected", |bytes, begins| {
+            let moved = bytes[begins[9].0..begins[10].0].to_vec();
+            let at = begins[6].0;
+            bytes[at..at + moved.len()].copy_from_slice(&moved);
+        }),
+        ("stale", |bytes, begins| {
+            let header = BatchHeader::peek_mut(&mut bytes[begins[6].0..]).expect("a header");
+            header.stamp(Offset(begins[6].1), LeaderEpoch(9));
+        }),
+        ("zeroes", |bytes, begins| bytes[begins[6].0..begins[7].0].fill(0)),
+    ];
+    for (name, change) in changes {
+        let world = closed(12);
+        let inner = world.clone();
+        world.run_until(async move {
+            let disk = inner.disk(POOL);
+            let segment = file(bases(&disk).await[1], ".log");
+            let mut bytes = bytes_of(&disk, &segment).await;
+            let begins = batches(&bytes);
+            let due = begins[6].1;
+            change(&mut bytes, &begins);
+            put(&disk, &segment, &bytes).await;
+            let shard = open(&inner).await;
+            let found =
+                shard.offset_for_time(key(), 1_000 + due).await.expect("an answer").expect("a record");
+            assert!((due + 1..=due + 6).contains(&found.offset.0), "{name}: {found:?} for {due}");
+            assert_eq!(found.timestamp, 1_000 + found.offset.0, "{name}");
+            let time = shard.time_at(key(), Offset(due)).await.expect("an answer").expect("a record");
+            assert!((1_001 + due..=1_006 + due).contains(&time), "{name}: {time} for {due}");
+            let newest = shard.max_timestamp(key()).await.expect("an answer").expect("a record");
+            assert_eq!(newest.offset, Offset(RECORDS - 1), "{name}");
+        });
+    }
+}
+
+#[test]
+fn the_largest_time_behind_the_log_start_is_one_that_holds() {
+    let world = closed(13);
+    let inner = world.clone();
+    world.run_until(async move {
+        let disk = inner.disk(POOL);
+        let last = *bases(&disk).await.last().expect("segments");
+        let name = file(last, ".log");
+        let mut bytes = bytes_of(&disk, &name).await;
+        let begins = batches(&bytes);
+        // The last batch in whole blocks, which no memory serves after a start.
+        let (at, damaged) = begins[begins.len() - 4];
+        bytes[at + 30] ^= 1;
+        put(&disk, &name, &bytes).await;
+        let shard = open(&inner).await;
+        let wants = [engine::broker::DeleteRecords { key: key(), before: Some(Offset(damaged - 1)) }];
+        shard.delete_records(&wants).await.pop().expect("an answer").expect("deleted");
+        let found = shard.max_timestamp(key()).await.expect("an answer").expect("a record");
+        assert_eq!(found.offset, Offset(RECORDS - 1));
+        let fetched = shard.read(key(), Offset(damaged), MIB, true).await;
+        assert!(matches!(fetched, Err(FetchError::Fenced(_))));
+    });
 }
 
 #[test]
@@ -366,14 +295,6 @@ fn what_the_disk_cannot_read_is_an_error_until_it_can() {
         assert_eq!((found.read.len() as i64, found.fenced.len()), (RECORDS, 0));
         assert_eq!(shard.damages(), []);
     });
-}
-
-/// Lets the shard's clock run, in steps of 50 ms.
-async fn run_for(world: &World, shard: &Shard<SimDisk>, seconds: u64) {
-    for _ in 0..seconds * 20 {
-        world.sleep(std::time::Duration::from_millis(50)).await;
-        shard.tick(world.now());
-    }
 }
 
 #[test]
