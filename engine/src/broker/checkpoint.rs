@@ -41,11 +41,11 @@ use super::shard::HostedPartition;
 /// No checkpoint is longer, in bytes: a bound for reading one back.
 pub(super) const CHECKPOINT_BYTES_MAX: u64 = 1 << 30;
 
-const MAGIC: [u8; 8] = *b"RLCHKPT1";
+pub(super) const MAGIC: [u8; 8] = *b"RLCHKPT1";
 /// Bytes of the magic that every version has.
 const VERSION_AT: usize = 7;
-const HEADER_BYTES: usize = 58;
-const CRC_AT: usize = 54;
+pub(super) const HEADER_BYTES: usize = 58;
+pub(super) const CRC_AT: usize = 54;
 const SEALED: u8 = 1;
 const FENCED: u8 = 2;
 const DAMAGED: u8 = 4;

@@ -18,6 +18,7 @@
 //! Jobs are `async` over [`crate::io::Disk`]; no borrow of the state is held across an await.
 
 mod checkpoint;
+mod checkpoint_flaw;
 mod checkpoint_read;
 mod clean;
 mod cleaned;
@@ -60,6 +61,7 @@ mod transfer;
 mod writer;
 
 pub use checkpoint::{Checkpoint, CoreState, PartitionState};
+pub use checkpoint_flaw::CheckpointFlaw;
 pub use damage::DamagedPart;
 pub use delete_records::{DeleteRecords, DeleteRecordsError};
 pub use frame_times::{FRAMES_KEPT, FrameTimes};

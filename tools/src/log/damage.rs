@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::Value;
 
-use super::journals::newest_checkpoint;
+use super::checkpoints::Checkpoints;
 use super::lines::Lines;
 use super::verify::Report;
 use super::verify::data_dir::{core_dirs, image};
@@ -54,14 +54,11 @@ fn read<W: Write>(root: &Path, out: &mut Lines<W>) -> anyhow::Result<u64> {
         .with_context(|| format!("{} is no data directory of a broker that ran", root.display()))?;
     let mut unread = Report::default();
     let image = image(root, &mut unread, out)?;
-    let mut damages = unread.damages;
+    let mut damages = 0;
     for (_, dir) in cores {
-        let (checkpoint, broken) = newest_checkpoint(&dir)?;
-        if checkpoint.is_none() && !broken.is_empty() {
-            out.damage(&dir.display().to_string(), None, "no checkpoint of this core verifies")?;
-            damages += 1;
-        }
-        for state in checkpoint.into_iter().flat_map(|c| c.partitions) {
+        let checkpoints = Checkpoints::read(&dir)?;
+        checkpoints.tell(&mut unread, out)?;
+        for state in checkpoints.newest.into_iter().flat_map(|c| c.partitions) {
             // A partition of a deleted topic may stand in a checkpoint still.
             let Some(topic) = image.topic_by_id(state.key.topic) else { continue };
             let whose = [("topic", Value::from(topic.name.as_str())), ("partition", state.key.index.into())];
@@ -94,7 +91,7 @@ fn read<W: Write>(root: &Path, out: &mut Lines<W>) -> anyhow::Result<u64> {
             }
         }
     }
-    Ok(damages)
+    Ok(damages + unread.damages)
 }
 
 /// The lines of a running broker's `/damage`, as they are or for people.

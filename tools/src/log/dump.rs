@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::DumpArgs;
 use super::batches::{Batches, Next, Stored};
 use super::indexes::entries;
-use super::journals::Journal;
+use super::journals::{Found, Journal};
 use super::lines::{Lines, text_or_hex};
 
 /// No batch is inflated to more, in bytes.
@@ -234,9 +234,14 @@ fn dump_records<W: Write>(batch: &Stored, args: &DumpArgs, out: &mut Lines<W>) -
 }
 
 fn dump_journal<W: Write>(path: &Path, args: &DumpArgs, out: &mut Lines<W>) -> anyhow::Result<u64> {
-    let Some(journal) = Journal::read(path)? else {
-        out.line("journal", "Never used", &[])?;
-        return Ok(0);
+    let journal = match Journal::read(path)? {
+        Found::Journal(journal) => journal,
+        Found::Unused => {
+            out.line("journal", "Never used", &[])?;
+            return Ok(0);
+        }
+        Found::Broken => return broken(path, &"neither the header nor the first frame verifies", out),
+        Found::Newer => return broken(path, &"a journal of a later format", out),
     };
     out.line(
         "journal",
@@ -294,8 +299,9 @@ fn dump_journal<W: Write>(path: &Path, args: &DumpArgs, out: &mut Lines<W>) -> a
 }
 
 fn dump_checkpoint<W: Write>(path: &Path, args: &DumpArgs, out: &mut Lines<W>) -> anyhow::Result<u64> {
-    let Some(checkpoint) = Checkpoint::decode(&read_small(path)?) else {
-        return broken(path, &"the checkpoint does not verify", out);
+    let checkpoint = match Checkpoint::explain(&read_small(path)?) {
+        Ok(checkpoint) => checkpoint,
+        Err(flaw) => return broken(path, &flaw, out),
     };
     out.line(
         "checkpoint",

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use engine::broker::Checkpoint;
 use engine::io::BLOCK;
 use engine::journal::{
     FILE_HEADER_BYTES, FileHeader, FrameHeader, FrameView, ScanEnd, Verdict, file_number, judge,
@@ -13,23 +12,53 @@ use engine::journal::{
 /// No journal file is larger, in bytes: a bound for reading one whole.
 const JOURNAL_BYTES_MAX: u64 = 4 << 30;
 
-/// One journal file whose header is whole.
+/// What stands in a journal file.
+pub(super) enum Found {
+    /// A header, or a first frame that tells as much.
+    Journal(Journal),
+    /// It was prepared and never used.
+    Unused,
+    /// Neither its header nor its first frame verifies.
+    Broken,
+    /// It is of a later format.
+    Newer,
+}
+
+/// One journal file that tells where its frames begin.
 pub(super) struct Journal {
     /// Where it is.
     pub(super) path: PathBuf,
-    /// Its header.
+    /// Its header, or what its first frame says in its place.
     pub(super) header: FileHeader,
+    /// Whether its header verifies.
+    pub(super) whole: bool,
     /// All of it.
     pub(super) bytes: Vec<u8>,
 }
 
 impl Journal {
-    /// Reads a journal file; `None` if no whole header stands at its start: it was never used.
-    pub(super) fn read(path: &Path) -> anyhow::Result<Option<Journal>> {
+    /// Reads a journal file as a start does: where its header does not verify, its first frame stands in.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Found> {
         let length = fs::metadata(path)?.len();
         anyhow::ensure!(length <= JOURNAL_BYTES_MAX, "{} has {length} bytes", path.display());
         let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-        Ok(FileHeader::read(&bytes).map(|header| Journal { path: path.to_owned(), header, bytes }))
+        let block = &bytes[..bytes.len().min(FILE_HEADER_BYTES as usize)];
+        if let Some(header) = FileHeader::read(block) {
+            return Ok(Found::Journal(Journal { path: path.to_owned(), header, whole: true, bytes }));
+        }
+        if FileHeader::is_newer(block) {
+            return Ok(Found::Newer);
+        }
+        if block.iter().all(|b| *b == 0) {
+            return Ok(Found::Unused);
+        }
+        let rest = bytes.get(FILE_HEADER_BYTES as usize..).unwrap_or_default();
+        let claimed = FrameHeader::peek(rest);
+        let frame = claimed.and_then(|h| FrameView::verify(rest, h.incarnation(), h.sequence()).ok());
+        let Some(frame) = frame else { return Ok(Found::Broken) };
+        // Nothing here asks for the core.
+        let header = FileHeader::new(0, frame.header.incarnation(), frame.header.sequence());
+        Ok(Found::Journal(Journal { path: path.to_owned(), header, whole: false, bytes }))
     }
 
     /// The frame at a position, if one of this incarnation verifies there under the number it claims.
@@ -63,13 +92,28 @@ impl Journal {
     }
 }
 
-/// The journal files in a core's directory, in their order of use.
-pub(super) fn journals(core_dir: &Path) -> anyhow::Result<Vec<Journal>> {
+/// The journal files in a core's directory, in their order of use. `flawed` hears of those with a flaw: the
+/// file, what it is, and whether what it holds is lost.
+pub(super) fn journals(
+    core_dir: &Path,
+    mut flawed: impl FnMut(&Path, &str, bool) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<Journal>> {
     let mut found = Vec::new();
     for path in super::dump::files(core_dir)? {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if file_number(&name).is_some() {
-            found.extend(Journal::read(&path)?);
+        if file_number(&name).is_none() {
+            continue;
+        }
+        match Journal::read(&path)? {
+            Found::Unused => {}
+            Found::Journal(journal) => {
+                if !journal.whole {
+                    flawed(&path, "the header does not verify: the first frame stands in for it", false)?;
+                }
+                found.push(journal);
+            }
+            Found::Broken => flawed(&path, "neither the header nor the first frame verifies", true)?,
+            Found::Newer => flawed(&path, "a journal of a later format", true)?,
         }
     }
     found.sort_by_key(|journal| journal.header.incarnation());
@@ -130,23 +174,4 @@ pub(super) fn replay<'a>(
         }
     }
     Ok(false)
-}
-
-/// The newest checkpoint in a core's directory, and the paths of those that do not verify.
-pub(super) fn newest_checkpoint(core_dir: &Path) -> anyhow::Result<(Option<Checkpoint>, Vec<PathBuf>)> {
-    let (mut newest, mut broken) = (None::<Checkpoint>, Vec::new());
-    for slot in 0..2 {
-        let path = core_dir.join(format!("checkpoint-{slot}"));
-        if !path.exists() {
-            continue;
-        }
-        match Checkpoint::decode(&super::dump::read_small(&path)?) {
-            Some(read) if newest.as_ref().is_none_or(|n| n.generation < read.generation) => {
-                newest = Some(read)
-            }
-            Some(_) => {}
-            None => broken.push(path),
-        }
-    }
-    Ok((newest, broken))
 }

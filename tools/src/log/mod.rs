@@ -9,6 +9,7 @@
 //! Exit codes: 0 sound, 5 damage found.
 
 mod batches;
+mod checkpoints;
 mod damage;
 mod dump;
 mod indexes;

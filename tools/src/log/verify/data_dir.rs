@@ -9,7 +9,6 @@ use engine::base::{LeaderEpoch, Now, Offset, PartitionKey};
 use engine::broker::PartitionState;
 use engine::io::FileName;
 use engine::journal::{Entry, EntryKind};
-use engine::log::cleaner::Swap;
 use engine::log::names::SegmentFile;
 use engine::log::segments::{Applied, Place};
 use engine::metadata::Image;
@@ -17,22 +16,24 @@ use engine::metadata::storage::{self, Verdict};
 
 use super::Report;
 use super::partition::{Expected, Overlay, verify_segment, verify_small_files};
+use super::swap::swap;
+use crate::log::checkpoints::Checkpoints;
 use crate::log::dump::{files, read_small};
-use crate::log::journals::{Met, journals, newest_checkpoint, replay};
+use crate::log::journals::{Met, journals, replay};
 use crate::log::lines::Lines;
 
 /// A partition as its checkpoint has it, and as the journal continues it.
-struct Known {
+pub(super) struct Known {
     core: u16,
-    state: PartitionState,
+    pub(super) state: PartitionState,
     /// The log start with the journal's word: what lies below it may be gone.
     log_start: Offset,
-    head: engine::log::Segments,
+    pub(super) head: engine::log::Segments,
     broken: bool,
     /// Its log ends at an extent that was not completely written.
     ended: bool,
     /// The compacted segment that counts although a crash may have left files of others in its place.
-    swapped: Option<Offset>,
+    pub(super) swapped: Option<Offset>,
 }
 
 /// Checks a data directory: metadata, checkpoints, journals, then every segment.
@@ -46,20 +47,9 @@ pub(super) fn verify_data_dir<W: Write>(
     let mut known: BTreeMap<PartitionKey, Known> = BTreeMap::new();
     let mut included = BTreeMap::new();
     for (core, dir) in &cores {
-        let (checkpoint, broken) = newest_checkpoint(dir)?;
-        for path in &broken {
-            if checkpoint.is_none() {
-                report.damage(
-                    out,
-                    &path.display().to_string(),
-                    None,
-                    "no checkpoint of this core verifies",
-                )?;
-            } else {
-                out.line("torn", "Torn, the other counts", &[("file", path.display().to_string().into())])?;
-            }
-        }
-        let Some(checkpoint) = checkpoint else { continue };
+        let checkpoints = Checkpoints::read(dir)?;
+        checkpoints.tell(report, out)?;
+        let Some(checkpoint) = checkpoints.newest else { continue };
         included.insert(*core, checkpoint.included);
         for state in checkpoint.partitions {
             let newer = known.get(&state.key).is_none_or(|held| held.state.generation < state.generation);
@@ -73,7 +63,7 @@ pub(super) fn verify_data_dir<W: Write>(
         known.entry(*key).or_insert_with(|| Known::new(u16::MAX, PartitionState::new(*key, LeaderEpoch(0))));
     }
     for (_, dir) in &cores {
-        swap(dir, &mut known, report, out)?;
+        swap(root, dir, &mut known, report, out)?;
     }
     for (core, dir) in &cores {
         let included = included.get(core).copied().unwrap_or(0);
@@ -97,34 +87,6 @@ impl Known {
             swapped: None,
         }
     }
-}
-
-/// What compaction was at when a core died: a segment whose files are whole counts from then on.
-fn swap<W: Write>(
-    dir: &Path,
-    known: &mut BTreeMap<PartitionKey, Known>,
-    report: &mut Report,
-    out: &mut Lines<W>,
-) -> anyhow::Result<()> {
-    let path = dir.join("swap");
-    if !path.exists() {
-        return Ok(());
-    }
-    match Swap::decode(&read_small(&path)?) {
-        Ok(Swap { key, end, segment: Some(segment), .. }) => {
-            if let Some(known) = known.get_mut(&key)
-                && known.state.segments.replace(&segment, end)
-            {
-                known.head.replace(&segment, end);
-                known.swapped = Some(segment.base);
-            }
-        }
-        Ok(_) => {}
-        Err(error) => {
-            report.damage(out, &path.display().to_string(), Some(error.at as u64), &error.to_string())?;
-        }
-    }
-    Ok(())
 }
 
 /// The partitions that the metadata names.
@@ -212,7 +174,24 @@ fn overlay<W: Write>(
     report: &mut Report,
     out: &mut Lines<W>,
 ) -> anyhow::Result<()> {
-    let journals = journals(dir)?;
+    let journals = journals(dir, |path, what, lost| {
+        let file = path.display().to_string();
+        if lost {
+            report.damage(out, &file, Some(0), what)?;
+        } else {
+            out.line("torn", "Damaged header", &[("file", file.into()), ("what", what.into())])?;
+        }
+        Ok(())
+    })?;
+    if let Some(first) =
+        journals.iter().map(|j| j.header.first_sequence()).min().filter(|f| *f > included + 1)
+    {
+        let what = format!(
+            "the journal begins with frame {first}, and the newest whole checkpoint ends with {included}: a start \
+             refuses, as what lies between is missing"
+        );
+        report.damage(out, &dir.display().to_string(), None, &what)?;
+    }
     let torn = replay(&journals, included, |met| {
         match met {
             Met::Frame(view, proven) => {
@@ -354,8 +333,9 @@ fn verify_partition<W: Write>(
         }
         let mut expected = Expected {
             size_and_end: Some((u64::from(segment.bytes), end)),
-            cleaned: known.swapped == Some(segment.base)
-                && dir.join(SegmentFile::Log.cleaned_name(segment.base)).exists(),
+            cleaned: known.swapped == Some(segment.base),
+            gaps: state.gaps || known.swapped.is_some(),
+            epochs: Some(state.epochs.clone()),
             closed: segment.base != active.base,
             ..Expected::file(segment.base)
         };

@@ -9,6 +9,7 @@
 pub(super) mod data_dir;
 mod partition;
 mod report;
+mod swap;
 
 use std::io::Write;
 use std::path::Path;

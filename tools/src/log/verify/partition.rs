@@ -9,6 +9,7 @@ use engine::base::{LeaderEpoch, Offset};
 use engine::log::index::{Entry, OffsetEntry, TimeEntry};
 use engine::log::names::{self, SegmentFile};
 use engine::log::{LeaderEpochs, ProducerTable};
+use engine::record::BatchHeader;
 
 use super::Report;
 use crate::log::batches::{Batches, Next};
@@ -38,8 +39,13 @@ pub(super) struct Expected {
     pub(super) offsets: Option<Overlay>,
     /// The end of the `.timeindex`.
     pub(super) times: Option<Overlay>,
-    /// Compaction wrote it, and a crash left its files under the names that they were written under.
+    /// Compaction wrote it, and a crash may have left some of its files under the names that they were
+    /// written under.
     pub(super) cleaned: bool,
+    /// Offsets may be missing between batches.
+    pub(super) gaps: bool,
+    /// Under which leader each offset was written, if that is known.
+    pub(super) epochs: Option<LeaderEpochs>,
     /// It is closed: compaction may have taken its last batches, so that its records end before it does.
     pub(super) closed: bool,
 }
@@ -54,12 +60,29 @@ impl Expected {
             offsets: None,
             times: None,
             cleaned: false,
+            gaps: true,
+            epochs: None,
             closed: false,
         }
     }
 
     fn path(&self, dir: &Path, kind: SegmentFile) -> PathBuf {
-        dir.join(if self.cleaned { kind.cleaned_name(self.base) } else { kind.name(self.base) })
+        let cleaned = dir.join(kind.cleaned_name(self.base));
+        if self.cleaned && cleaned.exists() { cleaned } else { dir.join(kind.name(self.base)) }
+    }
+
+    /// Why a batch does not belong where `due` is the next offset, if the log knows.
+    fn misplaced(&self, header: &BatchHeader, due: Offset) -> Option<String> {
+        let epochs = self.epochs.as_ref()?;
+        if !self.gaps && header.base_offset() != due {
+            return Some(format!("the batch at offset {} stands where {due} is due", header.base_offset()));
+        }
+        let epoch = epochs.epoch_of(header.base_offset())?;
+        let other = header.leader_epoch();
+        (epoch != other).then(|| {
+            let base = header.base_offset();
+            format!("the batch at offset {base} is of leader epoch {}, not {}", other.0, epoch.0)
+        })
     }
 }
 
@@ -125,9 +148,13 @@ pub(super) fn verify_segment<W: Write>(
     let mut seen = Seen::default();
     let mut epoch = LeaderEpoch(-1);
     loop {
+        let due = batches.next_offset();
         match batches.next()? {
             Next::Batch(batch) => {
                 let header = batch.header();
+                if let Some(what) = expected.misplaced(header, due) {
+                    report.damage(out, &file, Some(batch.position), &what)?;
+                }
                 report.batches += 1;
                 report.bytes += batch.bytes.len() as u64;
                 seen.note(batch.position, header.last_offset(), header.max_timestamp());
@@ -135,8 +162,8 @@ pub(super) fn verify_segment<W: Write>(
                     let what = format!("the batch at offset {} fails its checksum", header.base_offset());
                     report.damage(out, &file, Some(batch.position), &what)?;
                 }
-                // Outside the checksum, like the base offset: only its order can be judged.
-                if header.leader_epoch() < epoch {
+                // Outside the checksum, like the base offset: where nothing else is known, its order is judged.
+                if expected.epochs.is_none() && header.leader_epoch() < epoch {
                     let what = format!("leader epoch {} after {}", header.leader_epoch().0, epoch.0);
                     report.damage(out, &file, Some(batch.position), &what)?;
                 }

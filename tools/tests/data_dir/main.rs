@@ -1,5 +1,8 @@
 //! `ringlog log` against whole data directories, left behind by shards on the simulated disk.
 
+mod sentences;
+mod swap;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
