@@ -7,12 +7,9 @@ use std::ops::{Deref, DerefMut, Range};
 use std::rc::Rc;
 
 use engine::base::Signal;
-use engine::io::{BLOCK, IO_BYTES_MAX};
+use engine::io::{BLOCK, IO_BYTES_MAX, READERS_SHARE};
 
 use crate::inode::Memory;
-
-/// Readers may hold at most the pool over this, as in `store`.
-const READERS_SHARE: usize = 2;
 
 /// Bytes that one core may hold, and who waits for some.
 pub(crate) struct Pool {

@@ -9,7 +9,7 @@ use super::read::FetchError;
 use super::shard::{Shard, State};
 use super::stretch::PAGED_FROM;
 use crate::base::{Instant, Offset, PartitionKey};
-use crate::io::{BLOCK, Disk, DiskError, DiskFault, FileName, IO_BYTES_MAX, Open};
+use crate::io::{BLOCK, Disk, DiskError, DiskFault, FileName, IO_BYTES_MAX, Open, READERS_SHARE};
 use crate::log::index::{Entry, IndexSearch, Lookup, OffsetEntry, SearchStep, TimeEntry};
 use crate::log::names::SegmentFile;
 
@@ -62,6 +62,8 @@ pub(super) struct Pages<D: Disk> {
     ahead: VecDeque<(PageId, D::File)>,
     /// Pages that could not be read as a whole, and when, oldest first.
     failed: VecDeque<(PageId, Instant)>,
+    /// What large reads under way need of the readers' memory, bytes each.
+    reserved: Vec<usize>,
 }
 
 impl<D: Disk> Default for Pages<D> {
@@ -72,6 +74,7 @@ impl<D: Disk> Default for Pages<D> {
             handles: VecDeque::new(),
             ahead: VecDeque::new(),
             failed: VecDeque::new(),
+            reserved: Vec::new(),
         }
     }
 }
@@ -86,7 +89,15 @@ impl<D: Disk> Pages<D> {
             return;
         }
         self.cache.push_back(Page { id, chunk, passed: false });
-        while self.cache.len() > pages_max(pool_bytes) {
+        self.shrink(pool_bytes);
+    }
+
+    /// Lets go of pages that the cache may not hold now. A read waits for readers' memory, of which the cache
+    /// holds a part, and what only the cache holds would never come back by itself.
+    fn shrink(&mut self, pool_bytes: usize) {
+        let needed = self.reserved.iter().max().copied().unwrap_or(0);
+        let left = (pool_bytes / READERS_SHARE).saturating_sub(needed) / IO_BYTES_MAX;
+        while self.cache.len() > pages_max(pool_bytes).min(left) {
             self.drop_one();
         }
     }
@@ -160,6 +171,21 @@ impl<D: Disk> Drop for Loading<'_, D> {
     fn drop(&mut self) {
         self.shard.inner.state.borrow_mut().pages.loading.retain(|id| *id != self.id);
         self.shard.inner.loaded.notify();
+    }
+}
+
+/// Readers' memory that a large read may have to itself.
+pub(super) struct Reserved<'a, D: Disk> {
+    shard: &'a Shard<D>,
+    bytes: usize,
+}
+
+impl<D: Disk> Drop for Reserved<'_, D> {
+    fn drop(&mut self) {
+        let reserved = &mut self.shard.inner.state.borrow_mut().pages.reserved;
+        if let Some(at) = reserved.iter().position(|bytes| *bytes == self.bytes) {
+            reserved.swap_remove(at);
+        }
     }
 }
 
@@ -277,6 +303,18 @@ impl<D: Disk> Shard<D> {
             }
         }
         Ok(handle)
+    }
+
+    /// Makes the cache leave `bytes` of the readers' memory to a read, if that is what it may take.
+    pub(super) fn reserve(&self, bytes: usize) -> Option<Reserved<'_, D>> {
+        let pool = self.inner.disk.pool_size();
+        if bytes + pool / CACHE_SHARE <= pool / READERS_SHARE {
+            return None;
+        }
+        let mut state = self.inner.state.borrow_mut();
+        state.pages.reserved.push(bytes);
+        state.pages.shrink(pool);
+        Some(Reserved { shard: self, bytes })
     }
 
     /// A page from the cache, or from whoever reads it already, or from the disk.

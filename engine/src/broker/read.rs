@@ -8,7 +8,7 @@ use super::partition::SwapState;
 use super::shard::{Shard, State};
 use super::stretch::Stretch;
 use crate::base::{LeaderEpoch, Offset, PartitionKey};
-use crate::io::{Disk, DiskError, DiskFault, DiskOp, FileName, Slice};
+use crate::io::{Disk, DiskError, DiskFault, DiskOp, FileName, READERS_SHARE, Slice};
 use crate::log::DamagedRange;
 use crate::log::intact::{self, Checked, Expectation};
 use crate::log::scan::{self, Budget, Damaged, Located, Walk};
@@ -288,7 +288,9 @@ impl<D: Disk> Shard<D> {
             None => self.indexed_position(&source, from).await?.max(least),
         };
         let mut known = cursor.map(|c| c.position);
-        let mut want = budget.max_bytes.max(LOCATE_BYTES);
+        // One batch may take more, if readers have it at all.
+        let most = self.inner.disk.pool_size() / READERS_SHARE / 2;
+        let mut want = budget.max_bytes.min(most).max(LOCATE_BYTES);
         loop {
             let located = match known {
                 Some(position) => Ok(position),

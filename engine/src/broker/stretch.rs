@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use super::pages::SegmentSource;
 use super::read::FetchError;
 use super::shard::Shard;
-use crate::io::{BLOCK, Disk, DiskError, DiskOp, FileName, IO_BYTES_MAX, Slice};
+use crate::io::{BLOCK, Disk, DiskError, DiskFault, DiskOp, FileName, IO_BYTES_MAX, READERS_SHARE, Slice};
 use crate::log::names::SegmentFile;
 
 /// Below this many bytes a read takes just the blocks it needs, not pages.
@@ -54,7 +54,8 @@ impl<D: Disk> Shard<D> {
     /// short.
     ///
     /// # Errors
-    /// The disk's, where it is none of reading: it hangs, or the file is gone.
+    /// The disk's, where it is none of reading: it hangs, or the file is gone, or readers never have so much
+    /// memory.
     pub(super) async fn read_some(
         &self,
         source: &SegmentSource<D>,
@@ -66,6 +67,14 @@ impl<D: Disk> Shard<D> {
         let mut stretch = Stretch { slices: Vec::new(), cut: None };
         if position < disk_end {
             let parts = self.parts(source, position, disk_end, want);
+            let memory = parts.iter().map(|part| part.len.next_power_of_two()).sum();
+            if memory > self.inner.disk.pool_size() / READERS_SHARE {
+                let name = file_name(source);
+                return Err(
+                    DiskError { op: DiskOp::Read, file: name, fault: DiskFault::TooLarge, errno: 0 }.into()
+                );
+            }
+            let _reserved = self.reserve(memory);
             let chunks = join_all(parts.iter().map(|&part| self.read_part(source, part))).await;
             for (part, chunk) in parts.into_iter().zip(chunks) {
                 let (start, stop) = (position.max(part.at), disk_end.min(part.at + part.len as u64));
@@ -241,6 +250,9 @@ impl<C: Clone + std::ops::Deref<Target = [u8]>> Stretch<C> {
 
 /// The file ends before the bytes that the checkpoint vouches for.
 pub(super) fn short<D: Disk>(source: &SegmentSource<D>) -> DiskError {
-    let file = FileName::partition_dir(source.key).join(SegmentFile::Log.name(source.base));
-    DiskError::found(DiskOp::Read, file)
+    DiskError::found(DiskOp::Read, file_name(source))
+}
+
+fn file_name<D: Disk>(source: &SegmentSource<D>) -> FileName {
+    FileName::partition_dir(source.key).join(SegmentFile::Log.name(source.base))
 }

@@ -19,6 +19,10 @@ pub const BLOCK: usize = 4096;
 /// others behind them.
 pub const IO_BYTES_MAX: usize = 256 * 1024;
 
+/// Readers may hold at most this part of a pool (one over this number), so that consumers which stop reading
+/// never stop producers.
+pub const READERS_SHARE: usize = 2;
+
 /// A path inside the data directory: `/`-separated, relative, built by the engine alone.
 /// Nothing a client sends ever becomes part of one.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

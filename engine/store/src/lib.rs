@@ -37,4 +37,4 @@ mod watch;
 pub use chunk::{Buf, Chunk};
 pub use disk::{DiskSettings, File, GlommioDisk, OP_DEADLINE, SYNCFS_ABOVE, ops_in_flight, prime};
 pub use faults::{FaultPoints, Skip};
-pub use pool::{PoolStats, READERS_SHARE};
+pub use pool::PoolStats;

@@ -12,12 +12,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use engine::base::Signal;
-use engine::io::{BLOCK, IO_BYTES_MAX};
+use engine::io::{BLOCK, IO_BYTES_MAX, READERS_SHARE};
 use glommio::io::DmaBuffer;
-
-/// Readers may hold at most this part of the pool (one over this number), so that consumers
-/// which stop reading never stop producers.
-pub const READERS_SHARE: usize = 2;
 
 /// Smallest pool: a few of the largest buffers.
 pub(crate) const POOL_BYTES_MIN: usize = 8 * IO_BYTES_MAX;

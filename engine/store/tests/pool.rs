@@ -44,12 +44,12 @@ fn readers_hold_at_most_half_and_wait_for_the_rest() {
         for _ in 0..4 {
             held.push(disk.read(&file, 0, IO_BYTES_MAX).await.unwrap());
         }
-        assert_eq!(disk.pool_stats().readers, POOL / store::READERS_SHARE);
+        assert_eq!(disk.pool_stats().readers, POOL / engine::io::READERS_SHARE);
         let (other, open) = (disk.clone(), file.clone());
         let waiting =
             glommio::spawn_local(async move { other.read(&open, 0, BLOCK).await.unwrap() }).detach();
         glommio::timer::sleep(Duration::from_millis(20)).await;
-        assert_eq!(disk.pool_stats().readers, POOL / store::READERS_SHARE, "a fifth reader got in");
+        assert_eq!(disk.pool_stats().readers, POOL / engine::io::READERS_SHARE, "a fifth reader got in");
         assert!(disk.take(IO_BYTES_MAX).is_some(), "readers took a writer's memory");
         held.pop();
         assert_eq!(waiting.await.unwrap()[..], [7; BLOCK]);

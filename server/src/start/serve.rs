@@ -8,9 +8,10 @@ use std::time::Duration;
 use engine::base::CoreId;
 use engine::broker::{CoreState, Shard, ShardSettings, SpaceLevel, SpaceLimits};
 use engine::config::{BrokerSettings, Listener};
+use engine::io::READERS_SHARE;
 use engine::metadata::Image;
 use glommio::Task;
-use store::{DiskSettings, GlommioDisk, READERS_SHARE};
+use store::{DiskSettings, GlommioDisk};
 
 use super::boot::{Booted, Origin, boot, full};
 use super::error::StartError;

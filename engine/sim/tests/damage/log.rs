@@ -27,15 +27,28 @@ pub(crate) async fn open_with(world: &World, scrub_bytes_per_second: u64) -> Sha
     open_sized(world, 128 * 1024, scrub_bytes_per_second).await
 }
 
+/// With a pool of so many bytes.
+pub(crate) async fn open_pooled(world: &World, pool: usize, segment_bytes: u32) -> Shard<SimDisk> {
+    open_on(world.disk(pool), world, segment_bytes, 0).await
+}
+
 /// With segments of so many bytes too.
 pub(crate) async fn open_sized(
     world: &World,
     segment_bytes: u32,
     scrub_bytes_per_second: u64,
 ) -> Shard<SimDisk> {
+    open_on(world.disk(POOL), world, segment_bytes, scrub_bytes_per_second).await
+}
+
+async fn open_on(
+    disk: SimDisk,
+    world: &World,
+    segment_bytes: u32,
+    scrub_bytes_per_second: u64,
+) -> Shard<SimDisk> {
     let settings = TopicSettings { segment_bytes, index_interval_bytes: 4096, ..TopicSettings::default() };
     let hosted = HostedPartition { key: key(), core: CoreId(0), leader_epoch: LeaderEpoch(0), settings };
-    let disk = world.disk(POOL);
     let mut recovered = recover(&disk, &[hosted], 1, world.now()).await.expect("recovery");
     let settings = ShardSettings {
         journal_bytes: MIB as u64,
@@ -56,8 +69,12 @@ pub(crate) fn value(offset: i64) -> Vec<u8> {
 }
 
 pub(crate) async fn produce(world: &World, shard: &Shard<SimDisk>, offset: i64) {
+    produce_value(world, shard, offset, &value(offset)).await;
+}
+
+pub(crate) async fn produce_value(world: &World, shard: &Shard<SimDisk>, offset: i64, value: &[u8]) {
     let mut builder = BatchBuilder::new(Codec::None);
-    builder.push(1_000 + offset, None, Some(&value(offset)), &[]);
+    builder.push(1_000 + offset, None, Some(value), &[]);
     let batch = builder.finish();
     let ticket = loop {
         match shard.append(world.now(), key(), &batch) {

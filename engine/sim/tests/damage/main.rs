@@ -2,6 +2,7 @@
 //! listed and fenced, and everything around it stays readable.
 
 mod bad_blocks;
+mod lengths;
 mod log;
 mod repair;
 
