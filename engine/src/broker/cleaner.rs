@@ -66,7 +66,11 @@ impl<D: Disk> Shard<D> {
             }
             match self.dirtiest(&mut first_times, now).await {
                 Some(patient) => self.compact(&patient, &mut throttle).await,
-                None => rested = Some(now.mono),
+                None => {
+                    rested = Some(now.mono);
+                    // Also where it shall not rest: the core has other work.
+                    wait.await;
+                }
             }
         }
     }
