@@ -76,7 +76,8 @@ impl<D: Disk> Shard<D> {
             if noted > end {
                 return Err(CleanError::Beyond { noted, end });
             }
-            let groups = groups(&partition.written, round.end(), settings.segment_bytes);
+            let (log_start, bytes) = (partition.log_start, settings.segment_bytes);
+            let groups = groups(&partition.written, log_start, round.end(), bytes);
             (round, groups, settings)
         };
         // No transaction was ever aborted: none can be begun yet.

@@ -116,13 +116,14 @@ pub struct Group {
     pub count: usize,
 }
 
-/// The segments that hold offsets below `end`, in groups that fit into one segment of `segment_bytes`
-/// whatever stays of them.
+/// The segments that hold offsets of `log_start..end`, in groups that fit into one segment of `segment_bytes`
+/// whatever stays of them. Those below the log start are retention's: their files may be gone.
 #[must_use]
-pub fn groups(segments: &Segments, end: Offset, segment_bytes: u32) -> Vec<Group> {
+pub fn groups(segments: &Segments, log_start: Offset, end: Offset, segment_bytes: u32) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let closed = segments.iter().take(segments.len() - 1);
-    for segment in closed.take_while(|s| s.base < end) {
+    let visible = closed.skip_while(|s| segments.end_of(s.base) <= log_start);
+    for segment in visible.take_while(|s| s.base < end) {
         let next = segments.end_of(segment.base);
         let bytes = u64::from(segment.bytes);
         if let Some(last) = groups.last_mut() {

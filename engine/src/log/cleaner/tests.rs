@@ -439,16 +439,25 @@ fn a_round_is_due_by_its_dirty_part_or_by_the_age_of_what_waits() {
 fn neighbours_become_one_segment_as_far_as_they_fit() {
     let log = segments(6);
     let check = |end, bytes, expected: &[(i64, i64, u64, usize)]| {
-        let found: Vec<_> =
-            groups(&log, Offset(end), bytes).iter().map(|g| (g.base.0, g.end.0, g.bytes, g.count)).collect();
+        let found: Vec<_> = groups(&log, Offset(0), Offset(end), bytes)
+            .iter()
+            .map(|g| (g.base.0, g.end.0, g.bytes, g.count))
+            .collect();
         assert_eq!(found, expected);
     };
     check(50, 1_000, &[(0, 50, 500, 5)]);
     check(50, 250, &[(0, 20, 200, 2), (20, 40, 200, 2), (40, 50, 100, 1)]);
     check(50, 10, &[(0, 10, 100, 1), (10, 20, 100, 1), (20, 30, 100, 1), (30, 40, 100, 1), (40, 50, 100, 1)]);
     check(15, 1_000, &[(0, 20, 200, 2)]);
+    for (log_start, first) in [(9, 0), (10, 10), (25, 20)] {
+        assert_eq!(groups(&log, Offset(log_start), Offset(50), 1_000)[0].base, Offset(first));
+    }
     check(0, 1_000, &[]);
-    assert_eq!(groups(&segments(1), Offset(10), 1_000), [], "the active segment is never among them");
+    assert_eq!(
+        groups(&segments(1), Offset(0), Offset(10), 1_000),
+        [],
+        "the active segment is never among them"
+    );
 }
 
 /// A batch: its codec, its producer (0 is none), and a key and a value for each record.
