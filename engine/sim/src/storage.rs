@@ -272,6 +272,11 @@ impl Storage {
         }
     }
 
+    /// Whether there is a file whose name `pick` accepts.
+    pub(crate) fn has_file(&self, pick: impl Fn(&str) -> bool) -> bool {
+        self.seen.iter().any(|(name, node)| matches!(node, Node::File(_)) && pick(name))
+    }
+
     /// One bit rots in one of the files whose names `pick` accepts. Gives that file.
     pub(crate) fn rot(&mut self, pick: impl Fn(&str) -> bool, random: &mut Random) -> Option<String> {
         let files: Vec<(&String, &InodeRef)> = self

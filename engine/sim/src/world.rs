@@ -159,6 +159,12 @@ impl World {
         self.inner.storage.borrow().used()
     }
 
+    /// Whether there is a file whose name `pick` accepts.
+    #[must_use]
+    pub fn has_file(&self, pick: impl Fn(&str) -> bool) -> bool {
+        self.inner.storage.borrow().has_file(pick)
+    }
+
     /// Whether operations may fail now, or no longer did a moment ago.
     pub(crate) fn has_errors(&self) -> bool {
         self.inner.storage.borrow().counters.faults > 0

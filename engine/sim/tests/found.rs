@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId};
 use engine::broker::{DeleteRecords, HostedPartition, Shard, ShardSettings, recover};
-use engine::config::TopicSettings;
+use engine::config::{CleanerSettings, Cleanup, TopicSettings};
 use engine::io::DiskOp;
 use engine::record::{BatchBuilder, Codec};
 use sim::faults::{CutAt, Side};
@@ -205,4 +205,57 @@ fn a_checkpoint_that_a_killed_broker_did_not_flush_is_flushed_before_the_other_i
         );
     }
     assert!(stopped > 100, "only {stopped} starts were cut");
+}
+
+/// With `log.cleaner.backoff.ms=0` a cleaner that found nothing to do looked again and again and never let
+/// anything else on its core run.
+#[test]
+fn a_cleaner_that_never_rests_leaves_the_core_to_others() {
+    let world = World::new(0);
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open(&inner, 20_000).await;
+        shard.set_cleaner(CleanerSettings { backoff: Duration::ZERO, ..CleanerSettings::default() });
+        let cleaner = shard.clone();
+        inner.spawn(async move { cleaner.run_cleaner().await });
+        append(&inner, &shard, 100).await;
+    });
+}
+
+/// The log start went past a segment and its files were gone when the power went; no checkpoint knew. After
+/// the start the cleaner came before retention, met a segment without a file, and left the log alone.
+#[test]
+fn compaction_leaves_segments_below_the_log_start_to_retention() {
+    let world = World::new(27);
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open(&inner, 20_000).await;
+        for _ in 0..10 {
+            append(&inner, &shard, 6_000).await;
+        }
+        // A checkpoint knows all segments.
+        shard.close(inner.now()).await.expect("closed");
+        let shard = open(&inner, 20_000).await;
+        let want = DeleteRecords { key: key(), before: Some(Offset(4)) };
+        shard.delete_records(&[want]).await.pop().expect("one answer").expect("deleted");
+        shard.housekeep(inner.now()).await;
+        assert!(shard.stats().segments_dropped > 0);
+    });
+    world.crash();
+    let inner = world.clone();
+    let stats = world.run_until(async move {
+        let shard = open(&inner, 20_000).await;
+        let compacted = TopicSettings {
+            cleanup: Cleanup::Compact,
+            segment_bytes: 20_000,
+            min_cleanable_dirty_ppm: 0,
+            ..TopicSettings::default()
+        };
+        shard.update(key(), compacted);
+        let cleaner = shard.clone();
+        inner.spawn(async move { cleaner.run_cleaner().await });
+        inner.sleep(Duration::from_millis(500)).await;
+        shard.stats()
+    });
+    assert_eq!((stats.compactions, stats.compaction_errors), (1, 0));
 }

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::base::{LeaderEpoch, Offset};
 use engine::config::TopicSettings;
 use engine::io::Disk;
+use engine::record::BatchHeader;
+
+use super::fold::Fold;
 
 /// A batch that the engine took and gave a place.
 pub(crate) struct Given {
@@ -22,6 +25,8 @@ pub(crate) struct Given {
 #[derive(Default)]
 pub(crate) struct Ledger {
     given: BTreeMap<i64, Given>,
+    /// Of a topic that is compacted: what of each batch is left.
+    fold: Option<Fold>,
     log_start: i64,
     retention_bytes: Option<u64>,
     retention_ms: Option<u64>,
@@ -41,8 +46,14 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(settings: &TopicSettings) -> Ledger {
-        let (retention_bytes, retention_ms) = (settings.retention_bytes, settings.retention_ms);
-        Ledger { retention_bytes, retention_ms, ..Ledger::default() }
+        // A topic that is only compacted keeps what is old.
+        let deletes = settings.cleanup.deletes();
+        Ledger {
+            retention_bytes: settings.retention_bytes.filter(|_| deletes),
+            retention_ms: settings.retention_ms.filter(|_| deletes),
+            fold: Fold::new(settings),
+            ..Ledger::default()
+        }
     }
 
     /// The engine gave a batch its place.
@@ -58,7 +69,10 @@ impl Ledger {
         if base.0 != next {
             return Err(format!("a batch got offset {base}, the log ends at {next}"));
         }
-        self.wall_max = self.wall_max.max(time);
+        self.told_time(time);
+        if let Some(fold) = &mut self.fold {
+            fold.give(&bytes)?;
+        }
         self.given.insert(base.0, Given { bytes, end: base.0 + records, epoch, time, promised: false });
         Ok(())
     }
@@ -80,8 +94,20 @@ impl Ledger {
         self.given.values_mut().for_each(|given| given.promised = false);
     }
 
+    /// A consumer begins to read. What it is told names its read to [`Ledger::show`].
+    pub(crate) fn begin_read(&mut self) -> u64 {
+        self.fold.as_mut().map_or(0, Fold::begin_read)
+    }
+
     /// A consumer was shown these bytes: whole batches from the one with `from` on, below `high_watermark`.
-    pub(crate) fn show(&mut self, from: i64, high_watermark: i64, bytes: &[u8]) -> Result<i64, String> {
+    /// Of a compacted log also from one behind it, if nothing has to be left of those between.
+    pub(crate) fn show(
+        &mut self,
+        began: u64,
+        from: i64,
+        high_watermark: i64,
+        bytes: &[u8],
+    ) -> Result<i64, String> {
         let mut rest = bytes;
         let mut next = None;
         while !rest.is_empty() {
@@ -89,22 +115,33 @@ impl Ledger {
             let Some(given) = self.given.get_mut(&base) else {
                 return Err(format!("a batch at {base} that nobody appended"));
             };
-            if next.is_some_and(|next| next != base) {
+            let compacted = self.fold.is_some();
+            if next.is_some_and(|next| base < next || (base > next && !compacted)) {
                 return Err(format!("batch {base} follows {next:?}"));
             }
-            if next.is_none() && !(base..given.end).contains(&from) {
+            if next.is_none() && (given.end <= from || (base > from && !compacted)) {
                 return Err(format!("a read at {from} began with batch {base}..{}", given.end));
             }
             if given.end > high_watermark {
                 return Err(format!("batch {base}..{} above the high watermark {high_watermark}", given.end));
             }
-            if rest.len() < given.bytes.len() || rest[..given.bytes.len()] != given.bytes {
+            let bytes = match &mut self.fold {
+                None => given.bytes.len(),
+                Some(fold) => {
+                    fold.skip(next.unwrap_or(from), base)?;
+                    let bytes = BatchHeader::peek(rest).and_then(BatchHeader::total_bytes);
+                    let bytes = bytes.filter(|n| *n <= rest.len()).ok_or("a torn batch")?;
+                    fold.show(began, &rest[..bytes], &given.bytes)?;
+                    bytes
+                }
+            };
+            if !compacted && (rest.len() < bytes || rest[..bytes] != given.bytes) {
                 return Err(format!("batch {base} reads other bytes than were appended"));
             }
             given.promised = true;
             self.read += 1;
             next = Some(given.end);
-            rest = &rest[given.bytes.len()..];
+            rest = &rest[bytes..];
         }
         next.ok_or_else(|| format!("a read at {from} below {high_watermark} returned nothing"))
     }
@@ -129,6 +166,9 @@ impl Ledger {
     /// The wall clock says this.
     pub(crate) fn told_time(&mut self, wall: i64) {
         self.wall_max = self.wall_max.max(wall);
+        if let Some(fold) = &mut self.fold {
+            fold.told_time(wall);
+        }
     }
 
     /// The batch that holds an offset: its base and the epoch it was written under.
@@ -138,6 +178,9 @@ impl Ledger {
 
     /// The first offset whose record is of that time or later.
     pub(crate) fn offset_since(&self, time: i64) -> Option<i64> {
+        if let Some(fold) = &self.fold {
+            return fold.offset_since(self.log_start, time);
+        }
         let batch = self.given.iter().find(|(_, g)| g.end > self.log_start && g.time >= time);
         batch.map(|(&base, _)| base.max(self.log_start))
     }
@@ -189,6 +232,9 @@ impl Ledger {
             let first = divided.map_or(start, |(&base, _)| base);
             self.given = self.given.split_off(&first);
             self.log_start = start;
+            if let Some(fold) = &mut self.fold {
+                fold.start_at(first);
+            }
         }
         Ok(())
     }
@@ -196,7 +242,11 @@ impl Ledger {
     /// Whether all below an offset is older than it has to be kept.
     fn is_old_below(&self, start: i64) -> bool {
         let Some(ms) = self.retention_ms else { return false };
-        self.given.range(..start).all(|(_, g)| self.wall_max.saturating_sub(g.time) > ms as i64)
+        let is_old = |time: i64| self.wall_max.saturating_sub(time) > ms as i64;
+        match &self.fold {
+            Some(fold) => fold.times_that_stay(start).all(is_old),
+            None => self.given.range(..start).all(|(_, g)| is_old(g.time)),
+        }
     }
 
     /// After a recovery the log ends here: everything promised is below, the rest never was.
@@ -206,10 +256,23 @@ impl Ledger {
             return Err(format!("the log ends at {end}: batch {base}, acknowledged or shown, is gone"));
         }
         self.lost += gone.len() as u64;
+        if let Some(fold) = &mut self.fold {
+            fold.end_at(end.0)?;
+        }
         if self.end() != end.0 {
             return Err(format!("the log ends at {end}, inside a batch or behind {}", self.end()));
         }
         Ok(())
+    }
+
+    /// All of the log was read after a recovery.
+    pub(crate) fn read_whole(&self) -> Result<(), String> {
+        self.fold.as_ref().map_or(Ok(()), |fold| fold.check_ends(self.log_start))
+    }
+
+    /// Records that compaction took, and those of them that ended their keys.
+    pub(crate) fn compacted(&self) -> (u64, u64) {
+        self.fold.as_ref().map_or((0, 0), |fold| (fold.dropped, fold.ended))
     }
 
     /// Whether a client was ever told of a higher log start.

@@ -10,8 +10,9 @@ use engine::broker::{HostedPartition, Recovered, RecoveryReport, Shard, recover}
 use engine::io::IO_BYTES_MAX;
 
 use super::Outcome;
-use super::commits::{Commits, Seat};
-use super::plan::{Act, Crash, End, Keep, Plan, Rot, Scene, Weather, offsets_topic};
+use super::crew::{self, Crew};
+use super::plan::{Act, Crash, End, Keep, Plan, Rot, Scene, Weather};
+use super::seat::{Files, Seat};
 use super::story::Story;
 use super::topic::{Finding, Topic};
 use crate::disk::SimDisk;
@@ -56,8 +57,7 @@ pub(super) struct Machine {
     world: World,
     scene: Scene,
     topics: Vec<Rc<Topic>>,
-    offsets: Rc<Topic>,
-    commits: Rc<RefCell<Commits>>,
+    groups: Files,
     cores: u16,
     verdict: Verdict,
     story: Story,
@@ -87,8 +87,12 @@ impl Machine {
         Machine {
             world,
             topics: scene.topics.iter().map(|t| Rc::new(Topic::new(t))).collect(),
-            offsets: Rc::new(Topic::new(&offsets_topic())),
-            commits: Rc::default(),
+            groups: Files {
+                log: Rc::new(Topic::new(&scene.offsets)),
+                commits: Rc::default(),
+                crew: Rc::new(Crew::new()),
+                image: crew::image(),
+            },
             cores: scene.cores,
             verdict: Rc::default(),
             story: Story::default(),
@@ -99,7 +103,7 @@ impl Machine {
     }
 
     fn all_topics(&self) -> impl Iterator<Item = &Rc<Topic>> {
-        self.topics.iter().chain([&self.offsets])
+        self.topics.iter().chain([&self.groups.log])
     }
 
     fn carry_out(&mut self, plan: &Plan, keep: Option<&Keep>) -> Finding {
@@ -178,6 +182,7 @@ impl Machine {
 
     /// Lets one act happen.
     fn act(&mut self, life: &Life, act: &Act) {
+        self.tell_time();
         let world = &self.world;
         let at = |topic: &usize| {
             let topic = self.topics[*topic].clone();
@@ -199,8 +204,21 @@ impl Machine {
                 }
             }
             Act::Commit { group, topic } => {
-                if !self.offsets.given_up.get() {
-                    self.guard(life.seat.clone().commit(*group, *topic));
+                if !self.groups.log.given_up.get() {
+                    self.guard(life.seat.clone().commit_from_outside((*group, *topic)));
+                }
+            }
+            Act::End { group, topic } => {
+                if !self.groups.log.given_up.get() {
+                    self.guard(life.seat.clone().end((*group, *topic)));
+                }
+            }
+            Act::Member { number, new, leaves } => {
+                let (crew, seat) = (self.groups.crew.clone(), life.seat.clone());
+                match self.groups.log.given_up.get() {
+                    true => {}
+                    false if *new => self.guard(crew.beat(seat, *number, *leaves)),
+                    false => self.guard(crew.call(seat, *number, *leaves)),
                 }
             }
             Act::Housekeep => {
@@ -228,6 +246,11 @@ impl Machine {
             }
             Act::Crash(_) => {}
         }
+        self.tell_time();
+    }
+
+    /// The ledgers hear what the wall clock says.
+    fn tell_time(&self) {
         let wall = self.world.now().wall.0;
         self.all_topics().for_each(|t| t.ledger.borrow_mut().told_time(wall));
     }
@@ -265,7 +288,12 @@ impl Machine {
         self.judge()?;
         for shard in &life.shards {
             self.story.overlapped += shard.stats().commits_overlapped;
-            self.story.extents += shard.stats().extents;
+            let stats = shard.stats();
+            self.story.extents += stats.extents;
+            self.story.compactions += stats.compactions;
+            if self.scene.weather == Weather::Fair && stats.compaction_errors > 0 {
+                return Err("a round of compaction failed on a disk that works".to_owned());
+            }
         }
         self.fall(crash.end != End::Kill);
         if let Some(spread) = crash.spread {
@@ -285,11 +313,17 @@ impl Machine {
         } else {
             self.world.kill();
         }
+        let in_round = self.world.has_file(|name| name.ends_with("/swap"));
+        self.story.rounds_cut += u64::from(in_round);
+        let in_swap = in_round && self.world.has_file(|name| name.ends_with(".log.deleted"));
+        self.story.swaps_cut += u64::from(in_swap);
         self.stopped(power);
     }
 
     fn stopped(&mut self, power: bool) {
         self.story.crashes += 1;
+        self.groups.commits.borrow_mut().stopped();
+        self.groups.crew.stopped();
         self.all_topics().for_each(|t| t.crashed(power));
     }
 
@@ -356,6 +390,7 @@ impl Machine {
         self.set_errors(&NO_ERRORS);
         let seat = self.verify(&shards, &report)?;
         self.set_errors(&self.errors);
+        self.story.groups_loaded += seat.as_ref().map_or(0, |seat| seat.groups() as u64);
         Ok(seat.map(|seat| self.live(shards, seat)))
     }
 
@@ -383,6 +418,7 @@ impl Machine {
         self.world.faults(|f| f.buggify = Buggify { refuse_memory: false, ..self.scene.buggify });
         let hosted: Vec<HostedPartition> = self.all_topics().map(|t| t.hosted.borrow().clone()).collect();
         let (world, cores, settings) = (self.world.clone(), self.cores, self.scene.settings.clone());
+        let cleaner = self.scene.cleaner;
         let started = self.world.run_until_cut(async move {
             let disk = world.disk(POOL_BYTES);
             let recovered = recover(&disk, &hosted, cores, world.now()).await;
@@ -391,7 +427,9 @@ impl Machine {
             for core in cores {
                 let disk = world.disk(POOL_BYTES);
                 let shard = Shard::open(disk, core, settings.clone(), world.now()).await;
-                shards.push(shard.map_err(|e| format!("open: {e}"))?);
+                let shard = shard.map_err(|e| format!("open: {e}"))?;
+                shard.set_cleaner(cleaner);
+                shards.push(shard);
             }
             Ok((shards, report))
         });
@@ -415,11 +453,11 @@ impl Machine {
                 .run_until(async move { topic.verify(world, shard).await })
                 .map_err(|e| if self.damaged { format!("{e}, in silence: {report:?}") } else { e })?;
         }
-        if self.offsets.given_up.get() {
+        if self.groups.log.given_up.get() {
             return Ok(None);
         }
-        let shard = shards[usize::from(self.offsets.hosted.borrow().core.0)].clone();
-        let seat = Seat::load(self.world.clone(), shard, self.offsets.clone(), self.commits.clone());
+        let shard = shards[usize::from(self.groups.log.hosted.borrow().core.0)].clone();
+        let seat = Seat::load(self.world.clone(), shard, self.groups.clone());
         self.world.run_until(seat).map(Some)
     }
 
@@ -427,10 +465,11 @@ impl Machine {
     fn live(&self, shards: Vec<Shard<SimDisk>>, seat: Rc<Seat>) -> Life {
         self.world.faults(|f| f.buggify = self.scene.buggify);
         for shard in &shards {
-            let (commits, writer, clock, time) =
-                (shard.clone(), shard.clone(), shard.clone(), self.world.clone());
+            let (commits, writer, cleaner) = (shard.clone(), shard.clone(), shard.clone());
+            let (clock, time) = (shard.clone(), self.world.clone());
             self.world.spawn(async move { commits.run_commits().await });
             self.world.spawn(async move { writer.run_writer().await });
+            self.world.spawn(async move { cleaner.run_cleaner().await });
             self.world.spawn(async move {
                 for beat in 1_u64.. {
                     time.sleep(BEAT).await;
@@ -442,6 +481,13 @@ impl Machine {
             });
         }
         self.guard(seat.clone().serve());
+        let (ticks, time) = (seat.clone(), self.world.clone());
+        self.world.spawn(async move {
+            loop {
+                time.sleep(BEAT).await;
+                ticks.tick();
+            }
+        });
         let life = Life { shards, seat };
         for topic in self.topics.iter().filter(|t| !t.given_up.get()) {
             let shard = self.shard_of(&life, topic).clone();
@@ -457,7 +503,15 @@ impl Machine {
         self.story.names_lost = counters.names_lost;
         self.story.faults = counters.faults;
         self.story.damages += counters.strays;
-        self.story.commits = self.commits.borrow().acknowledged;
+        self.story.commits = self.groups.commits.borrow().acknowledged;
+        self.story.commits_ended = self.groups.commits.borrow().ended;
+        self.story.synced = self.groups.crew.synced.get();
+        self.story.beats = self.groups.crew.beats.get();
+        for topic in self.topics.iter().chain([&self.groups.log]) {
+            let (compacted, ended) = topic.ledger.borrow().compacted();
+            self.story.compacted += compacted;
+            self.story.keys_ended += ended;
+        }
         for topic in &self.topics {
             let ledger = topic.ledger.borrow();
             self.story.acknowledged += ledger.acknowledged;

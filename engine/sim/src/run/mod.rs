@@ -4,8 +4,11 @@
 //! |---|---|
 //! | [`plan`] | what a seed wants to happen, as data |
 //! | `machine` | carries it out: boots, acts, crashes, compares |
+//! | `topic_plan` | the partitions that it wants |
 //! | `topic` · `ledger` | a partition's clients · what they were promised |
-//! | `commits` | groups that commit offsets, and what they were promised |
+//! | `fold` | what compaction may take of that |
+//! | `seat` | the coordinator of groups, over the partition that keeps its records |
+//! | `commits` · `crew` | what groups committed, and what they were promised · their members |
 //! | [`story`] | what happened; a run in which nothing did proves nothing |
 //! | [`search`] | many seeds on all cores |
 //! | [`shrink`] | leaves out of a failing run what it does not need |
@@ -16,13 +19,17 @@
 //! and in the end a healed machine takes new records. Damage may cost data, but not in silence.
 
 mod commits;
+mod crew;
+mod fold;
 mod ledger;
 mod machine;
 pub mod plan;
 pub mod search;
+mod seat;
 pub mod shrink;
 pub mod story;
 mod topic;
+mod topic_plan;
 
 use plan::{Keep, Plan};
 use story::Story;

@@ -3,20 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use engine::base::{CoreId, LeaderEpoch, PartitionKey, ProducerId, TopicId};
-use engine::broker::{HostedPartition, ShardSettings};
-use engine::config::TopicSettings;
+use engine::broker::ShardSettings;
+use engine::config::CleanerSettings;
 use engine::io::{BLOCK, DiskOp, IO_BYTES_MAX};
-use uuid::Uuid;
 
+use super::crew::MEMBERS;
+use super::topic_plan::TopicPlan;
 use crate::faults::{Buggify, Side};
 use crate::random::Random;
-
-/// A record larger than any buffer.
-pub(super) const BIG_BYTES: u32 = IO_BYTES_MAX as u32 + 20_000;
-
-/// Segments of at least this many bytes get values that become extents.
-const SEGMENT_BYTES_EXTENT: u32 = 64 * 1024;
 
 /// An idle producer is remembered this long, ms: longer than a run lasts.
 const PRODUCER_EXPIRATION_MS: u64 = 30 * 86_400_000;
@@ -37,24 +31,16 @@ pub enum Weather {
     Damage,
 }
 
-/// A partition and its clients.
-#[derive(Clone, Debug)]
-pub struct TopicPlan {
-    pub(super) hosted: HostedPartition,
-    pub(super) producer: Option<ProducerId>,
-    /// A record of [`BIG_BYTES`] comes now and then.
-    pub(super) big: bool,
-    /// Values that become extents come now and then.
-    pub(super) extents: bool,
-}
-
 /// How the machine is set up.
 #[derive(Clone, Debug)]
 pub struct Scene {
     pub(super) world_seed: u64,
     pub(super) cores: u16,
     pub(super) settings: ShardSettings,
+    pub(super) cleaner: CleanerSettings,
     pub(super) topics: Vec<TopicPlan>,
+    /// Where groups commit.
+    pub(super) offsets: TopicPlan,
     pub(super) weather: Weather,
     pub(super) buggify: Buggify,
     /// The wall clock runs faster by this, in a million.
@@ -112,6 +98,10 @@ pub enum Act {
     Delete { topic: usize, at_ppm: u64 },
     /// A consumer commits.
     Commit { group: usize, topic: usize },
+    /// What a group has committed of a topic ends.
+    End { group: usize, topic: usize },
+    /// A member of a group calls the coordinator, or leaves: one of the new protocol, or of the classic one.
+    Member { number: usize, new: bool, leaves: bool },
     /// Retention is applied.
     Housekeep,
     /// The wall clock jumps.
@@ -206,7 +196,7 @@ impl Plan {
             if scene.weather != Weather::Fair && random.coin() {
                 ops.push(Op { after: Duration::ZERO, act: scene.trouble(&mut random) });
             }
-            for _ in 0..random.within(0..24) {
+            for _ in 0..random.within(0..30) {
                 let after = Duration::from_micros(random.within(0..4_000));
                 ops.push(Op { after, act: scene.act(&mut random) });
             }
@@ -226,7 +216,7 @@ impl Scene {
         };
         let cores = random.within(1..3) as u16;
         let large = random.within(0..8) == 0;
-        let topics = (0..random.within(1..5)).map(|n| topic(n, cores, large, random)).collect();
+        let topics = (0..random.within(1..5)).map(|n| TopicPlan::draw(n, cores, large, random)).collect();
         let journal_bytes_first = (if large { 512 * 1024 } else { 64 * 1024 }) << random.within(0..2);
         let settings = ShardSettings {
             journal_bytes: journal_bytes_first << random.within(0..2),
@@ -239,12 +229,21 @@ impl Scene {
         };
         let drift_ppm = if random.within(0..4) == 0 { random.within(0..1_000) as i64 - 500 } else { 0 };
         let buggify = Buggify::draw(random);
-        Scene { world_seed: random.bits(), cores, settings, topics, weather, buggify, drift_ppm }
+        let offsets = TopicPlan::offsets(random);
+        // Room for three keys makes every round a partial one.
+        let cleaner = CleanerSettings {
+            dedupe_bytes: [72, 512, 1 << 20][random.index(3)],
+            io_bytes_per_second: [u64::MAX, u64::MAX, 1 << 20][random.index(3)],
+            backoff: Duration::from_millis(random.within(0..2) * 100),
+            ..CleanerSettings::default()
+        };
+        let world_seed = random.bits();
+        Scene { world_seed, cores, settings, cleaner, topics, offsets, weather, buggify, drift_ppm }
     }
 
     fn act(&self, random: &mut Random) -> Act {
         let topic = random.index(self.topics.len());
-        match random.within(0..32) {
+        match random.within(0..44) {
             0..16 => Act::Produce { topic, batches: random.within(1..6) as usize, draw: random.bits() },
             16 | 17 => Act::Again { topic, back: random.index(5) },
             18..23 => Act::Read {
@@ -257,7 +256,13 @@ impl Scene {
             24..28 => Act::Commit { group: random.index(GROUPS), topic },
             28 => Act::Jump { ms: random.within(0..3_600_000) as i64 - 1_800_000 },
             29 => Act::Wait { ms: 1 << random.within(0..24) },
-            _ => Act::Housekeep,
+            30 | 31 => Act::Housekeep,
+            32 => Act::End { group: random.index(GROUPS), topic },
+            _ => Act::Member {
+                number: random.index(MEMBERS),
+                new: random.coin(),
+                leaves: random.within(0..16) == 0,
+            },
         }
     }
 
@@ -299,32 +304,4 @@ impl Scene {
         let rot = rots.then(|| if random.coin() { Rot::Journal } else { Rot::Checkpoint });
         Crash { end, stop, recoveries, spread, rot }
     }
-}
-
-fn topic(n: u64, cores: u16, large: bool, random: &mut Random) -> TopicPlan {
-    let segment_bytes = if large { 1024 * 1024 } else { [16 * 1024, SEGMENT_BYTES_EXTENT][random.index(2)] };
-    let relaxed = random.within(0..5) == 0;
-    let settings = TopicSettings {
-        segment_bytes,
-        retention_bytes: random.coin().then_some(2 * u64::from(segment_bytes)),
-        retention_ms: random.coin().then_some(3_600_000),
-        flush_messages: if relaxed { random.within(2..100) } else { 1 },
-        index_interval_bytes: [512, 4096][random.index(2)],
-        ..TopicSettings::default()
-    };
-    let key = PartitionKey { topic: TopicId(Uuid::from_u128(u128::from(n / 2) + 1)), index: (n % 2) as i32 };
-    let core = CoreId(random.index(usize::from(cores)) as u16);
-    let hosted = HostedPartition { key, core, leader_epoch: LeaderEpoch(0), settings };
-    let producer = (!relaxed && random.coin()).then_some(ProducerId(100 + n as i64));
-    let big = n == 0 && segment_bytes > BIG_BYTES && random.coin();
-    let extents = segment_bytes >= SEGMENT_BYTES_EXTENT && random.coin();
-    TopicPlan { hosted, producer, big, extents }
-}
-
-/// Where the commits of groups go: one partition, on the first core.
-pub(super) fn offsets_topic() -> TopicPlan {
-    let key = PartitionKey { topic: TopicId(Uuid::from_u128(999)), index: 0 };
-    let settings = TopicSettings { segment_bytes: 16 * 1024, retention_ms: None, ..TopicSettings::default() };
-    let hosted = HostedPartition { key, core: CoreId(0), leader_epoch: LeaderEpoch(0), settings };
-    TopicPlan { hosted, producer: None, big: false, extents: false }
 }

@@ -52,6 +52,14 @@ story! {
     deleted,
     /// Offsets committed and answered.
     commits,
+    /// Offsets whose end was committed and answered.
+    commits_ended,
+    /// Members of a classic group that were told their parts.
+    synced,
+    /// Heartbeats of members of the new protocol that were answered.
+    beats,
+    /// Groups that a coordinator found when it started.
+    groups_loaded,
     /// Frames that were written while another was.
     overlapped,
     /// Batches that went straight to their segments.
@@ -72,6 +80,16 @@ story! {
     damages_told,
     /// Jumps of the wall clock.
     jumps,
+    /// Rounds of compaction that ended.
+    compactions,
+    /// Records that compaction took.
+    compacted,
+    /// Keys of which it took the tombstone at last.
+    keys_ended,
+    /// Rounds in which the machine stopped.
+    rounds_cut,
+    /// Of these, the ones that had begun to put files in the place of others.
+    swaps_cut,
 }
 
 /// What must have happened by so many runs.

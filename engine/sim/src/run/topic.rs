@@ -11,7 +11,7 @@ use engine::broker::{
 use engine::record::{BatchBuilder, BatchHeader, Codec};
 
 use super::ledger::{Ledger, joined};
-use super::plan::{BIG_BYTES, TopicPlan};
+use super::topic_plan::{BIG_BYTES, TopicPlan};
 use crate::disk::SimDisk;
 use crate::random::Random;
 use crate::world::World;
@@ -27,6 +27,12 @@ const VALUE_BYTES_EXTENT: u64 = 30_000;
 
 /// … and usually than this.
 const VALUE_BYTES_USUAL: u64 = 300;
+
+/// One in so many records with keys is a tombstone.
+const TOMBSTONE_EVERY: u64 = 5;
+
+/// What some batches with keys are compressed with.
+const CODECS: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
 /// A batch that a producer sent.
 #[derive(Clone)]
@@ -53,6 +59,8 @@ pub(super) struct Topic {
     pub(super) given_up: Cell<bool>,
     producer: Option<ProducerId>,
     big: bool,
+    /// How many keys its records have, if they have keys: those of a compacted topic.
+    keys: Option<u64>,
     value_bytes_max: u64,
     next_sequence: Cell<i32>,
     orders: RefCell<VecDeque<Order>>,
@@ -75,7 +83,12 @@ impl Topic {
             given_up: Cell::new(false),
             producer: plan.producer,
             big: plan.big,
-            value_bytes_max: if plan.extents { fifth.min(VALUE_BYTES_EXTENT) } else { VALUE_BYTES_MAX },
+            keys: plan.keys,
+            value_bytes_max: if plan.extents {
+                fifth.min(VALUE_BYTES_EXTENT)
+            } else {
+                fifth.min(VALUE_BYTES_MAX)
+            },
             next_sequence: Cell::new(0),
             orders: RefCell::default(),
             ordered: Signal::new(),
@@ -119,7 +132,10 @@ impl Topic {
     }
 
     fn next_batch(&self, world: &World, random: &mut Random) -> Sent {
-        let mut builder = BatchBuilder::new(Codec::None);
+        let mut builder = BatchBuilder::new(match self.keys {
+            Some(_) if random.within(0..4) == 0 => CODECS[random.index(CODECS.len())],
+            _ => Codec::None,
+        });
         let records = random.within(1..5) as i64;
         if let Some(id) = self.producer {
             let sequence = self.next_sequence.replace(self.next_sequence.get() + records as i32);
@@ -133,7 +149,14 @@ impl Topic {
                 _ => random.within(0..VALUE_BYTES_USUAL) as usize,
             };
             let value = vec![random.bits() as u8; len];
-            builder.push(time, None, Some(&value), &[]);
+            match self.keys {
+                None => builder.push(time, None, Some(&value), &[]),
+                Some(keys) => {
+                    let key = random.within(0..keys).to_be_bytes();
+                    let is_tombstone = random.within(0..TOMBSTONE_EVERY) == 0;
+                    builder.push(time, Some(&key), Some(&value[..]).filter(|_| !is_tombstone), &[]);
+                }
+            }
         }
         Sent { bytes: builder.finish(), records, time, base: None }
     }
@@ -286,6 +309,7 @@ impl Topic {
             return Ok(());
         }
         let from = start + ((end - start) as u64 * at_ppm / 1_000_000) as i64;
+        let began = self.ledger.borrow_mut().begin_read();
         match shard.read(key, Offset(from), max_bytes, true).await {
             Ok(fetched) => {
                 let high_watermark = fetched.bounds.high_watermark.0;
@@ -293,7 +317,9 @@ impl Topic {
                     format!("{key} shows {} bytes from {from}, below {high_watermark}", fetched.bytes)
                 });
                 let bytes = joined::<SimDisk>(&fetched);
-                self.ledger.borrow_mut().show(from, high_watermark, &bytes).map_err(told)?;
+                let mut ledger = self.ledger.borrow_mut();
+                ledger.told_time(world.now().wall.0);
+                ledger.show(began, from, high_watermark, &bytes).map_err(told)?;
             }
             // Retention was faster.
             Err(FetchError::OutOfRange(now)) if now.log_start.0 > from => {}
@@ -340,12 +366,14 @@ impl Topic {
             if epoch != written {
                 return Err(told(format!("offset {next} is of epoch {epoch:?}, written under {written:?}")));
             }
+            let began = self.ledger.borrow_mut().begin_read();
             let fetched =
                 shard.read(key, Offset(next), 100_000, true).await.map_err(|e| told(e.to_string()))?;
             let bytes = joined::<SimDisk>(&fetched);
-            let shown = self.ledger.borrow_mut().show(next, bounds.high_watermark.0, &bytes);
+            let shown = self.ledger.borrow_mut().show(began, next, bounds.high_watermark.0, &bytes);
             next = shown.map_err(told)?;
         }
+        self.ledger.borrow().read_whole().map_err(told)?;
         self.verify_times(&world, &shard).await.map_err(told)
     }
 
