@@ -8,6 +8,7 @@
 //! | `journal_group` | how much dearer is filling a journal frame than copying its batches? |
 //! | `partition_step` | how much dearer is an append with its commit, and a read of the tail, than copying the batch? |
 //! | `index_lookup` | how much dearer is a lookup in a large index than in a small one? |
+//! | `compaction` `compaction_disk` | how much of a log does a core compact in a second: the decisions alone, and all of it on a disk? |
 //! | `mailbox` | what does the hop to another core cost? |
 //! | `dma_append` | how much faster or slower are write and flush on io_uring than `pwrite` and `fdatasync`? |
 //! | `allocations` | what does the whole broker take from the heap for a produce and for a fetch? |
@@ -16,6 +17,7 @@
 //! on one machine differ by more than most changes do. `cargo bench -p benches --bench NAME`.
 
 mod broker;
+mod chance;
 pub mod heap;
 
 use std::future::Future;
@@ -26,6 +28,7 @@ use engine::base::{PartitionKey, TopicId};
 use engine::record::{BatchBuilder, Codec};
 
 pub use broker::{Broker, Client};
+pub use chance::Chance;
 
 /// A batch of `records` records with values of `value_bytes` bytes, at time `timestamp` (ms).
 #[must_use]

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use engine::record::{BatchBuilder, BatchHeader, Codec, Records, payload};
 use harness::{Broker, Client, PATIENCE, Want, batch};
-use wire::{ErrorCode, Message, Reader, produce};
+use wire::describe_configs::RESOURCE_BROKER;
+use wire::incremental_alter_configs::OPERATION_SET;
+use wire::{ErrorCode, Message, Reader, incremental_alter_configs, produce};
 
 const COMPACTED: [(&str, &str); 3] =
     [("cleanup.policy", "compact"), ("segment.bytes", "1048576"), ("min.cleanable.dirty.ratio", "0.01")];
@@ -65,6 +67,24 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(begun.elapsed() < PATIENCE, "{what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Alters a setting of all brokers.
+fn set(client: &mut Client, name: &str, value: &str) {
+    let config = incremental_alter_configs::AlterableConfig {
+        name,
+        config_operation: OPERATION_SET,
+        value: Some(value),
+    };
+    let resource = incremental_alter_configs::Resource {
+        resource_type: RESOURCE_BROKER,
+        resource_name: "",
+        configs: vec![config],
+    };
+    let request = incremental_alter_configs::Request { resources: vec![resource], validate_only: false };
+    let body = client.call(1, &request);
+    let response = incremental_alter_configs::Response::decode(1, &mut Reader::new(&body)).expect("answer");
+    assert_eq!(response.responses[0].error_code, ErrorCode::None, "{name}");
 }
 
 #[test]
@@ -150,4 +170,35 @@ fn only_the_latest_value_of_each_key_is_left_and_a_restart_changes_nothing() {
     assert_eq!(client.list_offset("t", 0, -2).offset, 0, "the log still starts where it did");
     assert_eq!(client.list_offset("t", 0, -1).offset, 480);
     assert_eq!(client.produce("t", 0, -1, &keyed(Codec::None, &[("k", Some(b"v"))])), (ErrorCode::None, 480));
+}
+
+#[test]
+fn compaction_and_the_scrub_follow_their_limits_while_the_broker_runs() {
+    let settings = [
+        "log.cleaner.backoff.ms=20",
+        "log.cleaner.enable=false",
+        "log.scrub.io.max.bytes.per.second=0",
+        "admin.listen=127.0.0.1:0",
+    ];
+    let broker = Broker::start(&settings);
+    let mut client = broker.client();
+    assert_eq!(client.create_topic("t", 1, &COMPACTED), ErrorCode::None);
+    let value = vec![7; 100 * VALUE_BYTES];
+    for _ in 0..4 {
+        let (error, _) = client.produce("t", 0, -1, &keyed(Codec::None, &[("k", Some(&value))]));
+        assert_eq!(error, ErrorCode::None);
+    }
+    // At one byte a second what is taken first is owed for days: no round ends.
+    set(&mut client, "log.cleaner.io.max.bytes.per.second", "1");
+    set(&mut client, "log.cleaner.enable", "true");
+    until("compaction begins", || metric(&broker, "compaction_bytes_read") > 0);
+    std::thread::sleep(Duration::from_millis(200));
+    let read = metric(&broker, "compaction_bytes_read");
+    assert!(read <= 600_000, "{read} bytes at one byte a second");
+    assert_eq!(metric(&broker, "compactions"), 0);
+    set(&mut client, "log.cleaner.io.max.bytes.per.second", "1e12");
+    until("a round ends", || metric(&broker, "compactions") > 0);
+    assert_eq!(metric(&broker, "scrub_checked_bytes"), 0, "there is none");
+    set(&mut client, "log.scrub.io.max.bytes.per.second", "100000000");
+    until("the scrub has read everything", || metric(&broker, "scrub_ended_ms") > 0);
 }

@@ -14,8 +14,9 @@ use crate::log::cleaner::{
 use crate::log::names::SegmentFile;
 use crate::log::scan::Damaged;
 
-/// Bytes of log passed between two pauses, in which everything else on the core goes on: some 100 µs.
-const STEP_BYTES: usize = 64 * 1024;
+/// Bytes worked on between two pauses, in which everything else on the core goes on: some 50 µs. They are
+/// counted as they move: read, inflated and written.
+const STEP_BYTES: u64 = 64 * 1024;
 
 /// Why a round ended early. The log is as it was, or compacted in part.
 #[derive(Debug, thiserror::Error)]
@@ -43,14 +44,14 @@ pub(super) struct Patient {
 /// Lets everything else on the core go on after every [`STEP_BYTES`].
 #[derive(Default)]
 struct Pace {
-    bytes: usize,
+    paused_at: u64,
 }
 
 impl Pace {
-    async fn step<D: Disk>(&mut self, bytes: usize, disk: &D) {
-        self.bytes += bytes;
-        if self.bytes >= STEP_BYTES {
-            self.bytes = 0;
+    /// So many bytes were worked on, all in all.
+    async fn step<D: Disk>(&mut self, worked: u64, disk: &D) {
+        if worked - self.paused_at >= STEP_BYTES {
+            self.paused_at = worked;
             disk.pause().await;
         }
     }
@@ -160,28 +161,30 @@ impl<D: Disk> Shard<D> {
         let map = OffsetMap::new(from, end, settings.dedupe_bytes, settings.load_ppm, seed);
         let mut fill = Fill::new(map, from, Vec::new());
         let mut pace = Pace::default();
+        let mut window = Window::default();
         for part in self.segments_of(patient, from, end) {
             let file = self.open_closed(patient, &part).await?;
-            let mut window = self.window(patient, &part);
+            window = self.window(patient, &part).with_memory_of(window);
             while !window.is_done() {
                 let wanted = window.wanted();
                 self.throttled(patient, throttle, wanted.map_or(0, |(_, len)| len), 0).await?;
+                let buffer = window.buffer();
                 let work = async {
                     while let Some(batch) = window.next()? {
                         if !fill.visit(batch) {
                             return Ok(false);
                         }
-                        pace.step(batch.len(), &self.inner.disk).await;
+                        pace.step(fill.worked(), &self.inner.disk).await;
                     }
                     Ok(true)
                 };
-                let (read, worked) = join(self.read_window(&file, wanted), work).await;
+                let (read, worked) = join(self.read_window(&file, wanted, buffer), work).await;
                 let damaged = |damaged| CleanError::Damaged { base: part.base, damaged };
                 if !worked.map_err(damaged)? {
                     return Ok(fill.finish());
                 }
                 if let Some(asked) = wanted {
-                    window.fill(asked, &read?).map_err(damaged)?;
+                    window.fill(asked, read?).map_err(damaged)?;
                 }
             }
             fill.seen_to(part.end);
@@ -201,33 +204,35 @@ impl<D: Disk> Shard<D> {
         let before: Tally = survivors.tally();
         let mut cleaned = CleanedSegment::create(&self.inner.disk, patient.key, group.base, interval).await?;
         let mut last_append = WallMs(i64::MIN);
-        let mut pace = Pace::default();
+        let mut pace = Pace { paused_at: survivors.worked() };
+        let mut window = Window::default();
         for part in self.segments_of(patient, group.base, group.end) {
             last_append = last_append.max(part.last_append);
             let file = self.open_closed(patient, &part).await?;
-            let mut window = self.window(patient, &part);
+            window = self.window(patient, &part).with_memory_of(window);
             while !window.is_done() {
                 let wanted = window.wanted();
                 let (at, blocks) = cleaned.take_blocks();
                 let len = wanted.map_or(0, |(_, len)| len);
                 self.throttled(patient, throttle, len, blocks.len()).await?;
-                let target = cleaned.file.clone();
+                let (target, buffer) = (cleaned.file.clone(), window.buffer());
                 let pending = &mut cleaned.pending;
                 let work = async {
                     while let Some(batch) = window.next()? {
                         survivors.visit(batch, pending);
-                        pace.step(batch.len(), &self.inner.disk).await;
+                        pace.step(survivors.worked(), &self.inner.disk).await;
                     }
                     Ok(())
                 };
                 let write = self.write_padded(&target, at, &blocks);
-                let (read, worked, wrote) = join3(self.read_window(&file, wanted), work, write).await;
+                let (read, worked, wrote) = join3(self.read_window(&file, wanted, buffer), work, write).await;
                 let damaged = |damaged| CleanError::Damaged { base: part.base, damaged };
                 worked.map_err(damaged)?;
                 wrote?;
+                cleaned.give_back(blocks);
                 cleaned.count().map_err(|TooLarge| CleanError::TooLarge { base: group.base })?;
                 if let Some(asked) = wanted {
-                    window.fill(asked, &read?).map_err(damaged)?;
+                    window.fill(asked, read?).map_err(damaged)?;
                 }
             }
         }
@@ -266,10 +271,11 @@ impl<D: Disk> Shard<D> {
                 let goes_on = partition
                     .is_some_and(|p| p.settings.cleanup.compacts() && !p.fenced && p.damages.is_empty());
                 let scarce = state.space.level() != SpaceLevel::Plenty;
-                if self.is_stopping() || self.inner.failed.get() || scarce || !goes_on {
+                let settings = self.inner.cleaner.get();
+                if self.is_stopping() || self.inner.failed.get() || scarce || !goes_on || !settings.enabled {
                     return Err(CleanError::Interrupted);
                 }
-                throttle.set_rate(now, self.inner.cleaner.get().io_bytes_per_second);
+                throttle.set_rate(now, settings.io_bytes_per_second);
                 if throttle.is_ready(now) {
                     throttle.take(now, (read + written) as u64);
                     state.stats.compaction_bytes_read += read as u64;

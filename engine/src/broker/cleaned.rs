@@ -15,10 +15,17 @@ use crate::record::{BatchHeader, MAGIC, crc_matches};
 /// Bytes read at once: two buffers of the pool, for as long as the read takes.
 const WINDOW_BYTES: usize = 2 * IO_BYTES_MAX;
 
+/// Bytes left free in front of what is read: what is left of the window before goes there. A batch that is
+/// longer costs a copy of what was read.
+const HEADROOM: usize = 128 * 1024;
+
 /// The part of a segment that is in memory: what was read and not yet passed.
+#[derive(Default)]
 pub(super) struct Window {
     bytes: Vec<u8>,
     start: usize,
+    /// Memory of the window before, to be read into.
+    spare: Vec<u8>,
     /// Where the next read begins.
     read_to: u64,
     end: u64,
@@ -33,7 +40,24 @@ pub(super) struct Window {
 impl Window {
     /// Over a segment of the offsets `base..below` that has `end` bytes.
     pub(super) fn new(base: Offset, end: u64, below: Offset, epochs: LeaderEpochs) -> Window {
-        Window { bytes: Vec::new(), start: 0, read_to: 0, end, least: base, below, epochs }
+        Window { end, least: base, below, epochs, ..Window::default() }
+    }
+
+    /// With the memory of a window that is passed.
+    pub(super) fn with_memory_of(mut self, passed: Window) -> Window {
+        (self.bytes, self.spare) = (passed.bytes, passed.spare);
+        self.bytes.clear();
+        self
+    }
+
+    /// Memory to read into, with the room in front that [`Window::fill`] expects; none when all is read.
+    pub(super) fn buffer(&mut self) -> Vec<u8> {
+        if self.read_to == self.end {
+            return Vec::new();
+        }
+        let mut buffer = std::mem::take(&mut self.spare);
+        buffer.resize(HEADROOM, 0);
+        buffer
     }
 
     /// What to read next: position and length, whole blocks. `None` when all is read.
@@ -42,17 +66,29 @@ impl Window {
         Some((self.read_to, left.next_multiple_of(BLOCK as u64).min(WINDOW_BYTES as u64) as usize))
     }
 
-    /// Takes over what was read.
+    /// Takes over what was read into its [`Window::buffer`].
     ///
     /// # Errors
     /// Fewer bytes came than the segment has.
-    pub(super) fn fill(&mut self, asked: (u64, usize), read: &[u8]) -> Result<(), Damaged> {
+    pub(super) fn fill(&mut self, asked: (u64, usize), mut read: Vec<u8>) -> Result<(), Damaged> {
         let (at, len) = asked;
         let wanted = len.min((self.end - at) as usize);
-        let read = read.get(..wanted).ok_or(Damaged { position: at + read.len() as u64 })?;
-        self.bytes.drain(..self.start);
-        self.start = 0;
-        self.bytes.extend_from_slice(read);
+        let came = read.len() - HEADROOM;
+        if came < wanted {
+            return Err(Damaged { position: at + came as u64 });
+        }
+        read.truncate(HEADROOM + wanted);
+        let left = self.bytes.len() - self.start;
+        if left <= HEADROOM {
+            read[HEADROOM - left..HEADROOM].copy_from_slice(&self.bytes[self.start..]);
+            self.spare = std::mem::replace(&mut self.bytes, read);
+            self.start = HEADROOM - left;
+        } else {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+            self.bytes.extend_from_slice(&read[HEADROOM..]);
+            self.spare = read;
+        }
         self.read_to = at + wanted as u64;
         Ok(())
     }
@@ -103,6 +139,8 @@ pub(super) struct CleanedSegment<D: Disk> {
     written: u64,
     /// What follows them. Survivors are appended here.
     pub(super) pending: Vec<u8>,
+    /// Memory of what was pending before.
+    spare: Vec<u8>,
     /// Where in `pending` the first batch begins that the indexes have not counted.
     counted: usize,
     index: IndexTail,
@@ -124,8 +162,9 @@ impl<D: Disk> CleanedSegment<D> {
         let name = dir.join(SegmentFile::Log.cleaned_name(base));
         disk.remove(&name).await?;
         let file = disk.open(&name, Open::OrCreate).await?;
-        let (pending, index) = (Vec::new(), IndexTail::new(base));
-        Ok(CleanedSegment { dir, base, file, written: 0, pending, counted: 0, index, interval })
+        let index = IndexTail::new(base);
+        let (pending, spare) = (Vec::new(), Vec::new());
+        Ok(CleanedSegment { dir, base, file, written: 0, pending, spare, counted: 0, index, interval })
     }
 
     /// Counts the batches that were appended to `pending`.
@@ -146,35 +185,43 @@ impl<D: Disk> CleanedSegment<D> {
     /// Takes the whole blocks of what is pending, to be written at the position that comes with them.
     pub(super) fn take_blocks(&mut self) -> (u64, Vec<u8>) {
         let blocks = self.pending.len() / BLOCK * BLOCK;
-        let rest = self.pending.split_off(blocks);
-        let taken = std::mem::replace(&mut self.pending, rest);
+        let mut rest = std::mem::take(&mut self.spare);
+        rest.extend_from_slice(&self.pending[blocks..]);
+        let mut taken = std::mem::replace(&mut self.pending, rest);
+        taken.truncate(blocks);
         self.counted -= blocks.min(self.counted);
         let at = self.written;
         self.written += blocks as u64;
         (at, taken)
     }
+
+    /// Takes the memory of blocks back once they are written.
+    pub(super) fn give_back(&mut self, mut blocks: Vec<u8>) {
+        blocks.clear();
+        self.spare = blocks;
+    }
 }
 
 impl<D: Disk> Shard<D> {
-    /// Reads whole blocks of a segment into memory of their own: no buffer of the pool is held while
+    /// Appends whole blocks of a segment to memory that is not the pool's: no buffer of the pool is held while
     /// somebody waits for another.
     pub(super) async fn read_window(
         &self,
         file: &D::File,
         wanted: Option<(u64, usize)>,
+        mut into: Vec<u8>,
     ) -> DiskResult<Vec<u8>> {
-        let Some((at, len)) = wanted else { return Ok(Vec::new()) };
-        let mut out = Vec::with_capacity(len);
-        while out.len() < len {
-            let part = (len - out.len()).min(IO_BYTES_MAX);
+        let Some((at, len)) = wanted else { return Ok(into) };
+        let (mut done, mut short) = (0, false);
+        while done < len && !short {
+            let part = (len - done).min(IO_BYTES_MAX);
             self.inner.state.borrow_mut().make_read_room(&self.inner.disk);
-            let chunk = self.inner.disk.read(file, at + out.len() as u64, part).await?;
-            out.extend_from_slice(&chunk);
-            if chunk.len() < part {
-                break;
-            }
+            let chunk = self.inner.disk.read(file, at + done as u64, part).await?;
+            into.extend_from_slice(&chunk);
+            done += chunk.len();
+            short = chunk.len() < part;
         }
-        Ok(out)
+        Ok(into)
     }
 
     /// Writes what is left of a segment and its indexes, and makes all of it durable, names included.

@@ -71,7 +71,7 @@ pub use read::{Bounds, FetchError, Fetched, Hot};
 pub use recovery::{Recovered, RecoveryReport, recover};
 pub use recovery_error::RecoveryError;
 pub use repair::RepairError;
-pub use scrub::ScrubReport;
+pub use scrub::{ScrubLimits, ScrubReport};
 pub use shard::{HostedPartition, Offline, Shard, ShardSettings, Ticket};
 pub use space::{HOLD, LAST_BYTES, Purpose, SpaceLevel, SpaceLimits};
 pub use stats::ShardStats;

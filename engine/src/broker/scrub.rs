@@ -21,14 +21,34 @@ const SAVE_BYTES: u64 = 256 * 1024 * 1024;
 /// A look counts for at least this many bytes: one at a small segment opens a file all the same.
 const LOOK_COST_MIN: u64 = 64 * 1024;
 
+/// How fast and how often a core scrubs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ScrubLimits {
+    /// Bytes a second that are read at most; 0 is no scrub.
+    pub bytes_per_second: u64,
+    /// Passes begin at least this far apart, ms.
+    pub interval_ms: u64,
+}
+
 /// The scrub of a shard.
-#[derive(Default)]
 pub(super) struct ScrubState {
+    pub(super) limits: Cell<ScrubLimits>,
     pub(super) scrub: RefCell<Scrub>,
     /// The place was read from the disk.
     loaded: Cell<bool>,
     /// Bytes checked when the place was last written down.
     saved: Cell<u64>,
+}
+
+impl ScrubState {
+    pub(super) fn new(limits: ScrubLimits) -> ScrubState {
+        ScrubState {
+            limits: Cell::new(limits),
+            scrub: RefCell::default(),
+            loaded: Cell::default(),
+            saved: Cell::default(),
+        }
+    }
 }
 
 /// How far one core's scrub has come.
@@ -51,6 +71,11 @@ pub struct ScrubReport {
 }
 
 impl<D: Disk> Shard<D> {
+    /// How it scrubs from now on: this core's share. A pass under way goes on.
+    pub fn set_scrub(&self, limits: ScrubLimits) {
+        self.inner.scrub.limits.set(limits);
+    }
+
     /// How far the scrub has come.
     #[must_use]
     pub fn scrub_report(&self) -> ScrubReport {
@@ -70,24 +95,27 @@ impl<D: Disk> Shard<D> {
     /// Scrubs until the shard closes.
     pub(super) async fn run_scrub(&self) {
         let inner = &self.inner;
-        if inner.settings.scrub_bytes_per_second == 0 {
-            return;
-        }
-        self.load_scrub().await;
         let mut pace = Pace::default();
         loop {
             let wait = inner.ticked.wait();
             if inner.closing.get() {
                 return;
             }
-            let now = inner.now.get();
-            if inner.scrub.scrub.borrow().is_due(now.wall, inner.settings.scrub_interval_ms) {
+            let (now, limits) = (inner.now.get(), inner.scrub.limits.get());
+            if limits.bytes_per_second == 0 {
+                wait.await;
+                continue;
+            }
+            if !inner.scrub.loaded.get() {
+                self.load_scrub().await;
+            }
+            if inner.scrub.scrub.borrow().is_due(now.wall, limits.interval_ms) {
                 inner.scrub.scrub.borrow_mut().begin(now.wall);
                 inner.scrub.saved.set(0);
             }
             let at = inner.scrub.scrub.borrow().at;
             match at {
-                Some(at) if pace.may_go(now.mono, inner.settings.scrub_bytes_per_second) => {
+                Some(at) if pace.may_go(now.mono, limits.bytes_per_second) => {
                     pace.spend(self.scrub_some(at).await);
                 }
                 _ => wait.await,

@@ -12,7 +12,7 @@ use super::frame_times::RecentFrames;
 use super::pages::Pages;
 use super::partition::Partition;
 use super::probe::Probes;
-use super::scrub::ScrubState;
+use super::scrub::{ScrubLimits, ScrubState};
 use super::space::{Space, SpaceLevel, SpaceLimits};
 use super::stats::ShardStats;
 use super::tail::Tails;
@@ -39,7 +39,8 @@ pub struct ShardSettings {
     pub producer_expiration_ms: u64,
     /// Nothing is appended, deleted or retained: what is there is read.
     pub read_only: bool,
-    /// Bytes a second that the scrub of segments reads at most; 0 is no scrub.
+    /// Bytes a second that the scrub of segments reads at most, until [`Shard::set_scrub`] says otherwise; 0 is
+    /// no scrub.
     pub scrub_bytes_per_second: u64,
     /// Passes of the scrub begin at least this far apart, ms.
     pub scrub_interval_ms: u64,
@@ -316,6 +317,10 @@ impl<D: Disk> Shard<D> {
         for (hosted, partition) in core.partitions {
             state.insert(Partition::from_state(hosted, partition));
         }
+        let scrub = ScrubLimits {
+            bytes_per_second: settings.scrub_bytes_per_second,
+            interval_ms: settings.scrub_interval_ms,
+        };
         Shard {
             inner: Rc::new(Inner {
                 disk,
@@ -341,7 +346,7 @@ impl<D: Disk> Shard<D> {
                 ahead: Signal::new(),
                 loaded: Signal::new(),
                 ticked: Signal::new(),
-                scrub: ScrubState::default(),
+                scrub: ScrubState::new(scrub),
                 cleaner: Cell::new(CleanerSettings::default()),
                 cleaning: Cell::new(false),
             }),

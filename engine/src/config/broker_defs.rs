@@ -317,15 +317,13 @@ pub const DEFS: &[Def] = &[
         Kind::Long(1, i64::MAX),
         Some("604800000"),
         "How far apart passes of the scrub begin, which reads every segment to find damage; one at a time.",
-    )
-    .fixed(),
+    ),
     Def::new(
         "log.scrub.io.max.bytes.per.second",
         LONG,
         Some("10485760"),
         "How fast the scrub reads, bytes per second of the whole broker, shared by the cores; 0 turns it off.",
-    )
-    .fixed(),
+    ),
     Def::new("log.segment.bytes", Kind::Int(1024 * 1024, i32::MAX), Some("1073741824"), "Default of segment.bytes."),
     Def::new("log.segment.delete.delay.ms", LONG, Some("60000"), "Default of file.delete.delay.ms."),
     Def::new(

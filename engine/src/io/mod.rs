@@ -218,8 +218,8 @@ pub trait Disk: Clone + 'static {
     /// too. The engine decides nothing by it; its steps are timed with it.
     fn now(&self) -> Instant;
 
-    /// Lets everything else on this core go on, what waits for completions included, before the caller does:
-    /// how long work is done in steps.
+    /// Lets everything else on this core go on, what waits for completions included, before the caller does,
+    /// and rests beside others: how long work that nobody waits for is done in steps.
     async fn pause(&self);
 
     /// Opens a file for direct reads and writes.

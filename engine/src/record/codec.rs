@@ -30,10 +30,10 @@ pub enum InflateError {
 
 /// The largest zstd window accepted, as a power of two: zstd's own default limit, which Kafka keeps
 /// too. Only pages that output has reached become resident.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+pub(super) const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// The level that Kafka's producers use by default.
-const ZSTD_LEVEL: i32 = 3;
+pub(super) const ZSTD_LEVEL: i32 = 3;
 
 /// What snappy-java writes before its blocks: magic, version 1, compatible from version 1.
 const XERIAL_HEADER: [u8; 16] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1];

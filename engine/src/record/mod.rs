@@ -9,6 +9,7 @@
 //! | `varint` | the numbers inside records |
 //! | `records` | one record after another, borrowed |
 //! | `codec` | compressing, and inflating with an output bound |
+//! | `codecs` | the same with memory that is used again |
 //! | `validate` | what a producer may send |
 //! | `patch` | the two changes a broker makes to a batch, and a generator's restamping |
 //! | `build` | new batches |
@@ -19,6 +20,7 @@
 
 mod build;
 mod codec;
+mod codecs;
 mod header;
 mod patch;
 mod records;
@@ -30,6 +32,7 @@ mod varint;
 
 pub use build::BatchBuilder;
 pub use codec::{InflateError, compress, inflate};
+pub use codecs::{Deflater, Inflater};
 pub(crate) use header::CRC_FROM;
 pub use header::{
     Attributes, BatchHeader, Codec, HEADER_BYTES, LOG_OVERHEAD, MAGIC, TimestampType, crc_matches,

@@ -5,7 +5,7 @@
 
 use zerocopy::IntoBytes;
 
-use super::codec::compress;
+use super::codecs::Deflater;
 use super::header::{Attributes, BatchHeader, Body, Codec, HEADER_BYTES, TimestampType, seal_crc};
 use super::varint;
 
@@ -37,11 +37,11 @@ pub struct Retained<'a> {
 }
 
 impl Retained<'_> {
-    /// Appends the batch to `out`, compressed with its own codec. `scratch` is memory to be used again.
+    /// Appends the batch to `out`, compressed with its own codec. `scratch` and `deflater` are used again.
     ///
     /// # Panics
     /// If no record stays, or a record does not lie in the payload.
-    pub fn encode(&self, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    pub fn encode(&self, scratch: &mut Vec<u8>, deflater: &mut Deflater, out: &mut Vec<u8>) {
         let first = self.records.first().expect("a record stays");
         let header = self.header;
         let append_time = header.attributes().timestamp_type() == TimestampType::LogAppendTime;
@@ -49,15 +49,18 @@ impl Retained<'_> {
         // With the broker's time every record has the batch's, whatever its delta says.
         let base = horizon.unwrap_or(if append_time { header.base_timestamp() } else { first.timestamp });
         let shift = header.base_timestamp().wrapping_sub(base);
-        scratch.clear();
-        for record in self.records {
-            copy_shifted(&self.payload[record.start..record.end], shift, scratch);
+        let codec = header.attributes().codec().unwrap_or(Codec::None);
+        let at = out.len();
+        out.resize(at + HEADER_BYTES, 0);
+        if codec == Codec::None {
+            self.copy_records(shift, out);
+        } else {
+            scratch.clear();
+            self.copy_records(shift, scratch);
+            deflater.compress(codec, scratch, out);
         }
         let max = self.records.iter().map(|r| r.timestamp).max().unwrap_or(NO_TIMESTAMP);
         let horizon_bit = if horizon.is_some() { Attributes::DELETE_HORIZON } else { 0 };
-        let at = out.len();
-        out.resize(at + HEADER_BYTES, 0);
-        compress(header.attributes().codec().unwrap_or(Codec::None), scratch, out);
         let body = Body {
             bytes: out.len() - at - HEADER_BYTES,
             attributes: header.attributes().0 | horizon_bit,
@@ -67,6 +70,19 @@ impl Retained<'_> {
         };
         out[at..at + HEADER_BYTES].copy_from_slice(header.around(&body).as_bytes());
         seal_crc(&mut out[at..]);
+    }
+
+    /// Appends the records that stay. Neighbours that keep their timestamps' distance are one copy.
+    fn copy_records(&self, shift: i64, out: &mut Vec<u8>) {
+        if shift != 0 {
+            for record in self.records {
+                copy_shifted(&self.payload[record.start..record.end], shift, out);
+            }
+            return;
+        }
+        for run in self.records.chunk_by(|a, b| a.end == b.start) {
+            out.extend_from_slice(&self.payload[run[0].start..run[run.len() - 1].end]);
+        }
     }
 }
 
@@ -89,10 +105,6 @@ pub fn empty_batch(header: &BatchHeader, out: &mut Vec<u8>) {
 /// Appends a record with its timestamp counted from a base that is `shift` earlier.
 fn copy_shifted(record: &[u8], shift: i64, out: &mut Vec<u8>) {
     const WALKED: &str = "the record was walked";
-    if shift == 0 {
-        out.extend_from_slice(record);
-        return;
-    }
     let mut rest = record;
     varint::take_i32(&mut rest).expect(WALKED);
     let (attributes, after) = rest.split_first().expect(WALKED);

@@ -495,7 +495,7 @@ impl Disk for GlommioDisk {
     }
 
     async fn pause(&self) {
-        crate::fairness::visit_rings().await;
+        crate::fairness::rest().await;
     }
 
     async fn space(&self) -> DiskResult<DiskSpace> {

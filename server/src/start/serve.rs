@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use engine::base::CoreId;
-use engine::broker::{CoreState, Shard, ShardSettings, SpaceLevel, SpaceLimits};
+use engine::broker::{CoreState, ScrubLimits, Shard, ShardSettings, SpaceLevel, SpaceLimits};
 use engine::config::{BrokerSettings, Listener};
 use engine::io::READERS_SHARE;
 use engine::metadata::Image;
@@ -194,6 +194,7 @@ fn applier(shared: &Arc<Shared>, shard: Shard<GlommioDisk>) -> Apply {
         shard.set_producer_expiration(settings.producer_id_expiration_ms);
         shard.set_space_limits(space_limits(settings, cores));
         shard.set_cleaner(settings.cleaner.share(cores));
+        shard.set_scrub(scrub_limits(settings, cores));
     })
 }
 
@@ -289,15 +290,24 @@ pub(super) fn space_limits(settings: &BrokerSettings, cores: u16) -> SpaceLimits
     SpaceLimits { floor: settings.disk_floor_bytes, ballast: settings.disk_ballast_bytes, shards: cores }
 }
 
+/// One core's share of the scrub.
+fn scrub_limits(settings: &BrokerSettings, cores: u16) -> ScrubLimits {
+    ScrubLimits {
+        bytes_per_second: settings.scrub_bytes_per_second.div_ceil(u64::from(cores)),
+        interval_ms: settings.scrub_interval_ms,
+    }
+}
+
 fn shard_settings(config: &Config, cores: u16) -> ShardSettings {
+    let scrub = scrub_limits(&config.broker, cores);
     ShardSettings {
         journal_bytes: config.journal_bytes,
         journal_bytes_first: config.journal_bytes_first,
         journal_files: config.journal_files,
         producer_expiration_ms: config.broker.producer_id_expiration_ms,
-        scrub_bytes_per_second: config.broker.scrub_bytes_per_second.div_ceil(u64::from(cores)),
+        scrub_bytes_per_second: scrub.bytes_per_second,
         read_only: config.read_only,
-        scrub_interval_ms: config.broker.scrub_interval_ms,
+        scrub_interval_ms: scrub.interval_ms,
         space: space_limits(&config.broker, cores),
         ..ShardSettings::default()
     }

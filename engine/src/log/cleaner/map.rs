@@ -7,6 +7,10 @@ use crate::base::Offset;
 /// Bytes of a slot: the key's 128-bit hash and its offset, as in Kafka.
 const SLOT_BYTES: usize = 24;
 
+/// A key as the map knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyHash(u128);
+
 /// The hash, and 1 + the offset above the map's base; a slot of zeros is free.
 type Slot = [u64; 3];
 
@@ -74,36 +78,42 @@ impl OffsetMap {
         self.next = self.next.max(end);
     }
 
-    /// Notes that `key` stands at `offset`, which rises from call to call and is not below the base.
+    /// What the map knows `key` by. The lookups of several keys after all of their hashes overlap in the
+    /// processor, where each would wait for its slot if it came right after its own hash.
+    #[must_use]
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        KeyHash(XxHash3_128::oneshot_with_seed(self.seed, key))
+    }
+
+    /// Notes that the key stands at `offset`, which rises from call to call and is not below the base.
     /// Must not be called when the map is full.
     ///
     /// # Panics
     /// If the map is full, or the offset lies below its base.
-    pub fn put(&mut self, key: &[u8], offset: Offset) {
+    pub fn put(&mut self, key: KeyHash, offset: Offset) {
         assert!(!self.is_full() && offset >= self.base, "offset {offset} into a map from {}", self.base);
-        let at = self.find(key);
-        let slot = &mut self.slots[at.index];
+        let index = self.find(key);
+        let slot = &mut self.slots[index];
         self.used += usize::from(slot[2] == 0);
-        *slot = [at.hash as u64, (at.hash >> 64) as u64, (offset.0 - self.base.0) as u64 + 1];
+        *slot = [key.0 as u64, (key.0 >> 64) as u64, (offset.0 - self.base.0) as u64 + 1];
         self.next = self.next.max(offset.plus(1));
     }
 
-    /// The latest offset of `key`; `None` if it was not noted.
+    /// The latest offset of a key; `None` if it was not noted.
     #[must_use]
-    pub fn get(&self, key: &[u8]) -> Option<Offset> {
-        let above = self.slots[self.find(key).index][2].checked_sub(1)?;
+    pub fn get(&self, key: KeyHash) -> Option<Offset> {
+        let above = self.slots[self.find(key)][2].checked_sub(1)?;
         Some(self.base.plus(above as i64))
     }
 
-    /// The slot of `key`, or the free one where it belongs. There is always a free one.
-    fn find(&self, key: &[u8]) -> At {
-        let hash = XxHash3_128::oneshot_with_seed(self.seed, key);
-        let (low, high) = (hash as u64, (hash >> 64) as u64);
+    /// The slot of a key, or the free one where it belongs. There is always a free one.
+    fn find(&self, key: KeyHash) -> usize {
+        let (low, high) = (key.0 as u64, (key.0 >> 64) as u64);
         let mut index = ((u128::from(high) * self.slots.len() as u128) >> 64) as usize;
         loop {
             let slot = &self.slots[index];
             if slot[2] == 0 || (slot[0] == low && slot[1] == high) {
-                return At { index, hash };
+                return index;
             }
             index += 1;
             if index == self.slots.len() {
@@ -113,25 +123,31 @@ impl OffsetMap {
     }
 }
 
-struct At {
-    index: usize,
-    hash: u128,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const ALL: u32 = 1_000_000;
 
+    fn put(map: &mut OffsetMap, key: &[u8], offset: Offset) {
+        map.put(map.hash(key), offset);
+    }
+
+    fn get(map: &OffsetMap, key: &[u8]) -> Option<Offset> {
+        map.get(map.hash(key))
+    }
+
     #[test]
     fn the_latest_offset_of_a_key_is_told() {
         let mut map = OffsetMap::new(Offset(10), Offset(20), 1 << 20, 900_000, 7);
-        assert_eq!((map.get(b"a"), map.end(), map.is_empty()), (None, Offset(10), true));
-        map.put(b"a", Offset(10));
-        map.put(b"", Offset(11));
-        map.put(b"a", Offset(15));
-        assert_eq!((map.get(b"a"), map.get(b""), map.get(b"b")), (Some(Offset(15)), Some(Offset(11)), None));
+        assert_eq!((get(&map, b"a"), map.end(), map.is_empty()), (None, Offset(10), true));
+        put(&mut map, b"a", Offset(10));
+        put(&mut map, b"", Offset(11));
+        put(&mut map, b"a", Offset(15));
+        assert_eq!(
+            (get(&map, b"a"), get(&map, b""), get(&map, b"b")),
+            (Some(Offset(15)), Some(Offset(11)), None)
+        );
         assert_eq!((map.len(), map.end()), (2, Offset(16)));
         map.seen_to(Offset(20));
         map.seen_to(Offset(12));
@@ -144,13 +160,13 @@ mod tests {
         assert_eq!(map.bytes(), 100 * SLOT_BYTES as u64);
         for i in 0..90_i64 {
             assert!(!map.is_full());
-            map.put(&i.to_be_bytes(), Offset(i));
+            put(&mut map, &i.to_be_bytes(), Offset(i));
         }
         assert!(map.is_full());
         for i in 0..90_i64 {
-            assert_eq!(map.get(&i.to_be_bytes()), Some(Offset(i)));
+            assert_eq!(get(&map, &i.to_be_bytes()), Some(Offset(i)));
         }
-        assert_eq!(map.get(b"other"), None);
+        assert_eq!(get(&map, b"other"), None);
     }
 
     #[test]
@@ -158,8 +174,8 @@ mod tests {
         assert!(OffsetMap::new(Offset(0), Offset(9), 1 << 30, 900_000, 1).bytes() <= 11 * SLOT_BYTES as u64);
         for (end, bytes, load) in [(0, 0, ALL), (1, 0, 1), (5, 48, ALL), (i64::MAX, 24, ALL)] {
             let mut map = OffsetMap::new(Offset(0), Offset(end), bytes, load, 1);
-            map.put(b"one", Offset(0));
-            assert_eq!(map.get(b"another"), None);
+            put(&mut map, b"one", Offset(0));
+            assert_eq!(get(&map, b"another"), None);
             assert!(map.bytes() <= 6 * SLOT_BYTES as u64);
         }
     }

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `plan` | what may be compacted, whether it is due, which segments become one |
 //! | `map` | the latest offset of each key, in memory of a fixed size |
+//! | `fill` | which keys are noted in it |
+//! | `round` | what a round knows when it judges |
 //! | `survivors` | which batches and records stay |
 //! | `transactions` | what was aborted, which markers nobody needs |
 //! | `throttle` | how fast it may read and write |
@@ -17,8 +19,10 @@
 //! a key below the map's end stays until its tombstone's time has come; what cannot be read stays as it is;
 //! running a round again over its own outcome, at the same time, changes nothing.
 
+mod fill;
 mod map;
 mod plan;
+mod round;
 mod survivors;
 mod swap;
 #[cfg(test)]
@@ -26,9 +30,11 @@ mod tests;
 mod throttle;
 mod transactions;
 
-pub use map::OffsetMap;
+pub use fill::Fill;
+pub use map::{KeyHash, OffsetMap};
 pub use plan::{CleanLimits, Cleanable, Facts, Group, cleanable, groups, is_due};
-pub use survivors::{Fate, Fill, Round, Survivors, Tally};
+pub use round::Round;
+pub use survivors::{Fate, Survivors, Tally};
 pub use swap::{SWAP_BYTES_MAX, Swap};
 pub use throttle::Throttle;
 pub use transactions::{Aborted, Marker, Transactions};

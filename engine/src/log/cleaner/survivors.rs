@@ -15,83 +15,15 @@
 //! The delete horizon is set, `delete.retention.ms` from now, when a tombstone, or a marker without its
 //! transaction, is first met; a later round removes them (KIP-534).
 
-use rustc_hash::FxHashMap;
-
-use super::map::OffsetMap;
+use super::fill::inflated_bytes;
+use super::map::KeyHash;
+use super::round::Round;
 use super::transactions::{Aborted, Transactions};
-use crate::base::{Offset, WallMs};
+use crate::base::Offset;
 use crate::config::{BATCH_BYTES_MAX, INFLATED_BYTES_MAX};
-use crate::log::ProducerTable;
 use crate::record::{
-    BatchHeader, Codec, Record, Records, Retained, RetainedRecord, crc_matches, empty_batch, payload,
+    BatchHeader, Deflater, Inflater, Records, Retained, RetainedRecord, crc_matches, empty_batch,
 };
-
-/// Notes the keys of a log's dirty part.
-#[derive(Clone, Debug)]
-pub struct Fill {
-    map: OffsetMap,
-    from: Offset,
-    transactions: Transactions,
-}
-
-impl Fill {
-    /// Notes what lies at `from` or above.
-    #[must_use]
-    pub fn new(map: OffsetMap, from: Offset, aborted: Vec<Aborted>) -> Fill {
-        Fill { map, from, transactions: Transactions::new(aborted) }
-    }
-
-    /// Notes a whole batch. False if the map is full: it ends before the first record that found no room.
-    pub fn visit(&mut self, batch: &[u8]) -> bool {
-        let Some(header) = BatchHeader::peek(batch) else { return true };
-        // What cannot be read has no keys, and stays as it is.
-        let Ok(records) = payload(batch, INFLATED_BYTES_MAX) else { return true };
-        if header.attributes().is_control() {
-            self.transactions.on_control(header, &records);
-        } else if !self.transactions.on_data(header) && is_readable(header, &records) {
-            for record in Records::of(header, &records).map_while(Result::ok) {
-                let noted = record.offset >= self.from && record.offset <= header.last_offset();
-                let Some(key) = record.key.filter(|_| noted) else { continue };
-                if self.map.is_full() {
-                    return false;
-                }
-                self.map.put(key, record.offset);
-            }
-        }
-        if header.last_offset() >= self.from {
-            self.map.seen_to(header.next_offset());
-        }
-        true
-    }
-
-    /// Everything below `end` was visited.
-    pub fn seen_to(&mut self, end: Offset) {
-        self.map.seen_to(end);
-    }
-
-    /// The map, as far as it goes.
-    #[must_use]
-    pub fn finish(self) -> OffsetMap {
-        self.map
-    }
-}
-
-/// The last that is known of a producer: its batch with this stays.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct LastBatch {
-    /// The last offset of its last data batch; `None` if only markers are known.
-    offset: Option<Offset>,
-    epoch: i16,
-}
-
-/// What a round decides by.
-#[derive(Clone, Debug)]
-pub struct Round {
-    map: OffsetMap,
-    producers: FxHashMap<i64, LastBatch>,
-    now: WallMs,
-    delete_retention_ms: u64,
-}
 
 /// What became of a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,56 +53,34 @@ pub struct Tally {
     pub batches_unreadable: u64,
 }
 
-impl Round {
-    /// The round of this map, at `now`, with the topic's `delete.retention.ms`. It ends where the map does.
-    #[must_use]
-    pub fn new(map: OffsetMap, producers: &ProducerTable, now: WallMs, delete_retention_ms: u64) -> Round {
-        let last = |entry: &crate::log::producers::ProducerEntry| LastBatch {
-            offset: entry.last().map(|batch| batch.last_offset),
-            epoch: entry.epoch,
-        };
-        let producers = producers.sorted().into_iter().map(|(id, entry)| (id, last(entry))).collect();
-        Round { map, producers, now, delete_retention_ms }
-    }
-
-    /// The offset after the last one that the round judges.
-    #[must_use]
-    pub fn end(&self) -> Offset {
-        self.map.end()
-    }
-
-    /// Whether a batch is the last that is known of its producer.
-    fn is_last_of_producer(&self, header: &BatchHeader) -> bool {
-        let Some(last) = self.producers.get(&header.producer_id()) else { return false };
-        match last.offset {
-            Some(offset) => header.last_offset() == offset,
-            None => header.attributes().is_control() && header.producer_epoch() == last.epoch,
-        }
-    }
-
-    /// Whether what waits for a batch's delete horizon stays.
-    fn before_horizon(&self, header: &BatchHeader) -> bool {
-        header.delete_horizon().is_none_or(|horizon| self.now.0 < horizon)
-    }
-
-    fn stays(&self, header: &BatchHeader, record: &Record<'_>) -> bool {
-        if record.offset >= self.map.end() {
-            return true;
-        }
-        let Some(key) = record.key else { return false };
-        let latest = self.map.get(key).is_none_or(|latest| record.offset >= latest);
-        latest && (record.value.is_some() || self.before_horizon(header))
-    }
-}
-
 /// Decides about the batches of a log, which it must be shown from the first on, in order.
 #[derive(Debug)]
 pub struct Survivors<'a> {
     round: &'a Round,
     transactions: Transactions,
+    inflater: Inflater,
+    work: Work,
+}
+
+/// What judging a batch needs beside its bytes.
+#[derive(Debug, Default)]
+struct Work {
+    found: Vec<Found>,
     records: Vec<RetainedRecord>,
     scratch: Vec<u8>,
+    deflater: Deflater,
     tally: Tally,
+    /// Bytes that were inflated.
+    inflated: u64,
+}
+
+/// A record of the batch at hand.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    place: RetainedRecord,
+    offset: Offset,
+    key: Option<KeyHash>,
+    is_tombstone: bool,
 }
 
 impl<'a> Survivors<'a> {
@@ -178,13 +88,19 @@ impl<'a> Survivors<'a> {
     #[must_use]
     pub fn new(round: &'a Round, aborted: Vec<Aborted>) -> Survivors<'a> {
         let transactions = Transactions::new(aborted);
-        Survivors { round, transactions, records: Vec::new(), scratch: Vec::new(), tally: Tally::default() }
+        Survivors { round, transactions, inflater: Inflater::default(), work: Work::default() }
     }
 
     /// What was done so far.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        self.tally
+        self.work.tally
+    }
+
+    /// Bytes passed so far: as they lay in the log, inflated, and as they stay. What the work is counted by.
+    #[must_use]
+    pub fn worked(&self) -> u64 {
+        self.work.tally.bytes_in + self.work.inflated + self.work.tally.bytes_out
     }
 
     /// Judges a whole batch and appends what stays of it to `out`.
@@ -192,46 +108,44 @@ impl<'a> Survivors<'a> {
         debug_assert!(crc_matches(batch), "the reader has checked it");
         let before = out.len();
         let fate = self.judge(batch, out);
-        self.tally.bytes_in += batch.len() as u64;
-        self.tally.bytes_out += (out.len() - before) as u64;
-        self.tally.batches_changed += u64::from(fate != Fate::Kept);
+        let tally = &mut self.work.tally;
+        tally.bytes_in += batch.len() as u64;
+        tally.bytes_out += (out.len() - before) as u64;
+        tally.batches_changed += u64::from(fate != Fate::Kept);
         fate
     }
 
     fn judge(&mut self, batch: &[u8], out: &mut Vec<u8>) -> Fate {
+        let Survivors { round, transactions, inflater, work } = self;
         let Some(header) = BatchHeader::peek(batch) else { return Fate::Dropped };
-        let Ok(records) = payload(batch, INFLATED_BYTES_MAX) else { return self.keep_unreadable(batch, out) };
-        let Ok(count) = u32::try_from(header.record_count()) else { return self.keep_unreadable(batch, out) };
+        let Ok(records) = inflater.payload(batch, INFLATED_BYTES_MAX) else {
+            return work.keep_unreadable(batch, out);
+        };
+        work.inflated += inflated_bytes(batch, records);
+        let Ok(count) = u32::try_from(header.record_count()) else { return work.keep_unreadable(batch, out) };
         let control = header.attributes().is_control();
-        let obsolete = if control {
-            self.transactions.on_control(header, &records)
-        } else {
-            self.transactions.on_data(header)
-        };
-        let goes = obsolete && !(control && self.round.before_horizon(header));
+        let obsolete =
+            if control { transactions.on_control(header, records) } else { transactions.on_data(header) };
+        let goes = obsolete && !(control && round.before_horizon(header));
         if goes {
-            self.tally.records_dropped += u64::from(count);
-            return self.without_records(header, batch, out);
+            work.tally.records_dropped += u64::from(count);
+            return without_records(round, header, batch, out);
         }
-        let Some(tombstones) = self.collect(header, &records, control) else {
-            return self.keep_unreadable(batch, out);
+        let Some(tombstones) = work.collect(round, header, records, control) else {
+            return work.keep_unreadable(batch, out);
         };
-        if self.records.is_empty() {
-            return self.without_records(header, batch, out);
+        if work.records.is_empty() {
+            return without_records(round, header, batch, out);
         }
         let waits = tombstones || (control && obsolete);
-        let horizon = (waits && header.delete_horizon().is_none()).then(|| {
-            let ms = i64::try_from(self.round.delete_retention_ms).unwrap_or(i64::MAX);
-            self.round.now.0.saturating_add(ms)
-        });
-        if self.records.len() == count as usize && horizon.is_none() {
+        let horizon = (waits && header.delete_horizon().is_none()).then(|| round.horizon());
+        if work.records.len() == count as usize && horizon.is_none() {
             out.extend_from_slice(batch);
             return Fate::Kept;
         }
-        let retained =
-            Retained { header, payload: &records, records: &self.records, delete_horizon: horizon };
+        let retained = Retained { header, payload: records, records: &work.records, delete_horizon: horizon };
         let at = out.len();
-        retained.encode(&mut self.scratch, out);
+        retained.encode(&mut work.scratch, &mut work.deflater, out);
         // Compressed anew, or with longer timestamps, it may have grown. Too much of a log is no error,
         // a batch that nobody can read is.
         if out.len() - at > batch.len().max(BATCH_BYTES_MAX as usize) {
@@ -241,44 +155,47 @@ impl<'a> Survivors<'a> {
         }
         Fate::Rewritten
     }
+}
 
+impl Work {
     /// Collects the records that stay and says whether a tombstone that the round judges is among them;
     /// `None` if the records cannot be read or are not as many as the header says: a client that goes by
     /// the count would see others than we do.
-    fn collect(&mut self, header: &BatchHeader, payload: &[u8], control: bool) -> Option<bool> {
+    fn collect(
+        &mut self,
+        round: &Round,
+        header: &BatchHeader,
+        payload: &[u8],
+        control: bool,
+    ) -> Option<bool> {
+        self.found.clear();
         self.records.clear();
-        let mut tombstones = false;
         let mut walk = Records::of(header, payload);
-        let (mut start, mut dropped) = (0, 0);
+        let mut start = 0;
         while let Some(record) = walk.next() {
             let record = record.ok()?;
             let end = payload.len() - walk.bytes_left();
-            if control || self.round.stays(header, &record) {
-                tombstones |= record.value.is_none() && (control || record.offset < self.round.end());
-                self.records.push(RetainedRecord { start, end, timestamp: record.timestamp });
-            } else {
-                dropped += 1;
-            }
+            self.found.push(Found {
+                place: RetainedRecord { start, end, timestamp: record.timestamp },
+                offset: record.offset,
+                key: record.key.filter(|_| !control).map(|key| round.hash(key)),
+                is_tombstone: record.value.is_none(),
+            });
             start = end;
         }
-        if i64::from(header.record_count()) != self.records.len() as i64 + dropped {
+        if i64::from(header.record_count()) != self.found.len() as i64 {
             return None;
         }
-        self.tally.records_dropped += dropped as u64;
-        Some(tombstones)
-    }
-
-    /// A batch of which no record stays.
-    fn without_records(&self, header: &BatchHeader, batch: &[u8], out: &mut Vec<u8>) -> Fate {
-        let needed = header.producer_id() >= 0 && self.round.is_last_of_producer(header)
-            || header.next_offset() == self.round.end();
-        if !needed {
-            return Fate::Dropped;
+        let mut tombstones = false;
+        let horizon = round.before_horizon(header);
+        for found in &self.found {
+            if control || round.stays(found.key, found.offset, !found.is_tombstone || horizon) {
+                tombstones |= found.is_tombstone && (control || found.offset < round.end());
+                self.records.push(found.place);
+            }
         }
-        let at = out.len();
-        empty_batch(header, out);
-        // One that was emptied before is the same again.
-        if out[at..] == *batch { Fate::Kept } else { Fate::Emptied }
+        self.tally.records_dropped += (self.found.len() - self.records.len()) as u64;
+        Some(tombstones)
     }
 
     fn keep_unreadable(&mut self, batch: &[u8], out: &mut Vec<u8>) -> Fate {
@@ -288,16 +205,15 @@ impl<'a> Survivors<'a> {
     }
 }
 
-/// Whether all records can be walked and are as many as the header says: one that cannot keeps its whole
-/// batch as it is, and none of its keys may then hide an older record. Those that are not compressed were
-/// walked and counted when they came.
-fn is_readable(header: &BatchHeader, payload: &[u8]) -> bool {
-    if header.attributes().codec() == Some(Codec::None) {
-        return true;
+/// A batch of which no record stays.
+fn without_records(round: &Round, header: &BatchHeader, batch: &[u8], out: &mut Vec<u8>) -> Fate {
+    let needed =
+        header.producer_id() >= 0 && round.is_last_of_producer(header) || header.next_offset() == round.end();
+    if !needed {
+        return Fate::Dropped;
     }
-    let mut walked = 0;
-    Records::of(header, payload).all(|record| {
-        walked += 1;
-        record.is_ok()
-    }) && header.record_count() == walked
+    let at = out.len();
+    empty_batch(header, out);
+    // One that was emptied before is the same again.
+    if out[at..] == *batch { Fate::Kept } else { Fate::Emptied }
 }

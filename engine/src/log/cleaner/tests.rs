@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::plan::{CleanLimits, Facts, cleanable, groups, is_due};
-use super::survivors::{Fill, Round, Survivors, Tally};
 use super::{Aborted, OffsetMap};
+use super::{Fill, Round, Survivors, Tally};
 use crate::base::{LeaderEpoch, Now, Offset, ProducerEpoch, ProducerId, WallMs};
 use crate::log::ProducerTable;
 use crate::log::fixture;

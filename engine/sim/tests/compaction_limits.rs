@@ -1,0 +1,192 @@
+//! What bounds compaction, each set while the broker runs: `log.cleaner.io.max.bytes.per.second`,
+//! `log.cleaner.dedupe.buffer.size`, `log.cleaner.enable`. By counters and simulated time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId};
+use engine::broker::{HostedPartition, Shard, ShardSettings, recover};
+use engine::config::{CleanerSettings, Cleanup, TopicSettings};
+use engine::record::{BatchBuilder, BatchHeader, Codec, Records, payload};
+use sim::{SimDisk, World};
+
+const MIB: u64 = 1 << 20;
+/// Bytes that compaction reads at once.
+const WINDOW_BYTES: u64 = 512 * 1024;
+const KEYS: i64 = 3_000;
+const BATCHES: i64 = 200;
+const BATCH_RECORDS: i64 = 40;
+const LOOK: Duration = Duration::from_millis(100);
+
+fn key() -> PartitionKey {
+    PartitionKey { topic: TopicId(uuid::Uuid::from_u128(9)), index: 0 }
+}
+
+/// Runs a body over a shard that holds some 8 MB of records in segments of 1 MiB and has compacted nothing.
+fn on_filled<F: Future<Output = ()> + 'static>(body: impl FnOnce(World, Shard<SimDisk>) -> F + 'static) {
+    let world = World::new(5);
+    let inner = world.clone();
+    world.run_until(async move {
+        let topic = TopicSettings {
+            cleanup: Cleanup::Compact,
+            segment_bytes: MIB as u32,
+            min_cleanable_dirty_ppm: 0,
+            ..TopicSettings::default()
+        };
+        let hosted =
+            HostedPartition { key: key(), core: CoreId(0), leader_epoch: LeaderEpoch(0), settings: topic };
+        let disk = inner.disk(8 * MIB as usize);
+        let mut recovered = recover(&disk, &[hosted], 1, inner.now()).await.expect("recovery");
+        let settings = ShardSettings::default();
+        let shard = Shard::open(disk, recovered.cores.remove(0), settings, inner.now()).await.expect("open");
+        shard.set_cleaner(limits(false));
+        let (commits, writer, clean, clock) = (shard.clone(), shard.clone(), shard.clone(), shard.clone());
+        inner.spawn(async move { commits.run_commits().await });
+        inner.spawn(async move { writer.run_writer().await });
+        inner.spawn(async move { clean.run_cleaner().await });
+        let time = inner.clone();
+        inner.spawn(async move {
+            loop {
+                time.sleep(Duration::from_millis(5)).await;
+                clock.tick(time.now());
+            }
+        });
+        fill(&inner, &shard).await;
+        body(inner.clone(), shard.clone()).await;
+        shard.close(inner.now()).await.expect("closed");
+    });
+    world.kill();
+}
+
+fn limits(enabled: bool) -> CleanerSettings {
+    CleanerSettings { enabled, backoff: Duration::from_millis(1), ..CleanerSettings::default() }
+}
+
+async fn fill(world: &World, shard: &Shard<SimDisk>) {
+    for batch in 0..BATCHES {
+        let mut builder = BatchBuilder::new(Codec::None);
+        for at in 0..BATCH_RECORDS {
+            let record = batch * BATCH_RECORDS + at;
+            builder.push(1_000 + record, Some(&(record * 7 % KEYS).to_be_bytes()), Some(&[7; 1_000]), &[]);
+        }
+        let appended = shard.append(world.now(), key(), &builder.finish()).expect("room");
+        shard.until_durable(appended.ticket).await.expect("online");
+    }
+}
+
+/// Bytes read and written so far.
+fn moved(shard: &Shard<SimDisk>) -> u64 {
+    let stats = shard.stats();
+    stats.compaction_bytes_read + stats.compaction_bytes_written
+}
+
+/// Runs for so long and checks at each look that no more was moved than the rate allows. Gives what was.
+async fn moved_within(world: &World, shard: &Shard<SimDisk>, rate: u64, seconds: u64, saved: u64) -> u64 {
+    let before = moved(shard);
+    for look in 1..=seconds * 10 {
+        world.sleep(LOOK).await;
+        // What it takes at once it pays back afterwards.
+        let most = saved + rate * look / 10 + 2 * WINDOW_BYTES;
+        let moved = moved(shard) - before;
+        assert!(moved <= most, "{moved} bytes after {look} looks at {rate} bytes a second");
+    }
+    moved(shard) - before
+}
+
+#[test]
+fn compaction_reads_and_writes_no_faster_than_its_limit_and_no_slower() {
+    on_filled(async |world, shard| {
+        let rate = 500_000;
+        shard.set_cleaner(CleanerSettings { io_bytes_per_second: rate, ..limits(true) });
+        let moved = moved_within(&world, &shard, rate, 10, rate).await;
+        assert!(moved >= rate * 10, "{moved}");
+        assert_eq!(shard.stats().compactions, 0, "it is at work");
+    });
+}
+
+#[test]
+fn another_limit_holds_from_the_moment_it_is_set() {
+    on_filled(async |world, shard| {
+        let (slow, fast) = (200_000, 1_000_000);
+        shard.set_cleaner(CleanerSettings { io_bytes_per_second: slow, ..limits(true) });
+        moved_within(&world, &shard, slow, 5, slow).await;
+        shard.set_cleaner(CleanerSettings { io_bytes_per_second: fast, ..limits(true) });
+        let moved = moved_within(&world, &shard, fast, 5, 0).await;
+        assert!(moved > 3 * fast, "{moved}");
+        shard.set_cleaner(limits(true));
+        until_compacted(&world, &shard).await;
+    });
+}
+
+#[test]
+fn a_round_ends_when_compaction_is_turned_off_and_begins_anew_when_it_is_turned_on() {
+    on_filled(async |world, shard| {
+        shard.set_cleaner(CleanerSettings { io_bytes_per_second: 100_000, ..limits(true) });
+        world.sleep(Duration::from_secs(20)).await;
+        assert!(moved(&shard) > 0);
+        shard.set_cleaner(limits(false));
+        world.sleep(LOOK).await;
+        let before = moved(&shard);
+        world.sleep(Duration::from_secs(60)).await;
+        assert_eq!((moved(&shard), shard.stats().compactions), (before, 0), "nothing goes on");
+        shard.set_cleaner(limits(true));
+        until_compacted(&world, &shard).await;
+        assert_eq!(latest(&shard).await.len() as i64, KEYS);
+    });
+}
+
+#[test]
+fn memory_for_few_keys_takes_more_rounds_and_leaves_the_same_log() {
+    const SLOT_BYTES: u64 = 24;
+    on_filled(async |world, shard| {
+        // Room for a third of the keys, nine tenths of it used.
+        let dedupe_bytes = KEYS as u64 / 3 * SLOT_BYTES * 10 / 9;
+        shard.set_cleaner(CleanerSettings { dedupe_bytes, ..limits(true) });
+        until_compacted(&world, &shard).await;
+        // Each round notes a thousand keys; their records come one after the other.
+        let closed = shard.stats().compactions as i64;
+        assert!(closed >= BATCHES * BATCH_RECORDS / (KEYS / 3) - 2, "{closed} rounds");
+        let left = latest(&shard).await;
+        assert_eq!(left.len() as i64, KEYS);
+    });
+}
+
+/// Waits until the next look finds nothing dirty.
+async fn until_compacted(world: &World, shard: &Shard<SimDisk>) {
+    for _ in 0..10_000 {
+        let stats = shard.stats();
+        if stats.compactions > 0 && stats.compaction_dirty_percent_max == 0 {
+            return;
+        }
+        world.sleep(Duration::from_millis(5)).await;
+    }
+    panic!("no end: {:?}", shard.stats());
+}
+
+/// The latest offset of each key that the log has, none of them twice in what is compacted.
+async fn latest(shard: &Shard<SimDisk>) -> BTreeMap<Vec<u8>, i64> {
+    let (mut found, mut records, mut next) = (BTreeMap::new(), 0, 0);
+    let end = shard.bounds(key()).expect("hosted").high_watermark.0;
+    while next < end {
+        let fetched = shard.read(key(), Offset(next), 200_000, true).await.expect("readable");
+        let bytes: Vec<u8> = fetched.slices.iter().flat_map(|s| s.iter().copied()).collect();
+        let mut rest = &bytes[..];
+        while let Some(header) = BatchHeader::peek(rest) {
+            let (batch, after) = rest.split_at(header.total_bytes().expect("sized"));
+            for record in Records::of(header, &payload(batch, 1 << 20).expect("plain")) {
+                let record = record.expect("walked");
+                found.insert(record.key.expect("keyed").to_vec(), record.offset.0);
+                records += 1;
+            }
+            (next, rest) = (header.next_offset().0, after);
+        }
+    }
+    // The active segment is never compacted: up to 1 MiB of records of 1,000 bytes are there twice.
+    assert!(records - found.len() <= 1_100, "{records} records of {} keys", found.len());
+    for (key, offset) in &found {
+        let key = i64::from_be_bytes(key.as_slice().try_into().expect("eight bytes"));
+        let last = (0..BATCHES * BATCH_RECORDS).rev().find(|record| record * 7 % KEYS == key);
+        assert_eq!(Some(*offset), last, "key {key}");
+    }
+    found
+}
