@@ -78,10 +78,11 @@ fn batches_that_are_compacted() {
         let mut fill =
             Fill::new(OffsetMap::new(from, header.next_offset(), 1 << 10, 900_000, 1), from, Vec::new());
         fill.visit(&batch);
+        let map = fill.finish();
         let mut producers = ProducerTable::new();
         producers.apply(header);
         for delete_retention_ms in [0, u64::MAX] {
-            let round = Round::new(fill.clone().finish(), &producers, WallMs(2_000), delete_retention_ms);
+            let round = Round::new(map.clone(), &producers, WallMs(2_000), delete_retention_ms);
             let mut out = Vec::new();
             let fate = Survivors::new(&round, Vec::new()).visit(&batch, &mut out);
             assert_eq!(fate == Fate::Dropped, out.is_empty());
