@@ -168,7 +168,7 @@ impl<D: Disk> Shard<D> {
             while !window.is_done() {
                 let wanted = window.wanted();
                 self.throttled(patient, throttle, wanted.map_or(0, |(_, len)| len), 0).await?;
-                let buffer = window.buffer();
+                let buffer = window.buffer(wanted);
                 let work = async {
                     while let Some(batch) = window.next()? {
                         if !fill.visit(batch) {
@@ -215,7 +215,7 @@ impl<D: Disk> Shard<D> {
                 let (at, blocks) = cleaned.take_blocks();
                 let len = wanted.map_or(0, |(_, len)| len);
                 self.throttled(patient, throttle, len, blocks.len()).await?;
-                let (target, buffer) = (cleaned.file.clone(), window.buffer());
+                let (target, buffer) = (cleaned.file.clone(), window.buffer(wanted));
                 let pending = &mut cleaned.pending;
                 let work = async {
                     while let Some(batch) = window.next()? {

@@ -1,5 +1,7 @@
 //! What compaction reads and writes: batches of a segment a window at a time, and a segment's new files.
 
+use futures_util::future::join;
+
 use super::shard::Shard;
 use crate::base::{Offset, PartitionKey, WallMs};
 use crate::config::BATCH_BYTES_MAX;
@@ -50,13 +52,11 @@ impl Window {
         self
     }
 
-    /// Memory to read into, with the room in front that [`Window::fill`] expects; none when all is read.
-    pub(super) fn buffer(&mut self) -> Vec<u8> {
-        if self.read_to == self.end {
-            return Vec::new();
-        }
+    /// Memory to read what is wanted into, with the room in front that [`Window::fill`] expects.
+    pub(super) fn buffer(&mut self, wanted: Option<(u64, usize)>) -> Vec<u8> {
+        let Some((_, len)) = wanted else { return Vec::new() };
         let mut buffer = std::mem::take(&mut self.spare);
-        buffer.resize(HEADROOM, 0);
+        buffer.resize(HEADROOM + len, 0);
         buffer
     }
 
@@ -73,7 +73,7 @@ impl Window {
     pub(super) fn fill(&mut self, asked: (u64, usize), mut read: Vec<u8>) -> Result<(), Damaged> {
         let (at, len) = asked;
         let wanted = len.min((self.end - at) as usize);
-        let came = read.len() - HEADROOM;
+        let came = read.len().saturating_sub(HEADROOM);
         if came < wanted {
             return Err(Damaged { position: at + came as u64 });
         }
@@ -203,8 +203,8 @@ impl<D: Disk> CleanedSegment<D> {
 }
 
 impl<D: Disk> Shard<D> {
-    /// Appends whole blocks of a segment to memory that is not the pool's: no buffer of the pool is held while
-    /// somebody waits for another.
+    /// Reads whole blocks of a segment into a [`Window::buffer`], which is cut to what came. The memory is not the
+    /// pool's: no buffer of that is held while somebody waits for another.
     pub(super) async fn read_window(
         &self,
         file: &D::File,
@@ -212,16 +212,24 @@ impl<D: Disk> Shard<D> {
         mut into: Vec<u8>,
     ) -> DiskResult<Vec<u8>> {
         let Some((at, len)) = wanted else { return Ok(into) };
-        let (mut done, mut short) = (0, false);
-        while done < len && !short {
-            let part = (len - done).min(IO_BYTES_MAX);
-            self.inner.state.borrow_mut().make_read_room(&self.inner.disk);
-            let chunk = self.inner.disk.read(file, at + done as u64, part).await?;
-            into.extend_from_slice(&chunk);
-            done += chunk.len();
-            short = chunk.len() < part;
-        }
+        let (first, second) = into[HEADROOM..].split_at_mut(len.min(IO_BYTES_MAX));
+        let (whole, behind) = (first.len(), at + first.len() as u64);
+        let (came, more) =
+            join(self.read_transfer(file, at, first), self.read_transfer(file, behind, second)).await;
+        let (came, more) = (came?, more?);
+        into.truncate(HEADROOM + if came < whole { came } else { came + more });
         Ok(into)
+    }
+
+    /// Reads one transfer. Gives how much came.
+    async fn read_transfer(&self, file: &D::File, at: u64, into: &mut [u8]) -> DiskResult<usize> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        self.inner.state.borrow_mut().make_read_room(&self.inner.disk);
+        let chunk = self.inner.disk.read(file, at, into.len()).await?;
+        into[..chunk.len()].copy_from_slice(&chunk);
+        Ok(chunk.len())
     }
 
     /// Writes what is left of a segment and its indexes, and makes all of it durable, names included.

@@ -46,6 +46,12 @@ const SHARD: &[ShardMetric] = &[
         |r| r.shard.compaction_uncleanable_partitions,
     ),
     ("duplicates", "counter", "Duplicates of idempotent producers.", |r| r.shard.duplicates),
+    (
+        "segments_dropped",
+        "counter",
+        "Segments that retention and DeleteRecords took out of their logs.",
+        |r| r.shard.segments_dropped,
+    ),
     ("segment_errors", "counter", "Operations on segments that failed.", |r| r.shard.segment_errors),
     ("offline", "gauge", "1 while the core's journal cannot be written.", |r| r.shard.offline),
     ("journals_failed", "counter", "Journal files that failed.", |r| r.shard.journals_failed),
