@@ -57,7 +57,11 @@ pub const OWN: &[OwnDef] = &[
         "0",
         "I/O memory of the whole broker, bytes. 0 is 64 MiB up to two cores and 32 MiB for each further one.",
     ),
-    own("net.receive_bytes", "16777216", "Memory for requests being received, whole broker, bytes."),
+    own(
+        "net.receive_bytes",
+        "16777216",
+        "Memory for requests being received, and about as much for answers not read yet, whole broker, bytes.",
+    ),
     own("net.first_frame_ms", "60000", "How long a new connection may take to send its first request, ms."),
     own("net.frame_ms", "30000", "How long a request may take to arrive, plus a second per MiB, ms."),
     own("net.send_stall_ms", "30000", "How long a client may leave its replies unread, ms."),

@@ -22,6 +22,7 @@ use glommio::io::{DmaFile, OpenOptions};
 use glommio::timer::Timer;
 
 use crate::chunk::{Buf, Chunk, Kind};
+use crate::failpoint::{Moment, Step};
 use crate::faults::{FaultPoints, Skip};
 use crate::names::{self, Small};
 use crate::pool::{Credit, Pool, PoolStats};
@@ -174,9 +175,21 @@ impl GlommioDisk {
         file: &FileName,
         work: impl Future<Output = io::Result<T>> + 'static,
     ) -> DiskResult<T> {
+        self.run_step(Step::of(op, file), op, file, work).await
+    }
+
+    async fn run_step<T: 'static>(
+        &self,
+        step: Step,
+        op: DiskOp,
+        file: &FileName,
+        work: impl Future<Output = io::Result<T>> + 'static,
+    ) -> DiskResult<T> {
         let under_way = UnderWay::begin();
         let task = glommio::spawn_local(async move {
+            step.reached(Moment::Before);
             let done = work.await;
+            step.reached(Moment::After);
             drop(under_way);
             done
         })
@@ -436,7 +449,9 @@ impl Disk for GlommioDisk {
 
     async fn rename(&self, from: &FileName, to: &FileName) -> DiskResult<()> {
         let (old, new) = (self.path(from), self.path(to));
-        self.run_blocking(DiskOp::Rename, from, move || names::rename(&old, &new)).await
+        let rename =
+            async move { glommio::executor().spawn_blocking(move || names::rename(&old, &new)).await };
+        self.run_step(Step::renames(from, to), DiskOp::Rename, from, rename).await
     }
 
     async fn remove(&self, name: &FileName) -> DiskResult<()> {
@@ -480,7 +495,11 @@ impl Disk for GlommioDisk {
         let number = self.inner.next_temporary.replace(self.inner.next_temporary.get() + 1);
         let path = self.path(name);
         let temporary = path.with_file_name(format!("tmp-{}-{number}", name.base()));
-        self.run_blocking(DiskOp::Replace, name, move || names::replace(&path, &temporary, &bytes)).await
+        let step = Step::of(DiskOp::Replace, name);
+        self.run_blocking(DiskOp::Replace, name, move || {
+            names::replace(&path, &temporary, &bytes, || step.reached(Moment::Inside))
+        })
+        .await
     }
 
     async fn read_small(&self, name: &FileName, max: usize) -> DiskResult<Option<Vec<u8>>> {

@@ -9,6 +9,7 @@
 //! | `chunk` | a buffer being filled, and its sealed, shared form |
 //! | `disk` | [`GlommioDisk`]: `engine::io::Disk` over the above |
 //! | [`clock`] | the monotonic clock of the process |
+//! | `failpoint` | ends a test's process at one step of its I/O; nothing in a release |
 //! | `watch` | finds operations that do not end |
 //! | `names` | what blocks (rename, list, fsync of a directory …), for the blocking threads |
 //! | [`data_dir`] | the lock on a data directory and the probe for direct I/O |
@@ -28,6 +29,7 @@ pub mod runtime;
 mod boxes;
 mod chunk;
 mod disk;
+mod failpoint;
 mod faults;
 mod names;
 mod pool;

@@ -92,12 +92,13 @@ fn is_ours(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-/// Writes `bytes` beside the file, flushes them, and puts them in its place.
-pub(crate) fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes `bytes` beside the file, flushes them, says so, and puts them in its place.
+pub(crate) fn replace(path: &Path, temporary: &Path, bytes: &[u8], beside: impl FnOnce()) -> io::Result<()> {
     let write = || {
         let mut file = StdFile::create(temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
+        beside();
         fs::rename(temporary, path)
     };
     if let Err(e) = write() {
@@ -148,6 +149,6 @@ pub(crate) fn sync_all(root: impl AsFd, witness: impl AsFd) -> io::Result<()> {
 pub(crate) fn write_primer(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(meta) if meta.len() == bytes.len() as u64 => Ok(()),
-        _ => replace(path, temporary, bytes),
+        _ => replace(path, temporary, bytes, || {}),
     }
 }

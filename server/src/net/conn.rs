@@ -57,6 +57,8 @@ pub(super) struct Marks {
     pub(super) frame_bytes: Cell<usize>,
     /// Whether a whole frame ever came.
     pub(super) greeted: Cell<bool>,
+    /// The frame waits for receive memory, of which this connection holds little.
+    pub(super) starved: Cell<bool>,
     /// The socket takes no more.
     pub(super) blocked_since: Cell<Option<Instant>>,
     /// A request is being worked on.
@@ -79,6 +81,7 @@ impl Conn {
             marks: Marks {
                 active_at: Cell::new(now),
                 frame_since: Cell::new(Some(now)),
+                starved: Cell::new(false),
                 frame_bytes: Cell::new(0),
                 greeted: Cell::new(false),
                 blocked_since: Cell::new(None),

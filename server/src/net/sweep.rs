@@ -37,7 +37,8 @@ impl Net {
         let patience =
             |limit: Duration, tight: bool| if tight { limit.min(PATIENCE_WHEN_TIGHT) } else { limit };
         if let Some(since) = marks.blocked_since.get() {
-            let limit = patience(settings.send_stall, self.leases.is_tight());
+            let tight = self.leases.is_tight() || self.buffers.is_full_of_answers();
+            let limit = patience(settings.send_stall, tight);
             return (now.since(since) > limit).then_some(Reason::SlowReader);
         }
         if let Some(since) = marks.frame_since.get() {
@@ -46,7 +47,8 @@ impl Net {
                 settings.first_frame
             } else {
                 let whole = settings.frame + Duration::from_secs((bytes >> 20) as u64);
-                patience(whole, self.buffers.is_tight())
+                // Who waits for memory that others hold is not the one to blame.
+                patience(whole, self.buffers.is_tight() && !marks.starved.get())
             };
             return (now.since(since) > limit).then_some(Reason::SlowFrame);
         }

@@ -18,6 +18,9 @@ pub const RECEIVE_BYTES_MIN: usize = 16 * 1024;
 /// The largest that is kept for reuse, in bytes.
 const RECEIVE_BYTES_KEPT_MAX: usize = 4 * 1024 * 1024;
 
+/// Budgets of unsent answers above which nobody is answered before slow readers have gone.
+const HELD_UP_ABOVE: usize = 4;
+
 const CLASSES: usize = (RECEIVE_BYTES_KEPT_MAX / RECEIVE_BYTES_MIN).ilog2() as usize + 1;
 
 /// Free receive memory that is kept, in bytes.
@@ -38,6 +41,8 @@ pub struct Buffers {
     free_bytes: Cell<usize>,
     free: RefCell<[Vec<Vec<u8>>; CLASSES]>,
     room: Signal,
+    unsent: Cell<usize>,
+    unsent_fell: Signal,
     replies: RefCell<Vec<Writer>>,
     parts: RefCell<Vec<Vec<Part>>>,
 }
@@ -48,7 +53,8 @@ fn class_of(bytes: usize) -> Option<usize> {
 }
 
 impl Buffers {
-    /// Memory of which at most `budget` bytes are held by connections at a time.
+    /// Memory of which at most `budget` bytes are held by connections at a time for what they receive, and
+    /// about as many for answers that nobody reads.
     #[must_use]
     pub fn new(budget: usize) -> Buffers {
         Buffers {
@@ -57,6 +63,8 @@ impl Buffers {
             free_bytes: Cell::new(0),
             free: RefCell::new(std::array::from_fn(|_| Vec::new())),
             room: Signal::new(),
+            unsent: Cell::new(0),
+            unsent_fell: Signal::new(),
             replies: RefCell::new(Vec::with_capacity(REPLIES_KEPT_MAX)),
             parts: RefCell::default(),
         }
@@ -106,6 +114,45 @@ impl Buffers {
     #[must_use]
     pub fn is_tight(&self) -> bool {
         self.held.get() > self.budget / 4 * 3
+    }
+
+    /// Bytes of answers were encoded. Log memory that they lend is not counted here.
+    pub(super) fn answered(&self, bytes: usize) {
+        self.unsent.set(self.unsent.get() + bytes);
+    }
+
+    /// Bytes of answers were sent or dropped.
+    pub(super) fn sent(&self, bytes: usize) {
+        let before = self.unsent.get();
+        let now = before.checked_sub(bytes).expect("only what was answered is sent");
+        self.unsent.set(now);
+        let fell_below = |limit: usize| before >= limit && now < limit;
+        if fell_below(self.budget) || fell_below(HELD_UP_ABOVE * self.budget) {
+            self.unsent_fell.notify();
+        }
+    }
+
+    /// Whether a connection with so many bytes unsent may have another request worked on. Above the budget only
+    /// one that has none, above [`HELD_UP_ABOVE`] times the budget nobody.
+    pub(super) fn has_room_for_answer(&self, unsent: usize) -> bool {
+        let limit = if unsent == 0 { HELD_UP_ABOVE * self.budget } else { self.budget };
+        self.unsent.get() < limit
+    }
+
+    /// Ends when less is unsent than was, or a connection was closed.
+    pub(super) async fn unsent_fell(&self) {
+        self.unsent_fell.wait().await;
+    }
+
+    /// A connection was closed: whoever waits for it looks again.
+    pub(super) fn closed(&self) {
+        self.unsent_fell.notify();
+    }
+
+    /// Whether so many answers wait that slow readers must go.
+    #[must_use]
+    pub fn is_full_of_answers(&self) -> bool {
+        self.unsent.get() > self.budget / 4 * 3
     }
 
     /// An empty writer for a reply.

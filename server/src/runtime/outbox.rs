@@ -5,8 +5,11 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io::IoSlice;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
+use std::task::Poll;
 
 use engine::base::{Instant, Signal};
 use smallvec::SmallVec;
@@ -110,6 +113,7 @@ impl Outbox {
         }
         let mut queue = self.queue.borrow_mut();
         queue.bytes += reply.bytes();
+        self.buffers.answered(reply.own_bytes());
         let index = (slot.0 - queue.first) as usize;
         let before = queue.places[index].replace(reply);
         assert!(before.is_none(), "slot {slot:?} was completed twice");
@@ -145,9 +149,11 @@ impl Outbox {
     pub fn abandon(&self) {
         self.closed.set(true);
         let mut queue = self.queue.borrow_mut();
-        queue.places.clear();
+        let unsent = queue.places.drain(..).flatten().map(|reply| reply.own_bytes()).sum();
         queue.bytes = 0;
         drop(queue);
+        self.buffers.sent(unsent);
+        self.buffers.closed();
         self.space.notify();
     }
 
@@ -161,13 +167,21 @@ impl Outbox {
     #[must_use]
     pub fn has_space(&self) -> bool {
         let queue = self.queue.borrow();
-        queue.places.len() < SLOTS_MAX && queue.bytes < REPLY_BYTES_MAX
+        queue.places.len() < SLOTS_MAX
+            && queue.bytes < REPLY_BYTES_MAX
+            && self.buffers.has_room_for_answer(queue.bytes)
     }
 
     /// Ends when another request may be worked on, or the connection is closed.
     pub async fn until_space(&self) {
         while !self.is_closed() && !self.has_space() {
-            self.space.wait().await;
+            // What others leave unsent counts too.
+            let (mut own, mut all) = (pin!(self.space.wait()), pin!(self.buffers.unsent_fell()));
+            std::future::poll_fn(|cx| match own.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => all.as_mut().poll(cx),
+            })
+            .await;
         }
     }
 
@@ -200,6 +214,7 @@ impl Outbox {
     /// If that is more than was there.
     pub fn advance(&self, mut sent: usize, mut left_whole: impl FnMut(&Timed)) {
         let mut queue = self.queue.borrow_mut();
+        let mut unsent = 0;
         while sent > 0 {
             let reply =
                 queue.places.front().and_then(Option::as_ref).expect("only complete replies are sent");
@@ -217,11 +232,13 @@ impl Outbox {
                 queue.first += 1;
                 queue.part = 0;
                 queue.bytes -= reply.bytes();
+                unsent += reply.own_bytes();
                 reply.stages().iter().for_each(&mut left_whole);
                 reply.recycle(&self.buffers);
             }
         }
         drop(queue);
+        self.buffers.sent(unsent);
         self.space.notify();
     }
 }
@@ -256,6 +273,22 @@ mod tests {
         assert_eq!(sendable(&outbox), b"wothree");
         outbox.advance(7, |_| {});
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_all_connections_leave_unsent_holds_up_those_who_do_not_read() {
+        let buffers = Rc::new(Buffers::new(1000));
+        let [slow, other, quick] = std::array::from_fn(|_| Outbox::new(buffers.clone()));
+        slow.reply(reply(&[0; 600]));
+        other.reply(reply(&[0; 600]));
+        assert!(!slow.has_space() && !other.has_space(), "1200 bytes wait, 1000 may");
+        assert!(quick.has_space(), "it reads what it asks for");
+        other.reply(reply(&[0; 2800]));
+        assert!(!quick.has_space(), "four times as much holds up everybody");
+        other.abandon();
+        assert!(quick.has_space() && slow.has_space());
+        slow.advance(600, |_| {});
+        assert!(!buffers.is_full_of_answers());
     }
 
     #[test]

@@ -115,6 +115,12 @@ impl Reply {
         self.writer.total_bytes()
     }
 
+    /// Of those, what was encoded for it: the rest is the log's.
+    #[must_use]
+    pub fn own_bytes(&self) -> usize {
+        self.writer.head().len()
+    }
+
     /// How many parts there are.
     #[must_use]
     pub fn parts(&self) -> usize {

@@ -5,6 +5,7 @@
 //! | `error` | why a broker does not start, with the exit code |
 //! | `doors` | the ports: every listener on every core |
 //! | `node_file` | `node.json` and the mark of a clean stop |
+//! | `memory` | how much memory the process may have, and what of its sizes that leaves |
 //! | `boot` | what core 0 does before anybody serves: metadata, recovery |
 //! | `serve` | what every core does from then on |
 //! | `stage` | how the process tells its cores to stop, and learns that they did |
@@ -16,6 +17,7 @@
 mod boot;
 mod doors;
 mod error;
+mod memory;
 mod node_file;
 mod serve;
 mod stage;
@@ -109,7 +111,7 @@ impl Running {
 ///
 /// # Errors
 /// [`StartError`], each one sentence with its fix.
-pub fn start(config: Config) -> Result<Running, StartError> {
+pub fn start(mut config: Config) -> Result<Running, StartError> {
     let _first_reading = clock::now();
     raise_descriptor_limit();
     let data = PathBuf::from(&config.broker.data_dir);
@@ -134,6 +136,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     }
     let cpus = cpus(&config)?;
     let cores = cpus.len();
+    let sizes = memory::fit(&mut config, cores, memory::limit().unwrap_or(u64::MAX))?;
+    sizes.cut.iter().for_each(|cut| tracing::warn!("{cut}"));
     let Doors { bound, advertised, direct, per_core } = doors::open(&config, cores as u16)?;
     let origin = node_file::open(&data, config.broker.node_id)?;
 
@@ -144,6 +148,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let board = Arc::new(Board::new(cores));
     let shared = Arc::new(Shared {
         config,
+        sizes,
         cores: cores as u16,
         advertised: advertised.clone(),
         direct,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use engine::base::CoreId;
 use engine::broker::{CoreState, ScrubLimits, Shard, ShardSettings, SpaceLevel, SpaceLimits};
-use engine::config::{BrokerSettings, Listener};
+use engine::config::{BrokerSettings, CleanerSettings, Listener};
 use engine::io::READERS_SHARE;
 use engine::metadata::Image;
 use glommio::Task;
@@ -15,6 +15,7 @@ use store::{DiskSettings, GlommioDisk};
 
 use super::boot::{Booted, Origin, boot, full};
 use super::error::StartError;
+use super::memory::Sizes;
 use super::stage::{Stage, Stages};
 use crate::admin::Board;
 use crate::config::Config;
@@ -40,6 +41,7 @@ const LOANS_WAIT: Duration = Duration::from_secs(2);
 /// What all cores are started with.
 pub(super) struct Shared {
     pub(super) config: Config,
+    pub(super) sizes: Sizes,
     pub(super) cores: u16,
     pub(super) advertised: Vec<Listener>,
     pub(super) direct: Option<CoreDirect>,
@@ -150,7 +152,7 @@ async fn up(
     let buffers = Rc::new(Buffers::new(config.receive_bytes / usize::from(shared.cores)));
     let leases = LeaseBudget::new(pool / READERS_SHARE);
     let net = Net::new(
-        net_settings(config),
+        net_settings(&shared),
         buffers.clone(),
         leases.clone(),
         counters.clone(),
@@ -187,13 +189,14 @@ async fn up(
 /// those follow with their topics.
 fn applier(shared: &Arc<Shared>, shard: Shard<GlommioDisk>) -> Apply {
     let (admission, possible) = (shared.admission.clone(), shared.connections_possible);
-    let cores = shared.cores;
+    let (cores, dedupe_bytes_max) = (shared.cores, shared.sizes.dedupe_bytes_max);
     Box::new(move |settings| {
         let connections = (settings.connections_max as usize).min(possible);
         admission.limit(connections, settings.connections_per_ip_max as usize);
         shard.set_producer_expiration(settings.producer_id_expiration_ms);
         shard.set_space_limits(space_limits(settings, cores));
-        shard.set_cleaner(settings.cleaner.share(cores));
+        let dedupe_bytes = settings.cleaner.dedupe_bytes.min(dedupe_bytes_max);
+        shard.set_cleaner(CleanerSettings { dedupe_bytes, ..settings.cleaner }.share(cores));
         shard.set_scrub(scrub_limits(settings, cores));
     })
 }
@@ -313,9 +316,10 @@ fn shard_settings(config: &Config, cores: u16) -> ShardSettings {
     }
 }
 
-fn net_settings(config: &Config) -> NetSettings {
+fn net_settings(shared: &Shared) -> NetSettings {
+    let config = &shared.config;
     NetSettings {
-        request_bytes_max: config.broker.socket_request_bytes_max as usize,
+        request_bytes_max: shared.sizes.request_bytes_max,
         idle: config.broker.connections_idle_ms_max.map(Duration::from_millis),
         first_frame: config.first_frame,
         frame: config.frame,

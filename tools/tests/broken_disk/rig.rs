@@ -1,7 +1,11 @@
-//! A disk whose reads and writes fail on demand: a file behind nbdkit's error filter, seen through FUSE as a
-//! file again, as a loop device, with ext4 on it.
+//! A disk that fails on demand: a file behind a filter of nbdkit, seen through FUSE as a file again, as a
+//! loop device, with ext4 on it.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,9 +15,23 @@ const DISK_BYTES: u64 = 256 << 20;
 /// How long each part may take to appear.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a disk can do to its file system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    /// Reads or writes fail while they are told to.
+    Errors,
+    /// Nothing is answered while it is told so.
+    Hang,
+    /// Each write takes this many milliseconds.
+    Slow(u32),
+    /// What was not flushed is lost when the power goes.
+    PowerLoss,
+}
+
 /// The rig. Its parts go in the opposite order with it.
 pub(crate) struct Rig {
     dir: tempfile::TempDir,
+    fault: Fault,
     nbdkit: Option<Child>,
     fuse: Option<Child>,
     device: Option<String>,
@@ -21,41 +39,45 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Builds one; `None` where that cannot be done, after saying why.
+    /// Builds one whose reads and writes fail; `None` where that cannot be done, after saying why.
     pub(crate) fn build() -> Option<Rig> {
-        match Rig::try_build() {
+        Rig::with(Fault::Errors)
+    }
+
+    /// As [`Rig::build`], for any fault.
+    pub(crate) fn with(fault: Fault) -> Option<Rig> {
+        match Rig::try_build(fault) {
             Ok(rig) => Some(rig),
             Err(why) => {
                 let required = std::env::var("RINGLOG_RIG").is_ok_and(|v| v == "required");
                 assert!(!required, "no disk rig: {why}");
-                eprintln!("SKIPPED, no disk rig: {why}");
+                // Past the test harness, which shows only what failed.
+                let _ = writeln!(std::io::stderr(), "SKIPPED, no disk rig: {why}");
                 None
             }
         }
     }
 
-    fn try_build() -> Result<Rig, String> {
+    fn try_build(fault: Fault) -> Result<Rig, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("it needs root".to_owned());
         }
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).map_err(|e| e.to_string())?;
-        let mut rig = Rig { dir, nbdkit: None, fuse: None, device: None, mounted: false };
+        let mut rig = Rig { dir, fault, nbdkit: None, fuse: None, device: None, mounted: false };
         let image = rig.path("image");
         fs::File::create(&image).and_then(|f| f.set_len(DISK_BYTES)).map_err(|e| e.to_string())?;
-        // Without a journal of its own: one that cannot be written makes ext4 read-only for good, and what is
-        // tested here is the broker.
-        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0", "-O", "^has_journal"]).arg(&image))?;
+        // Without a journal of its own, which only a power cut needs: one that cannot be written makes ext4
+        // read-only for good, and what is tested here is the broker.
+        let journal = if fault == Fault::PowerLoss { "has_journal" } else { "^has_journal" };
+        run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0", "-O", journal]).arg(&image))?;
         let socket = rig.path("socket");
-        let file_of = |name: &str, path: PathBuf| format!("{name}={}", path.display());
         let nbdkit = Command::new("nbdkit")
             .args(["-f", "-U"])
             .arg(&socket)
-            .args(["--filter=error", "file"])
+            .arg(format!("--filter={}", fault.filter()))
+            .arg("file")
             .arg(&image)
-            .args(["error-pwrite=EIO", "error-pwrite-rate=100%"])
-            .arg(file_of("error-pwrite-file", rig.path("fail-writes")))
-            .args(["error-pread=EIO", "error-pread-rate=100%"])
-            .arg(file_of("error-pread-file", rig.path("fail-reads")))
+            .args(rig.filter_settings())
             .stderr(Stdio::null())
             .spawn()
             .map_err(|e| format!("nbdkit: {e}"))?;
@@ -76,9 +98,28 @@ impl Rig {
         rig.device = Some(device.trim().to_owned());
         let mount = rig.path("mount");
         fs::create_dir(&mount).map_err(|e| e.to_string())?;
-        run(Command::new("mount").args(["-o", "errors=continue"]).arg(device.trim()).arg(&mount))?;
+        // ext4's own commits would flush the disk behind our back every five seconds.
+        let options = if fault == Fault::PowerLoss { "commit=300" } else { "errors=continue" };
+        run(Command::new("mount").args(["-o", options]).arg(device.trim()).arg(&mount))?;
         rig.mounted = true;
         Ok(rig)
+    }
+
+    fn filter_settings(&self) -> Vec<String> {
+        let file = |name: &str, path: &str| format!("{name}={}", self.path(path).display());
+        match self.fault {
+            Fault::Errors => vec![
+                "error-pwrite=EIO".to_owned(),
+                "error-pwrite-rate=100%".to_owned(),
+                file("error-pwrite-file", "fail-writes"),
+                "error-pread=EIO".to_owned(),
+                "error-pread-rate=100%".to_owned(),
+                file("error-pread-file", "fail-reads"),
+            ],
+            Fault::Hang => vec![file("pause-control", "pause")],
+            Fault::Slow(ms) => vec![format!("wdelay={ms}ms")],
+            Fault::PowerLoss => vec!["cache=writeback".to_owned()],
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -88,6 +129,40 @@ impl Rig {
     /// A data directory on the disk.
     pub(crate) fn data(&self) -> PathBuf {
         self.path("mount").join("data")
+    }
+
+    /// Whether nothing is answered from now on.
+    pub(crate) fn hang(&self, hang: bool) {
+        let (ask, answer) = if hang { (b"p", b'P') } else { (b"r", b'R') };
+        let mut control = UnixStream::connect(self.path("pause")).expect("the filter's socket");
+        control.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        control.write_all(ask).expect("asked");
+        let mut said = [0];
+        control.read_exact(&mut said).expect("answered");
+        assert_eq!(said[0], answer);
+    }
+
+    /// SIGKILL for the process that holds the disk's cache.
+    pub(crate) fn cut_power(&mut self) {
+        let nbdkit = self.nbdkit.as_mut().expect("it runs");
+        nbdkit.kill().expect("SIGKILL");
+        nbdkit.wait().expect("its end");
+    }
+
+    /// The data directory as it is after a power cut, on a file system that was checked. Whoever used
+    /// it must have ended.
+    pub(crate) fn after_power_cut(&mut self) -> PathBuf {
+        self.take_down();
+        let (image, mount) = (self.path("image"), self.path("mount"));
+        let checked = Command::new("e2fsck").arg("-fy").arg(&image).output().expect("e2fsck");
+        assert!(
+            checked.status.code().is_some_and(|code| code <= 1),
+            "{}",
+            String::from_utf8_lossy(&checked.stdout)
+        );
+        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mount)).expect("mounted again");
+        self.mounted = true;
+        self.data()
     }
 
     /// Whether every write fails from now on.
@@ -101,25 +176,49 @@ impl Rig {
     }
 }
 
-impl Drop for Rig {
-    fn drop(&mut self) {
-        self.fail_writes(false);
-        self.fail_reads(false);
-        if self.mounted {
+impl Fault {
+    fn filter(self) -> &'static str {
+        match self {
+            Fault::Errors => "error",
+            Fault::Hang => "pause",
+            Fault::Slow(_) => "delay",
+            Fault::PowerLoss => "cache",
+        }
+    }
+}
+
+impl Rig {
+    fn take_down(&mut self) {
+        if std::mem::take(&mut self.mounted) {
             let _ = run(Command::new("umount").arg("-l").arg(self.path("mount")));
         }
-        if let Some(device) = &self.device {
+        if let Some(device) = self.device.take() {
             let _ = run(Command::new("losetup").arg("-d").arg(device));
         }
-        if let Some(fuse) = &mut self.fuse {
+        if let Some(mut fuse) = self.fuse.take() {
             let _ = run(Command::new("umount").arg("-l").arg(self.dir.path().join("disk")));
             let _ = fuse.kill();
             let _ = fuse.wait();
         }
-        if let Some(nbdkit) = &mut self.nbdkit {
+        if let Some(mut nbdkit) = self.nbdkit.take() {
             let _ = nbdkit.kill();
             let _ = nbdkit.wait();
         }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        match self.fault {
+            Fault::Errors => {
+                self.fail_writes(false);
+                self.fail_reads(false);
+            }
+            // A test that failed may have left it so, and then nothing below would end.
+            Fault::Hang => drop(UnixStream::connect(self.path("pause")).and_then(|mut c| c.write_all(b"r"))),
+            Fault::Slow(_) | Fault::PowerLoss => {}
+        }
+        self.take_down();
     }
 }
 
