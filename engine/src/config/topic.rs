@@ -97,7 +97,8 @@ impl TopicSettings {
     }
 
     /// What a batch for this topic is checked against, at `now`. Compressed records are inflated only
-    /// where every record must have a key.
+    /// where every record must have a key, or none may be too old: a header tells the first and the largest
+    /// timestamp, not the smallest.
     #[must_use]
     pub fn limits(&self, produce_version: i16, now: WallMs) -> Limits {
         Limits {
@@ -109,8 +110,13 @@ impl TopicSettings {
             timestamp_after_max_ms: self.timestamp_after_max_ms,
             now,
             keys_required: self.cleanup.compacts(),
-            inflate_bytes_max: self.cleanup.compacts().then_some(INFLATED_BYTES_MAX),
+            inflate_bytes_max: (self.cleanup.compacts() || self.bounds_age()).then_some(INFLATED_BYTES_MAX),
         }
+    }
+
+    /// Whether a record may be too old.
+    fn bounds_age(&self) -> bool {
+        self.timestamp_before_max_ms != u64::MAX && self.timestamp_type == TimestampType::CreateTime
     }
 
     /// Age at which a segment is rolled, ms: only what is closed can be compacted.

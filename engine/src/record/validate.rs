@@ -18,6 +18,10 @@ const PRODUCE_VERSION_WITH_ZSTD: i16 = 7;
 /// Records that are told one by one (timestamps out of the window, no key); more are only counted as refused.
 const BAD_RECORDS_MAX: usize = 64;
 
+/// A compressed batch that is refused for a timestamp is inflated up to this many bytes to say which records
+/// have one: what is accepted never pays for it.
+const TOLD_BYTES_MAX: usize = 16 << 20;
+
 /// A timestamp that says "none"; no window applies to it.
 const NO_TIMESTAMP: i64 = -1;
 
@@ -207,7 +211,11 @@ pub fn validate(bytes: &[u8], limits: &Limits) -> Result<BatchSummary, BatchErro
         (Codec::None, _) => Some(walk(header, &bytes[HEADER_BYTES..], &window, limits)?),
         (_, Some(max)) => Some(walk(header, &payload(bytes, max)?, &window, limits)?),
         (_, None) => {
-            check_claimed_timestamps(header, &window)?;
+            if let Err(claimed) = check_claimed_timestamps(header, &window) {
+                let records = payload(bytes, TOLD_BYTES_MAX).map_err(|_| claimed.clone())?;
+                walk(header, &records, &window, limits)?;
+                return Err(claimed);
+            }
             None
         }
     };

@@ -192,17 +192,26 @@ fn accepted(index: i32, appended: &Appended, append_time: i64) -> PartitionRespo
 
 fn refusal(index: i32, code: ErrorCode, error: Option<&BatchError>) -> PartitionResponse<'static> {
     let record_errors = error.map(BatchError::records).unwrap_or_default();
-    let keyless = matches!(error, Some(BatchError::Keyless { .. }));
-    let message = keyless.then_some(Cow::Borrowed("Compacted topic cannot accept message without key"));
+    let message = |at: usize| match error {
+        Some(BatchError::Keyless { .. }) => {
+            Some(Cow::Borrowed("Compacted topic cannot accept message without key"))
+        }
+        Some(BatchError::Timestamps { records }) => {
+            let timestamp = records.get(at)?.timestamp;
+            Some(Cow::Owned(format!("timestamp {timestamp} is outside the topic's window")))
+        }
+        _ => None,
+    };
     PartitionResponse {
         index,
         error_code: code,
         base_offset: -1,
         record_errors: record_errors
             .into_iter()
-            .map(|batch_index| BatchIndexAndErrorMessage {
+            .enumerate()
+            .map(|(at, batch_index)| BatchIndexAndErrorMessage {
                 batch_index,
-                batch_index_error_message: message.clone(),
+                batch_index_error_message: message(at),
             })
             .collect(),
         error_message: error.map(|e| Cow::Owned(e.to_string())),
