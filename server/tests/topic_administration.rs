@@ -185,6 +185,17 @@ fn records_that_cannot_be_deleted_are_refused_partition_by_partition() {
 }
 
 #[test]
+fn records_of_a_topic_that_is_only_compacted_are_not_a_clients_to_delete() {
+    let broker = Broker::start(&[]);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[("cleanup.policy", "compact")]);
+    client.create_topic("both", 1, &[("cleanup.policy", "compact,delete")]);
+    assert_eq!(delete(&mut client, 2, "t", &[(0, 0)]), [(-1, ErrorCode::PolicyViolation)]);
+    assert_eq!(delete(&mut client, 2, "t", &[(1, 0)]), [(-1, ErrorCode::UnknownTopicOrPartition)]);
+    assert_eq!(delete(&mut client, 2, "both", &[(0, 0)]), [(0, ErrorCode::None)]);
+}
+
+#[test]
 fn a_topic_is_created_as_asked_or_only_validated() {
     let broker = Broker::start(&["num.partitions=3", "log.retention.ms=7"]);
     let mut client = broker.client();

@@ -66,6 +66,9 @@ fn look_up(
         return Err(ErrorCode::InvalidTopicException);
     }
     let (key, state) = named::find_led(core, catalog, topic.name, asked.partition_index)?;
+    if catalog.topic(topic.name).is_some_and(|entry| !entry.settings.cleanup.deletes()) {
+        return Err(ErrorCode::PolicyViolation);
+    }
     let before = (asked.offset != HIGH_WATERMARK).then_some(Offset(asked.offset));
     Ok((core.node.core_of(state), DeleteRecords { key, before }))
 }
