@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`cli`] | the command line: subcommands, help, exit codes |
+//! | [`admin`] | asking a running broker's admin endpoint |
 //! | [`bench`] | the main job: a broker of its own, a load, a check, a report |
 //! | [`compare`] | two sets of runs held against each other: pairs, intervals, verdict words |
 //! | [`floors`] | what disk, loopback and processor can do without a broker |
@@ -14,6 +15,7 @@
 //! `load` sees a broker as any client does: it imports `wire`, `engine::record` and
 //! `engine::base`, nothing else of the house.
 
+pub mod admin;
 pub mod bench;
 pub mod cli;
 pub mod compare;

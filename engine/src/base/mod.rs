@@ -3,11 +3,13 @@
 //! Values that could be confused are different types: an [`Offset`] is not a position in a file,
 //! an [`Instant`] is not a wall-clock time.
 
+mod clock;
 mod ids;
 mod planted;
 mod signal;
 mod time;
 
+pub use clock::{ClockGuard, ClockNews, ClockReport, JUMP_MS, RememberedTime, STEADY};
 pub use ids::{CoreId, LeaderEpoch, NodeId, Offset, PartitionKey, ProducerEpoch, ProducerId, TopicId};
 #[cfg(feature = "planted")]
 pub use planted::plant;

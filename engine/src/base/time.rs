@@ -25,7 +25,7 @@ impl Instant {
 pub struct WallMs(pub i64);
 
 /// Both clocks at one moment, handed to every step. Decisions about waiting use `mono`;
-/// `wall` only stamps records and judges their age.
+/// `wall` only stamps records and, as far as it is believed (`ClockGuard`), judges their age.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Now {
     /// The monotonic clock.

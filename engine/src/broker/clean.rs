@@ -66,13 +66,13 @@ impl<D: Disk> Shard<D> {
     /// Compacts what was found cleanable. The partition is tended by the caller.
     pub(super) async fn clean(&self, patient: &Patient, throttle: &mut Throttle) -> Result<(), CleanError> {
         self.vouch(patient).await?;
-        let now = self.inner.now.get();
+        let believed = self.believed_time(self.inner.now.get());
         let map = self.fill_map(patient, throttle).await?;
         let (round, groups, settings) = {
             let mut state = self.inner.state.borrow_mut();
             let partition = state.partition(patient.slot).ok_or(CleanError::Interrupted)?;
             let settings = partition.settings.clone();
-            let round = Round::new(map, &partition.producers, now.wall, settings.delete_retention_ms);
+            let round = Round::new(map, &partition.producers, believed, settings.delete_retention_ms);
             let (noted, end) = (round.end(), patient.part.end);
             if noted > end {
                 return Err(CleanError::Beyond { noted, end });

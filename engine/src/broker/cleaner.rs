@@ -9,7 +9,7 @@ use super::partition::Partition;
 use super::read::FetchError;
 use super::shard::Shard;
 use super::space::SpaceLevel;
-use crate::base::{Instant, Now, Offset, PartitionKey};
+use crate::base::{Instant, Now, Offset, PartitionKey, WallMs};
 use crate::io::Disk;
 use crate::log::cleaner::{CleanLimits, Cleanable, Facts, Throttle, cleanable, is_due};
 use crate::log::scan::{Damaged, Step, Walk};
@@ -112,6 +112,7 @@ impl<D: Disk> Shard<D> {
     /// The partition that is compacted next, if any is due.
     async fn dirtiest(&self, first_times: &mut FirstTimes, now: Now) -> Option<Patient> {
         let slots = self.inner.state.borrow().partitions.len() as u32;
+        let believed = self.believed_time(now);
         let (mut best, mut best_ppm): (Option<Patient>, u32) = (None, 0);
         let (mut dirty_max, mut uncleanable) = (0, 0);
         first_times.retain(|(key, _), _| self.inner.state.borrow().slot(*key).is_some());
@@ -127,7 +128,7 @@ impl<D: Disk> Shard<D> {
                     continue;
                 }
                 partition.unclean_until = None;
-                partition.cleanable(now)
+                partition.cleanable(believed)
             };
             let Some((key, part, limits)) = found else { continue };
             dirty_max = dirty_max.max(part.dirty_ppm());
@@ -135,7 +136,7 @@ impl<D: Disk> Shard<D> {
                 u64::MAX => None,
                 _ => self.first_time(key, &part, first_times).await,
             };
-            if is_due(&part, &limits, first, now.wall) && (best.is_none() || part.dirty_ppm() > best_ppm) {
+            if is_due(&part, &limits, first, believed) && (best.is_none() || part.dirty_ppm() > best_ppm) {
                 best_ppm = part.dirty_ppm();
                 best = Some(Patient { slot, key, part });
             }
@@ -185,7 +186,7 @@ impl<D: Disk> Shard<D> {
 
 impl<D: Disk> Partition<D> {
     /// What of it may be compacted now; `None` if nothing may.
-    fn cleanable(&self, now: Now) -> Option<(PartitionKey, Cleanable, CleanLimits)> {
+    fn cleanable(&self, now: WallMs) -> Option<(PartitionKey, Cleanable, CleanLimits)> {
         if self.fenced || self.offline || self.suspect {
             return None;
         }
@@ -197,7 +198,7 @@ impl<D: Disk> Partition<D> {
             last_stable: self.high_watermark,
         };
         let limits = CleanLimits::from(&self.settings);
-        let part = cleanable(&facts, &limits, now.wall);
+        let part = cleanable(&facts, &limits, now);
         (part.dirty_bytes > 0).then_some((self.key, part, limits))
     }
 }

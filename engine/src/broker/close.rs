@@ -38,6 +38,9 @@ impl<D: Disk> Shard<D> {
         inner.files.notify();
         inner.room.notify();
         inner.ticked.notify();
+        if let Err(error) = self.save_last_time(now).await {
+            tracing::warn!(%error, "the time was not written down");
+        }
         if let Err(error) = self.save_scrub().await {
             tracing::warn!(%error, "the place of the scrub was not written down");
         }

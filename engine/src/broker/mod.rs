@@ -23,6 +23,7 @@ mod checkpoint_read;
 mod clean;
 mod cleaned;
 mod cleaner;
+mod clock;
 mod close;
 mod commit;
 mod damage;

@@ -66,16 +66,17 @@ impl<D: Disk> Shard<D> {
 
     async fn retain_tended(&self, key: PartitionKey, now: Now) -> DiskResult<()> {
         self.sweep(key).await?;
+        let believed = self.believed_time(now);
         let (slot, plan) = {
             let mut state = self.inner.state.borrow_mut();
             let Some(slot) = state.slot(key) else { return Ok(()) };
             let Some(partition) = state.partition(slot) else { return Ok(()) };
             let idle_ms = self.inner.producer_expiration_ms.get();
             let idle_ms = if planted(Bug::ExpireProducersTooSoon) { 0 } else { idle_ms };
-            partition.producers.expire(now.wall, idle_ms);
+            partition.producers.expire(believed, idle_ms);
             let limits = RetentionLimits::from(&partition.settings);
             let (start, visible) = (partition.log_start, partition.high_watermark);
-            let of = |segments| retention::plan(segments, start, visible, now.wall, limits);
+            let of = |segments| retention::plan(segments, start, visible, believed, limits);
             match of(&partition.written) {
                 Some(plan) => (slot, plan),
                 None => {

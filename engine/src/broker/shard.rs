@@ -7,6 +7,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::checkpoint::{CoreState, PartitionState};
+use super::clock::ShardClock;
 use super::commit::Flight;
 use super::frame_times::RecentFrames;
 use super::pages::Pages;
@@ -46,6 +47,8 @@ pub struct ShardSettings {
     pub scrub_interval_ms: u64,
     /// How full the disk may get, until [`Shard::set_space_limits`] says otherwise.
     pub space: SpaceLimits,
+    /// Whether something outside keeps the wall clock right: it is believed after a downtime then.
+    pub clock_synchronised: bool,
 }
 
 /// Below this a second write and a second flush cost more than writing the bytes twice: batches of
@@ -65,6 +68,7 @@ impl Default for ShardSettings {
             scrub_bytes_per_second: 0,
             scrub_interval_ms: 0,
             space: SpaceLimits::default(),
+            clock_synchronised: true,
         }
     }
 }
@@ -145,6 +149,7 @@ pub(super) struct Inner<D: Disk> {
     /// A checkpoint is being taken.
     pub(super) checkpointing: Cell<bool>,
     pub(super) now: Cell<Now>,
+    pub(super) clock: ShardClock,
     pub(super) producer_expiration_ms: Cell<u64>,
     /// A group commit ended, or the shard failed.
     pub(super) committed: Signal,
@@ -272,6 +277,7 @@ impl<D: Disk> Shard<D> {
     /// The disk's, when the journal cannot be prepared.
     pub async fn open(disk: D, state: CoreState, settings: ShardSettings, now: Now) -> DiskResult<Shard<D>> {
         let shard = Shard::assemble(disk, state, settings, now);
+        shard.recall_time(now).await;
         shard.open_journals().await?;
         Ok(shard)
     }
@@ -337,6 +343,7 @@ impl<D: Disk> Shard<D> {
                 placing: Cell::new(false),
                 checkpointing: Cell::new(false),
                 now: Cell::new(now),
+                clock: ShardClock::new(now),
                 committed: Signal::new(),
                 work: Signal::new(),
                 placed: Signal::new(),
@@ -460,6 +467,7 @@ impl<D: Disk> Shard<D> {
     /// The clock moves on: ages of unflushed relaxed batches are judged against it.
     pub fn tick(&self, now: Now) {
         self.inner.now.set(now);
+        self.watch_clock(now);
         self.flush_relaxed_if_due(now);
         {
             let mut state = self.inner.state.borrow_mut();

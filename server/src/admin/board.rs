@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use engine::base::Instant;
+use engine::base::{ClockReport, Instant};
 use engine::broker::{ScrubReport, ShardStats};
 
+use super::clock::ClockDesk;
 use super::damage;
 use super::lag::LagDesk;
 use crate::runtime::{Histograms, Reason, clock};
@@ -48,6 +49,8 @@ pub struct CoreReport {
     pub settings_ignored: usize,
     /// Whether any of its groups has committed anything.
     pub has_commits: bool,
+    /// How it judges the wall clock.
+    pub clock: ClockReport,
     /// How far its scrub has come.
     pub scrub: ScrubReport,
     /// What is damaged, one JSON object a line.
@@ -61,13 +64,18 @@ pub struct CoreReport {
 pub struct Board {
     cores: Vec<Mutex<CoreReport>>,
     lag: LagDesk,
+    clock: ClockDesk,
 }
 
 impl Board {
     /// A board for that many cores.
     #[must_use]
     pub fn new(cores: usize) -> Board {
-        Board { cores: (0..cores).map(|_| Mutex::default()).collect(), lag: LagDesk::new(cores) }
+        Board {
+            cores: (0..cores).map(|_| Mutex::default()).collect(),
+            lag: LagDesk::new(cores),
+            clock: ClockDesk::new(cores),
+        }
     }
 
     /// Brings a core's report up to date. While somebody reads it, it stays as it is: a core waits for
@@ -87,6 +95,7 @@ impl Board {
         report.mails_waiting = core.post.waiting();
         report.shard = core.shard.stats();
         report.has_commits = core.has_commits();
+        report.clock = core.shard.clock_report(clock::now());
         report.scrub = core.shard.scrub_report();
         let damaged = report.shard.damaged_ranges + report.shard.partitions_fenced > 0;
         if damaged || !report.damage.is_empty() {
@@ -96,6 +105,23 @@ impl Board {
         if core.id.0 == 0 {
             report.name_topics(core);
         }
+    }
+
+    /// An operator's word that the wall clock is right which this core has not heeded yet.
+    #[must_use]
+    pub fn clock_word(&self, core: &Core) -> Option<u64> {
+        self.clock.word(usize::from(core.id.0))
+    }
+
+    /// This core goes by it, and its report says so.
+    pub fn heed_clock_word(&self, core: &Core, word: u64) {
+        self.clock.heed(usize::from(core.id.0), word);
+    }
+
+    /// Tells every core that the wall clock is right; whether all go by it now. Those that do not yet will.
+    #[must_use]
+    pub fn accept_clock(&self) -> bool {
+        self.clock.say()
     }
 
     /// The question after group lag that this core has yet to answer.

@@ -5,10 +5,11 @@
 //! Cores put copies of their numbers on a [`Board`] four times a second; the thread reads them there and
 //! never touches a core's state. It serves `GET /metrics` (Prometheus text), `GET /histograms` (what the
 //! histograms of the former are made from, whole, as an interval log that HdrHistogram's tools read),
-//! `GET /damage` and `GET /scrub` (one JSON object a line) and `GET /health`, one client at a time, each with
-//! a deadline.
+//! `GET /damage`, `GET /scrub` and `GET /clock` (one JSON object a line) and `GET /health`, one client at a
+//! time, each with a deadline. `POST /clock/accept` is an operator's word that the wall clock is right.
 
 mod board;
+mod clock;
 mod damage;
 mod histograms;
 mod lag;
@@ -20,7 +21,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::runtime::clock;
+use crate::runtime::clock as clocks;
 
 pub use board::Board;
 
@@ -49,7 +50,7 @@ pub fn listen(addr: SocketAddr, board: Arc<Board>) -> std::io::Result<SocketAddr
 fn metrics(board: &Board) -> String {
     let reports = board.read();
     let mut page = page::render(&reports);
-    lag_page::render(&mut page, &board.lag(&reports), clock::now().wall.0);
+    lag_page::render(&mut page, &board.lag(&reports), clocks::now().wall.0);
     page
 }
 
@@ -58,13 +59,24 @@ fn answer(mut client: TcpStream, board: &Board) -> std::io::Result<()> {
     client.set_write_timeout(Some(PATIENCE))?;
     let mut request = [0; REQUEST_BYTES_MAX];
     let n = client.read(&mut request)?;
-    let (status, body) = match request[..n].split(|b| *b == b' ').nth(1) {
+    let mut words = request[..n].split(|b| *b == b' ');
+    let (method, path) = (words.next(), words.next());
+    let (status, body) = match path {
+        Some(b"/clock/accept") if method != Some(b"POST") => {
+            ("405 Method Not Allowed", "accepting the clock takes a POST\n".to_owned())
+        }
+        Some(b"/clock/accept") => {
+            let all = board.accept_clock();
+            let status = if all { "200 OK" } else { "503 Service Unavailable" };
+            (status, clock::lines(&board.read()))
+        }
+        Some(b"/clock") => ("200 OK", clock::lines(&board.read())),
         Some(b"/histograms") => ("200 OK", histograms::render(&board.read())?),
         Some(b"/metrics") => ("200 OK", metrics(board)),
         Some(b"/damage") => ("200 OK", board.read().iter().map(|core| &*core.damage).collect()),
         Some(b"/scrub") => ("200 OK", damage::scrub_lines(&board.read())),
         Some(b"/health") => ("200 OK", "ok\n".to_owned()),
-        _ => ("404 Not Found", "try /metrics, /histograms, /damage, /scrub or /health\n".to_owned()),
+        _ => ("404 Not Found", "try /metrics, /histograms, /damage, /scrub, /clock or /health\n".to_owned()),
     };
     let length = body.len();
     write!(

@@ -78,6 +78,12 @@ const SHARD: &[ShardMetric] = &[
     ("repaired_bytes", "counter", "Bytes of damaged ranges that were put back from a copy.", |r| {
         r.shard.repaired_bytes
     }),
+    ("clock_held", "gauge", "1: the wall clock jumped and is not believed; see /clock.", |r| {
+        u64::from(r.clock.held)
+    }),
+    ("clock_ahead_ms", "gauge", "How far the wall clock is ahead of what is known of it, ms.", |r| {
+        r.clock.ahead_ms.max(0).unsigned_abs()
+    }),
     ("scrub_pass", "gauge", "Passes of the scrub begun.", |r| r.scrub.pass),
     ("scrub_checked_bytes", "gauge", "Bytes of this pass of the scrub that were checked.", |r| {
         r.scrub.checked

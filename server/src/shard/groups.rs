@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use engine::base::{PartitionKey, Signal};
+use engine::base::{Now, PartitionKey, Signal};
 use engine::broker::{AppendError, FetchError, Purpose};
 use engine::config::GroupSettings;
 use engine::group::{
@@ -300,7 +300,8 @@ impl Core {
                 seat.step(|coordinator, out| coordinator.tick(now, out));
                 if now.mono.since(seat.expired_at.get()) >= every {
                     seat.expired_at.set(now.mono);
-                    seat.step(|coordinator, out| coordinator.expire(now, out));
+                    let believed = Now { wall: self.shard.believed_time(now), ..now };
+                    seat.step(|coordinator, out| coordinator.expire(believed, out));
                 }
                 fair(work).await;
             }

@@ -223,6 +223,7 @@ fn start_jobs(core: &Rc<Core>, net: &Rc<Net>, shared: &Arc<Shared>) -> Vec<Task<
 async fn tick(core: Rc<Core>, every: Duration) {
     loop {
         glommio::timer::sleep(every).await;
+        core.shard.slept(store::clock::asleep());
         core.shard.tick(clock::now());
     }
 }
@@ -247,6 +248,9 @@ async fn watch_space(core: Rc<Core>) {
         if let Err(error) = core.shard.look_at_space(clock::now()).await {
             tracing::warn!(core = core.id.0, %error, "the disk's space");
         }
+        if let Err(error) = core.shard.remember_time(clock::now()).await {
+            tracing::warn!(core = core.id.0, %error, "the time was not written down");
+        }
         glommio::timer::sleep(LOOK_AT_SPACE).await;
     }
 }
@@ -254,7 +258,14 @@ async fn watch_space(core: Rc<Core>) {
 async fn publish(core: Rc<Core>, net: Rc<Net>, board: Arc<Board>) {
     let mut times = LagTimes::default();
     loop {
+        let word = board.clock_word(&core);
+        if word.is_some() {
+            core.shard.accept_clock(clock::now());
+        }
         board.publish(&core, net.connections());
+        if let Some(word) = word {
+            board.heed_clock_word(&core, word);
+        }
         if let Some(question) = board.lag_question(&core) {
             let lag = core.group_lag(&mut times).await;
             board.answer_lag(&core, question, lag);
@@ -312,6 +323,7 @@ fn shard_settings(config: &Config, cores: u16) -> ShardSettings {
         read_only: config.read_only,
         scrub_interval_ms: scrub.interval_ms,
         space: space_limits(&config.broker, cores),
+        clock_synchronised: store::clock::is_synchronised(),
         ..ShardSettings::default()
     }
 }

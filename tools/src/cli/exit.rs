@@ -104,6 +104,9 @@ pub fn code(error: &anyhow::Error) -> u8 {
         if let Some(not_ready) = cause.downcast_ref::<child::NotReady>() {
             return not_ready.code.and_then(|c| u8::try_from(c).ok()).filter(|c| *c != 0).unwrap_or(FAILED);
         }
+        if cause.is::<crate::admin::Unreachable>() {
+            return CONNECTION;
+        }
         if let Some(e) = cause.downcast_ref::<StartError>() {
             return u8::try_from(e.exit_code()).unwrap_or(FAILED);
         }

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error, so that output can be piped.
 //! Errors are one sentence with the way out; their codes are in [`exit`].
 
+pub mod clock;
 mod cluster;
 pub mod config;
 mod connect;
@@ -46,6 +47,7 @@ Examples:
   ringlog produce -b localhost:9092 -t orders   standard input, line by line
   ringlog group describe payments               members, offsets, lag in records and in seconds
   ringlog config set topic/orders retention.ms=3600000
+  ringlog clock accept                          the clock is right although it jumped: delete by it
   ringlog completions bash                      for the shell; also zsh, fish, elvish, powershell
   ringlog doctor                                what this machine lacks, and the fix
 
@@ -91,6 +93,8 @@ pub enum Command {
     Produce(produce::ProduceArgs),
     /// Print a topic's records
     Consume(consume::ConsumeArgs),
+    /// Show whether a running broker believes its wall clock, and accept it after a jump
+    Clock(clock::ClockArgs),
     /// Look into a data directory offline
     Log(LogArgs),
     /// Say what this machine lacks for a fast and safe broker, and the fix
@@ -109,6 +113,7 @@ impl Command {
             Command::Topic(_)
                 | Command::Group(_)
                 | Command::Config(_)
+                | Command::Clock(_)
                 | Command::Report(_)
                 | Command::Doctor(_)
                 | Command::Completions(_)
@@ -152,6 +157,7 @@ fn run(command: Option<Command>) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Consume(args)) => consume::run(&args).map(ExitCode::from),
+        Some(Command::Clock(args)) => clock::run(&args).map(|()| ExitCode::SUCCESS),
         Some(Command::Log(args)) => log::run(args),
         Some(Command::Doctor(args)) => doctor::run(&args).map(ExitCode::from),
         Some(Command::Completions(args)) => reference::completions(&args).map(|()| ExitCode::SUCCESS),

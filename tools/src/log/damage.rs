@@ -4,10 +4,8 @@
 //! taken; a running broker says it on its admin endpoint. Nothing is searched for: that is `verify`.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
@@ -16,12 +14,6 @@ use super::checkpoints::Checkpoints;
 use super::lines::Lines;
 use super::verify::Report;
 use super::verify::data_dir::{core_dirs, image};
-
-/// How long the endpoint may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// No answer is longer, bytes.
-const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
 /// `ringlog log damage`
 #[derive(clap::Args, Clone, Debug)]
@@ -96,7 +88,7 @@ fn read<W: Write>(root: &Path, out: &mut Lines<W>) -> anyhow::Result<u64> {
 
 /// The lines of a running broker's `/damage`, as they are or for people.
 fn ask<W: Write>(admin: &str, out: &mut Lines<W>) -> anyhow::Result<u64> {
-    let body = get(admin, "/damage").with_context(|| format!("the admin endpoint at {admin}"))?;
+    let body = crate::admin::get(admin, "/damage")?;
     let mut damages = 0;
     for line in body.lines() {
         let Value::Object(object) = serde_json::from_str(line)? else {
@@ -120,18 +112,4 @@ fn ask<W: Write>(admin: &str, out: &mut Lines<W>) -> anyhow::Result<u64> {
         damages += 1;
     }
     Ok(damages)
-}
-
-fn get(admin: &str, path: &str) -> anyhow::Result<String> {
-    let at = admin.to_socket_addrs()?.next().context("no such address")?;
-    let mut stream = TcpStream::connect_timeout(&at, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    // In one piece: the endpoint reads once.
-    stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-    anyhow::ensure!(head.starts_with("HTTP/1.1 200"), "{}", head.lines().next().unwrap_or_default());
-    Ok(body.to_owned())
 }

@@ -1,5 +1,6 @@
 //! The commands of every day, as a user types them, against a broker of our own.
 
+mod clock;
 mod config;
 mod consume;
 mod group;
