@@ -38,6 +38,7 @@ impl<D: Disk> Shard<D> {
         inner.files.notify();
         inner.room.notify();
         inner.ticked.notify();
+        inner.buried.notify();
         if let Err(error) = self.save_last_time(now).await {
             tracing::warn!(%error, "the time was not written down");
         }

@@ -31,6 +31,7 @@ mod damage_end;
 mod delete_records;
 mod extent;
 mod frame_times;
+mod graves;
 mod header_walk;
 mod history;
 mod journal_move;

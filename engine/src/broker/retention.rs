@@ -112,7 +112,7 @@ impl<D: Disk> Shard<D> {
             let name = entry.name.base();
             let temporary = name.ends_with(CLEANED_SUFFIX) || name.ends_with(DELETED_SUFFIX);
             if temporary || SegmentFile::parse(name).is_some_and(|(base, _)| base < first) {
-                self.remove_file_slowly(&entry.name, entry.len).await?;
+                self.bury(&entry.name, entry.len).await?;
             }
         }
         Ok(())
@@ -188,21 +188,26 @@ impl<D: Disk> Shard<D> {
             dropped
         };
         let dir = FileName::partition_dir(key);
+        let entries = self.inner.disk.list(&dir).await?;
+        let mut kept = false;
         for segment in &dropped {
-            self.retire(&dir.join(SegmentFile::Log.name(segment.base))).await?;
+            let log = dir.join(SegmentFile::Log.name(segment.base));
+            if let Some(entry) = entries.iter().find(|entry| entry.name == log) {
+                kept |= self.retire(&log, entry.len).await?;
+            }
             for file in [SegmentFile::Index, SegmentFile::TimeIndex, SegmentFile::Snapshot] {
                 self.inner.disk.remove(&dir.join(file.name(segment.base))).await?;
             }
         }
+        if kept {
+            self.inner.disk.sync_dir(&FileName::core_dir(self.inner.core)).await?;
+        }
         self.inner.disk.sync_dir(&dir).await
     }
 
-    /// Takes a segment's file out of its partition: into the free pool, or away.
-    pub(super) async fn retire(&self, name: &FileName) -> DiskResult<()> {
-        let disk = &self.inner.disk;
-        let Some(dir) = name.parent() else { return Ok(()) };
-        let entries = disk.list(&dir).await?;
-        let Some(bytes) = entries.iter().find(|e| e.name == *name).map(|e| e.len) else { return Ok(()) };
+    /// Takes a segment's file out of its partition: into the free pool, or away. Whether it is kept, under a
+    /// name that is yet to be made durable.
+    async fn retire(&self, name: &FileName, bytes: u64) -> DiskResult<bool> {
         let keep = {
             let mut state = self.inner.state.borrow_mut();
             let room = state.free_segments.len() < FREE_SEGMENTS
@@ -213,15 +218,13 @@ impl<D: Disk> Shard<D> {
                 FileName::core_dir(self.inner.core).join(format_args!("free-{:08}", state.next_free))
             })
         };
-        match keep {
-            Some(free) => {
-                disk.rename(name, &free).await?;
-                disk.sync_dir(&FileName::core_dir(self.inner.core)).await?;
-                self.inner.state.borrow_mut().free_segments.push(free);
-                Ok(())
-            }
-            None => self.remove_file_slowly(name, bytes).await,
-        }
+        let Some(free) = keep else {
+            self.bury(name, bytes).await?;
+            return Ok(false);
+        };
+        self.inner.disk.rename(name, &free).await?;
+        self.inner.state.borrow_mut().free_segments.push(free);
+        Ok(true)
     }
 }
 

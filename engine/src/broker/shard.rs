@@ -10,6 +10,7 @@ use super::checkpoint::{CoreState, PartitionState};
 use super::clock::ShardClock;
 use super::commit::Flight;
 use super::frame_times::RecentFrames;
+use super::graves::Graves;
 use super::pages::Pages;
 use super::partition::Partition;
 use super::probe::Probes;
@@ -170,6 +171,8 @@ pub(super) struct Inner<D: Disk> {
     pub(super) loaded: Signal,
     /// The clock moved on, or the shard closes.
     pub(super) ticked: Signal,
+    /// A file was deleted, or the shard closes.
+    pub(super) buried: Signal,
     pub(super) scrub: ScrubState,
     pub(super) cleaner: Cell<CleanerSettings>,
     /// Compaction is at work on a partition.
@@ -216,6 +219,8 @@ pub(super) struct State<D: Disk> {
     /// Segment files whose blocks were written before, for reuse.
     pub(super) free_segments: Vec<FileName>,
     pub(super) next_free: u64,
+    /// Deleted files whose space is not given back yet.
+    pub(super) graves: Graves,
     /// Whether there is room on the disk.
     pub(super) space: Space,
     /// What was said of it last.
@@ -313,6 +318,7 @@ impl<D: Disk> Shard<D> {
             probes: Probes::default(),
             free_segments: Vec::new(),
             next_free: 0,
+            graves: Graves::default(),
             space: Space::new(settings.space),
             space_told: SpaceLevel::Plenty,
             ballast: None,
@@ -353,6 +359,7 @@ impl<D: Disk> Shard<D> {
                 ahead: Signal::new(),
                 loaded: Signal::new(),
                 ticked: Signal::new(),
+                buried: Signal::new(),
                 scrub: ScrubState::new(scrub),
                 cleaner: Cell::new(CleanerSettings::default()),
                 cleaning: Cell::new(false),
@@ -371,6 +378,9 @@ impl<D: Disk> Shard<D> {
             if let Some(number) = entry.name.base().strip_prefix("free-").and_then(|n| n.parse().ok()) {
                 state.next_free = state.next_free.max(number);
                 state.free_segments.push(entry.name);
+                continue;
+            }
+            if state.graves.find(&entry.name, entry.len) {
                 continue;
             }
             let Some(number) = crate::journal::file_number(entry.name.base()) else { continue };
@@ -450,7 +460,7 @@ impl<D: Disk> Shard<D> {
             inner.files.notify();
             self.until_let_go(slot).await;
         }
-        self.remove_slowly(&FileName::partition_dir(key)).await
+        self.bury_dir(&FileName::partition_dir(key)).await
     }
 
     /// Waits until nobody holds a deleted partition: its files would be made again.
@@ -538,6 +548,7 @@ impl<D: Disk> Shard<D> {
             stats.partitions_fenced += u64::from(partition.fenced);
             stats.partitions_offline += u64::from(partition.offline);
         }
+        stats.deleted_bytes = state.graves.bytes();
         stats.disk_bytes_free = state.space.free();
         stats.disk_bytes_floor = state.space.floor();
         stats.disk_level = state.space.level() as u64;
@@ -575,6 +586,7 @@ impl<D: Disk> Shard<D> {
             &inner.work,
             &inner.ahead,
             &inner.ticked,
+            &inner.buried,
         ];
         all.into_iter().for_each(Signal::notify);
         let signals: Vec<_> = {

@@ -67,7 +67,7 @@ impl<D: Disk> Shard<D> {
             let Some(name) = self.inner.state.borrow_mut().free_segments.pop() else { return Ok(()) };
             let entries = self.inner.disk.list(&FileName::core_dir(self.inner.core)).await?;
             if let Some(entry) = entries.iter().find(|e| e.name == name) {
-                self.remove_file_slowly(&name, entry.len).await?;
+                self.bury_own(name, entry.len);
             }
         }
     }

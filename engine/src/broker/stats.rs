@@ -49,6 +49,8 @@ pub struct ShardStats {
     pub compaction_uncleanable_partitions: u64,
     /// Segments dropped by retention.
     pub segments_dropped: u64,
+    /// Bytes of deleted files that are still to be given back to the disk.
+    pub deleted_bytes: u64,
     /// Operations on segments that failed.
     pub segment_errors: u64,
     /// Reads of segments that failed.

@@ -220,7 +220,7 @@ impl<D: Disk> Shard<D> {
         let dir = FileName::partition_dir(swap.key);
         for entry in self.inner.disk.list(&dir).await? {
             if entry.name.base().ends_with(DELETED_SUFFIX) {
-                self.remove_file_slowly(&entry.name, entry.len).await?;
+                self.bury(&entry.name, entry.len).await?;
             }
         }
         sync_if_there(&self.inner.disk, &dir).await

@@ -28,15 +28,13 @@ const LANES_BEHIND: usize = 8;
 /// Buffers in flight for one partition.
 const BUFFERS_IN_FLIGHT: usize = 4;
 
-/// A large file is cut in steps of this many bytes before it is removed.
-const REMOVE_STEP: u64 = 64 * 1024 * 1024;
-
 impl<D: Disk> Shard<D> {
-    /// Writes segments, takes checkpoints and scrubs until [`Shard::close`]. Spawn it once.
+    /// Writes segments, takes checkpoints, scrubs and frees what was deleted until [`Shard::close`]. Spawn it once.
     pub async fn run_writer(&self) {
         let lanes = join_all((0..LANES_BEHIND).map(|number| self.run_lane(number >= LANES)));
         let checkpoints = join(self.run_checkpoints(), self.run_preparer());
-        join4(lanes, checkpoints, self.run_read_ahead(), self.run_scrub()).await;
+        let upkeep = join(self.run_scrub(), self.run_graves());
+        join4(lanes, checkpoints, self.run_read_ahead(), upkeep).await;
     }
 
     /// One lane; a `helper` works only while the segments lag behind.
@@ -444,28 +442,6 @@ impl<D: Disk> Shard<D> {
             self.segment_failed(slot, error, SegmentTrouble::Flush);
         }
         flushed
-    }
-
-    /// Removes a directory; large files in it are cut in steps first, so that freeing gigabytes
-    /// does not stall the journal's writes.
-    pub(super) async fn remove_slowly(&self, dir: &FileName) -> DiskResult<()> {
-        for entry in self.inner.disk.list(dir).await? {
-            self.remove_file_slowly(&entry.name, entry.len).await?;
-        }
-        self.inner.disk.remove(dir).await
-    }
-
-    pub(super) async fn remove_file_slowly(&self, name: &FileName, bytes: u64) -> DiskResult<()> {
-        let disk = &self.inner.disk;
-        let mut left = bytes;
-        if left > REMOVE_STEP {
-            let file = disk.open(name, Open::Existing).await?;
-            while left > REMOVE_STEP {
-                left -= REMOVE_STEP;
-                disk.truncate(&file, left).await?;
-            }
-        }
-        disk.remove(name).await
     }
 }
 

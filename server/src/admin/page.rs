@@ -45,6 +45,12 @@ const SHARD: &[ShardMetric] = &[
         "Partitions left alone for a while because their compaction failed.",
         |r| r.shard.compaction_uncleanable_partitions,
     ),
+    ("segments_deleted", "counter", "Segments deleted by age, size or DeleteRecords.", |r| {
+        r.shard.segments_dropped
+    }),
+    ("deleted_bytes", "gauge", "Bytes of deleted files that are still to be given back.", |r| {
+        r.shard.deleted_bytes
+    }),
     ("duplicates", "counter", "Duplicates of idempotent producers.", |r| r.shard.duplicates),
     (
         "segments_dropped",
