@@ -22,6 +22,9 @@ pub(super) const LOOK_BYTES: usize = 120 * 1024;
 /// Damaged ranges that one read finds before it gives up.
 pub(super) const EXAMINED_MAX: usize = 4;
 
+/// Index entries tried, from an offset backwards, for a batch that holds: then the segment's start is taken.
+const ENTRIES_TRIED: usize = 8;
+
 /// A range that the disk could not read is tried again after this long, ms.
 const UNREADABLE_AGAIN_MS: i64 = 10_000;
 
@@ -279,13 +282,17 @@ impl<D: Disk> Shard<D> {
             partition.damages.before(from).filter(|r| r.segment == source.base).copied()
         };
         let least = behind.map_or((0, source.base), |r| (u64::from(r.end_position), r.end));
-        match self.indexed_entry(source, from).await? {
-            Some(entry) if u64::from(entry.position) > least.0 => {
-                let held = self.indexed_batch(source, entry, least.1).await?;
-                Ok(held.map_or(least, |base| (u64::from(entry.position), base)))
+        // The entry may name the very batch that is damaged: then the one before it is asked.
+        let mut target = from;
+        for _ in 0..ENTRIES_TRIED {
+            let entry = self.indexed_entry(source, target).await?;
+            let Some(entry) = entry.filter(|e| u64::from(e.position) > least.0) else { break };
+            if let Some(base) = self.indexed_batch(source, entry, least.1).await? {
+                return Ok((u64::from(entry.position), base));
             }
-            _ => Ok(least),
+            target = entry.offset(source.base).plus(-1);
         }
+        Ok(least)
     }
 
     /// Checks batches from `position` on, where `next` is due, until `enough` says so of the

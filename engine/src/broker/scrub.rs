@@ -165,7 +165,9 @@ impl<D: Disk> Shard<D> {
             self.save_or_warn().await;
             return LOOK_COST_MIN;
         };
-        let (position, next) = match self.scrub_segment(at).await {
+        // What a look reads beside its piece counts too.
+        let again = Cell::new(0);
+        let (position, next) = match self.scrub_segment(at, &again).await {
             Ok(reached) => reached,
             // The partition or the segment went away, or the disk hangs: the next one.
             Err(_) => (u64::MAX, Offset(i64::MAX)),
@@ -180,7 +182,7 @@ impl<D: Disk> Shard<D> {
         if checked >= self.inner.scrub.saved.get() + SAVE_BYTES {
             self.save_or_warn().await;
         }
-        bytes.max(LOOK_COST_MIN)
+        (bytes + again.get()).max(LOOK_COST_MIN)
     }
 
     async fn save_or_warn(&self) {
@@ -214,8 +216,9 @@ impl<D: Disk> Shard<D> {
         place(next, ScrubPlace::start_of(next))
     }
 
-    /// Looks at one piece of a segment. Gives where it ended and the offset due there.
-    async fn scrub_segment(&self, at: ScrubPlace) -> Result<(u64, Offset), FetchError> {
+    /// Looks at one piece of a segment. Gives where it ended and the offset due there; `again` grows by the
+    /// bytes that were read for a second look.
+    async fn scrub_segment(&self, at: ScrubPlace, again: &Cell<u64>) -> Result<(u64, Offset), FetchError> {
         let revision = {
             let state = self.inner.state.borrow();
             state.by_key(at.key).ok_or(FetchError::UnknownPartition)?.revision
@@ -241,7 +244,7 @@ impl<D: Disk> Shard<D> {
         match self.look(&source, at.position, at.next, enough).await? {
             Look::Sound { position, next } => Ok((position, next)),
             Look::Flawed { position, next, cause } => {
-                if at.position > 0 && !self.is_flawed_from_start(&source, position).await? {
+                if at.position > 0 && !self.is_flawed(&source, (position, next), again).await? {
                     // The segment was written anew since the place was noted.
                     return Ok((u64::MAX, Offset(i64::MAX)));
                 }
@@ -259,16 +262,15 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Whether a walk from the segment's own start, or from the last damage before it, comes to a flaw at
-    /// this position too.
-    async fn is_flawed_from_start(&self, source: &SegmentSource<D>, at: u64) -> Result<bool, FetchError> {
-        let (position, next) = {
-            let state = self.inner.state.borrow();
-            let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
-            let ranges = partition.damages.as_slice().iter().rev();
-            let mut before = ranges.filter(|r| r.segment == source.base && u64::from(r.end_position) <= at);
-            before.next().map_or((0, source.base), |r| (u64::from(r.end_position), r.end))
-        };
+    /// Whether a walk from a batch that is known to begin where it does comes to a flaw at this position too.
+    async fn is_flawed(
+        &self,
+        source: &SegmentSource<D>,
+        (at, due): (u64, Offset),
+        again: &Cell<u64>,
+    ) -> Result<bool, FetchError> {
+        let (position, next) = self.sound_start(source, due).await?;
+        again.set(at.saturating_sub(position));
         let look = self.look(source, position, next, |reached, _| reached > at).await?;
         Ok(matches!(look, Look::Flawed { position: flaw, .. } if flaw == at))
     }

@@ -12,8 +12,8 @@ use engine::io::{Disk, DiskOp};
 use engine::log::{Cause, DamagedRange};
 use engine::record::{BatchBuilder, BatchHeader, Codec};
 use log::{
-    MIB, POOL, Pass, RECORDS, bases, batches, bytes_of, closed, file, key, open, open_with, pass, produce,
-    put, run_for,
+    MIB, POOL, Pass, RECORDS, bases, batches, bytes_of, closed, closed_sized, file, key, open, open_sized,
+    open_with, pass, produce, put, run_for,
 };
 
 /// Changes the second segment of a closed log and says what a pass then finds.
@@ -321,6 +321,31 @@ fn the_scrub_finds_damage_before_a_reader_does_and_sees_when_it_is_put_right() {
         assert_eq!(shard.scrub_report().pass, 2);
         assert_eq!(shard.damages(), []);
         assert_eq!(pass(&shard, MIB).await.fenced, []);
+    });
+}
+
+#[test]
+fn a_flaw_far_into_a_segment_is_confirmed_without_reading_all_before_it_again() {
+    const LOG: i64 = 300;
+    let world = closed_sized(14, 4 << 20, LOG);
+    let inner = world.clone();
+    world.run_until(async move {
+        let disk = inner.disk(POOL);
+        let name = file(0, ".log");
+        let mut bytes = bytes_of(&disk, &name).await;
+        let begins = batches(&bytes);
+        let (at, offset) = begins[begins.len() - 20];
+        bytes[at + 100] ^= 4;
+        put(&disk, &name, &bytes).await;
+        let shard = open_sized(&inner, 4 << 20, 200_000).await;
+        let before = inner.counters().segment_bytes_read;
+        run_for(&inner, &shard, 10).await;
+        let read = inner.counters().segment_bytes_read - before;
+        let report = shard.scrub_report();
+        assert_eq!((report.pass, report.under_way, report.damaged), (1, false, 1), "{report:?}");
+        assert!(read >= report.total - 8192 && read < report.total + 400_000, "{read} of {}", report.total);
+        let [DamagedPart::Range(_, range)] = shard.damages()[..] else { panic!("{:?}", shard.damages()) };
+        assert_eq!((range.first, range.end), (Offset(offset), Offset(offset + 1)));
     });
 }
 
