@@ -163,7 +163,7 @@ impl Inbox {
                 }
                 Ok(Got::NoBuffer) => {
                     self.net.counters.receive_waits.add(1);
-                    conn.marks.starved.set(self.buf.len() <= UNPROVEN_BYTES_MAX);
+                    conn.marks.starved.set(need <= UNPROVEN_BYTES_MAX);
                     self.net.buffers.room().await;
                     conn.marks.starved.set(false);
                     if conn.is_closed() {
