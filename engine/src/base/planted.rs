@@ -67,6 +67,8 @@ bugs! {
     LogStartGoesBack,
     /// Replay assigns no leader epochs.
     ReplayWithoutEpochs,
+    /// Age is counted by a wall clock that jumped.
+    BelieveClockJump,
     /// An offset is committed before its record is durable.
     CommitTooEarly,
     /// After a restart the first commit counts, not the last.

@@ -15,7 +15,7 @@ struct Told {
     value: Option<Vec<u8>>,
     /// Its timestamp, ms.
     time: i64,
-    /// The lowest that the wall clock said since, ms.
+    /// The earliest time that the machine may have believed since, ms.
     since: i64,
     /// The read that found it gone.
     gone: Option<u64>,
@@ -29,9 +29,9 @@ pub(super) struct Fold {
     lag_min_ms: i64,
     told: BTreeMap<i64, Told>,
     by_key: BTreeMap<Vec<u8>, BTreeSet<i64>>,
-    /// What the wall clock said last, and the highest that it ever said, ms.
-    wall: i64,
-    wall_max: i64,
+    /// The earliest time that the machine may believe now, and the latest that it ever may have, ms.
+    time: i64,
+    time_max: i64,
     reads: u64,
     /// Records that compaction took.
     pub(super) dropped: u64,
@@ -66,28 +66,28 @@ impl Fold {
             lag_min_ms: settings.min_compaction_lag_ms as i64,
             told: BTreeMap::new(),
             by_key: BTreeMap::new(),
-            wall: i64::MIN,
-            wall_max: i64::MIN,
+            time: i64::MIN,
+            time_max: i64::MIN,
             reads: 0,
             dropped: 0,
             ended: 0,
         })
     }
 
-    /// The wall clock says this.
-    pub(super) fn told_time(&mut self, wall: i64) {
-        if wall < self.wall {
-            self.told.values_mut().for_each(|told| told.since = told.since.min(wall));
+    /// The earliest and the latest time that the machine may believe.
+    pub(super) fn told_time(&mut self, (earliest, latest): (i64, i64)) {
+        if earliest < self.time {
+            self.told.values_mut().for_each(|told| told.since = told.since.min(earliest));
         }
-        self.wall = wall;
-        self.wall_max = self.wall_max.max(wall);
+        self.time = earliest;
+        self.time_max = self.time_max.max(latest);
     }
 
     /// A batch was given its place.
     pub(super) fn give(&mut self, batch: &[u8]) -> Result<(), String> {
         for (offset, time, key, value) in decode(batch)? {
             self.by_key.entry(key.clone()).or_default().insert(offset);
-            let told = Told { key, value, time, since: self.wall.min(time), gone: None, horizon: None };
+            let told = Told { key, value, time, since: self.time.min(time), gone: None, horizon: None };
             self.told.insert(offset, told);
         }
         Ok(())
@@ -173,7 +173,7 @@ impl Fold {
             let told = &self.told[&offset];
             let later = self.later(offset);
             let what = match (later, &told.value) {
-                _ if self.wall_max.saturating_sub(told.time) < self.lag_min_ms => "too young to be compacted",
+                _ if self.is_young(told.time) => "too young to be compacted",
                 (Some(_), _) => "",
                 (None, Some(_)) => "the latest of its key",
                 (None, None) if !self.has_come(told) => "a tombstone whose time has not come",
@@ -193,7 +193,7 @@ impl Fold {
     /// Whether the time of a tombstone may have come.
     fn has_come(&self, told: &Told) -> bool {
         let earliest = told.since.saturating_add(self.delete_retention_ms);
-        self.wall_max >= told.horizon.unwrap_or(earliest)
+        self.time_max >= told.horizon.unwrap_or(earliest)
     }
 
     /// The next record with the key of this one.
@@ -222,11 +222,17 @@ impl Fold {
         there.find(|(_, told)| told.time >= time).map(|(&offset, _)| offset)
     }
 
+    /// Whether no round may have taken it yet. Without a lag its time says nothing: a clock that jumped stamps
+    /// records ahead of what is believed.
+    fn is_young(&self, time: i64) -> bool {
+        self.lag_min_ms > 0 && self.time_max.saturating_sub(time) < self.lag_min_ms
+    }
+
     /// The timestamps of the records that compaction may not take: retention has to go by them.
-    pub(super) fn times_that_stay(&self, below: i64) -> impl Iterator<Item = i64> + '_ {
+    pub(super) fn times_that_stay(&self, of: std::ops::Range<i64>) -> impl Iterator<Item = i64> + '_ {
         let stays =
             move |(offset, told): &(&i64, &Told)| told.value.is_some() && self.later(**offset).is_none();
-        self.told.range(..below).filter(stays).map(|(_, told)| told.time)
+        self.told.range(of).filter(stays).map(|(_, told)| told.time)
     }
 }
 

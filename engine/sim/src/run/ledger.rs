@@ -30,8 +30,8 @@ pub(crate) struct Ledger {
     log_start: i64,
     retention_bytes: Option<u64>,
     retention_ms: Option<u64>,
-    /// The highest that the wall clock ever said, ms.
-    wall_max: i64,
+    /// The latest time that the machine may ever have believed, ms.
+    time_max: i64,
     /// The highest high watermark seen in this life.
     high_watermark: i64,
     /// Log starts that a client asked for, answered or not.
@@ -69,7 +69,6 @@ impl Ledger {
         if base.0 != next {
             return Err(format!("a batch got offset {base}, the log ends at {next}"));
         }
-        self.told_time(time);
         if let Some(fold) = &mut self.fold {
             fold.give(&bytes)?;
         }
@@ -163,11 +162,11 @@ impl Ledger {
         self.high_watermark = 0;
     }
 
-    /// The wall clock says this.
-    pub(crate) fn told_time(&mut self, wall: i64) {
-        self.wall_max = self.wall_max.max(wall);
+    /// The earliest and the latest time that the machine may believe.
+    pub(crate) fn told_time(&mut self, times: (i64, i64)) {
+        self.time_max = self.time_max.max(times.1);
         if let Some(fold) = &mut self.fold {
-            fold.told_time(wall);
+            fold.told_time(times);
         }
     }
 
@@ -239,14 +238,27 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether all below an offset is older than it has to be kept.
+    /// Whether all below an offset is older than it has to be kept, but for what may go for its size before.
     fn is_old_below(&self, start: i64) -> bool {
         let Some(ms) = self.retention_ms else { return false };
-        let is_old = |time: i64| self.wall_max.saturating_sub(time) > ms as i64;
+        let is_old = |time: i64| self.time_max.saturating_sub(time) > ms as i64;
+        let from = self.sized_to().min(start);
         match &self.fold {
-            Some(fold) => fold.times_that_stay(start).all(is_old),
-            None => self.given.range(..start).all(|(_, g)| is_old(g.time)),
+            Some(fold) => fold.times_that_stay(from..start).all(is_old),
+            None => self.given.range(from..start).all(|(_, g)| is_old(g.time)),
         }
+    }
+
+    /// The offset below which the log may go for its size alone.
+    fn sized_to(&self) -> i64 {
+        let Some(limit) = self.retention_bytes else { return 0 };
+        let mut kept = 0;
+        let mut behind = self.given.iter().rev();
+        let first = behind.find(|(_, g)| {
+            kept += g.bytes.len() as u64;
+            kept >= limit
+        });
+        first.map_or(0, |(&base, _)| base)
     }
 
     /// After a recovery the log ends here: everything promised is below, the rest never was.

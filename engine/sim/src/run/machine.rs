@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use engine::base::CoreId;
+use engine::base::{CoreId, JUMP_MS};
 use engine::broker::{HostedPartition, Recovered, RecoveryReport, Shard, recover};
 use engine::io::IO_BYTES_MAX;
 
@@ -34,6 +34,9 @@ const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// The clock of every shard, and how many beats are a round of retention.
 const BEAT: Duration = Duration::from_millis(20);
 const BEATS_PER_ROUND: u64 = 5;
+
+/// What is old is brought to its segment in one round and deleted in the next, or the one behind it.
+const ROUNDS_AFTER_JUMP: u64 = 4;
 
 /// The first thing that was wrong.
 type Verdict = Rc<RefCell<Option<String>>>;
@@ -230,6 +233,10 @@ impl Machine {
             Act::Jump { ms } => {
                 world.jump(*ms);
                 self.story.jumps += 1;
+                if *ms > JUMP_MS {
+                    // It is there for rounds of retention to see.
+                    world.pass(BEAT * (ROUNDS_AFTER_JUMP * BEATS_PER_ROUND) as u32);
+                }
             }
             Act::Wait { ms } => world.skip(Duration::from_millis(*ms)),
             Act::Errors { .. } => {
@@ -249,10 +256,10 @@ impl Machine {
         self.tell_time();
     }
 
-    /// The ledgers hear what the wall clock says.
+    /// The ledgers hear how late it may be.
     fn tell_time(&self) {
-        let wall = self.world.now().wall.0;
-        self.all_topics().for_each(|t| t.ledger.borrow_mut().told_time(wall));
+        let times = self.world.believable();
+        self.all_topics().for_each(|t| t.ledger.borrow_mut().told_time(times));
     }
 
     fn guard(&self, client: impl Future<Output = Finding> + 'static) {
@@ -321,6 +328,7 @@ impl Machine {
     }
 
     fn stopped(&mut self, power: bool) {
+        self.tell_time();
         self.story.crashes += 1;
         self.groups.commits.borrow_mut().stopped();
         self.groups.crew.stopped();
@@ -414,6 +422,7 @@ impl Machine {
     }
 
     fn boot(&mut self) -> Start {
+        self.world.begin_life();
         // Nobody else runs in a recovery: who is refused memory there would wait for ever.
         self.world.faults(|f| f.buggify = Buggify { refuse_memory: false, ..self.scene.buggify });
         let hosted: Vec<HostedPartition> = self.all_topics().map(|t| t.hosted.borrow().clone()).collect();

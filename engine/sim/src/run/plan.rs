@@ -12,6 +12,9 @@ use super::topic_plan::TopicPlan;
 use crate::faults::{Buggify, Side};
 use crate::random::Random;
 
+/// The wall clock is set ahead or back by at most this, ms: a third of it or more is a jump.
+const JUMP_MS_MAX: u64 = 3 * 3_600_000;
+
 /// An idle producer is remembered this long, ms: longer than a run lasts.
 const PRODUCER_EXPIRATION_MS: u64 = 30 * 86_400_000;
 
@@ -254,7 +257,7 @@ impl Scene {
             // A quarter of them delete all that there is.
             23 => Act::Delete { topic, at_ppm: random.within(0..1_333_333).min(1_000_000) },
             24..28 => Act::Commit { group: random.index(GROUPS), topic },
-            28 => Act::Jump { ms: random.within(0..3_600_000) as i64 - 1_800_000 },
+            28 => Act::Jump { ms: random.within(0..2 * JUMP_MS_MAX) as i64 - JUMP_MS_MAX as i64 },
             29 => Act::Wait { ms: 1 << random.within(0..24) },
             30 | 31 => Act::Housekeep,
             32 => Act::End { group: random.index(GROUPS), topic },

@@ -211,6 +211,7 @@ impl Topic {
             let epoch = self.hosted.borrow().leader_epoch;
             let mut bytes = sent.bytes.clone();
             BatchHeader::peek_mut(&mut bytes).expect("a batch has a header").stamp(base, epoch);
+            ledger.told_time(world.believable());
             ledger.give(base, sent.records, bytes, epoch, sent.time).map_err(|e| format!("{key}: {e}"))?;
             sent.base = Some(base);
         }
@@ -318,7 +319,7 @@ impl Topic {
                 });
                 let bytes = joined::<SimDisk>(&fetched);
                 let mut ledger = self.ledger.borrow_mut();
-                ledger.told_time(world.now().wall.0);
+                ledger.told_time(world.believable());
                 ledger.show(began, from, high_watermark, &bytes).map_err(told)?;
             }
             // Retention was faster.
@@ -355,7 +356,6 @@ impl Topic {
         let bounds = shard.bounds(key).map_err(|e| told(e.to_string()))?;
         {
             let mut ledger = self.ledger.borrow_mut();
-            ledger.told_time(world.now().wall.0);
             ledger.ends_at(bounds.high_watermark).map_err(told)?;
             ledger.starts_at(bounds.log_start).map_err(told)?;
         }
