@@ -1,5 +1,6 @@
 //! What bounds compaction, each set while the broker runs: `log.cleaner.io.max.bytes.per.second`,
-//! `log.cleaner.dedupe.buffer.size`, `log.cleaner.enable`. By counters and simulated time.
+//! `log.cleaner.dedupe.buffer.size`, `log.cleaner.enable`, by counters and simulated time; and batches that
+//! are longer than what it reads at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +15,8 @@ const MIB: u64 = 1 << 20;
 /// Bytes that compaction reads at once.
 const WINDOW_BYTES: u64 = 512 * 1024;
 const KEYS: i64 = 3_000;
-const BATCHES: i64 = 200;
+const RECORDS: i64 = 8_000;
+/// Records of some 1,000 bytes each.
 const BATCH_RECORDS: i64 = 40;
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -24,6 +26,13 @@ fn key() -> PartitionKey {
 
 /// Runs a body over a shard that holds some 8 MB of records in segments of 1 MiB and has compacted nothing.
 fn on_filled<F: Future<Output = ()> + 'static>(body: impl FnOnce(World, Shard<SimDisk>) -> F + 'static) {
+    on_batches_of(BATCH_RECORDS, body);
+}
+
+fn on_batches_of<F: Future<Output = ()> + 'static>(
+    batch_records: i64,
+    body: impl FnOnce(World, Shard<SimDisk>) -> F + 'static,
+) {
     let world = World::new(5);
     let inner = world.clone();
     world.run_until(async move {
@@ -51,7 +60,7 @@ fn on_filled<F: Future<Output = ()> + 'static>(body: impl FnOnce(World, Shard<Si
                 clock.tick(time.now());
             }
         });
-        fill(&inner, &shard).await;
+        fill(&inner, &shard, batch_records).await;
         body(inner.clone(), shard.clone()).await;
         shard.close(inner.now()).await.expect("closed");
     });
@@ -62,15 +71,17 @@ fn limits(enabled: bool) -> CleanerSettings {
     CleanerSettings { enabled, backoff: Duration::from_millis(1), ..CleanerSettings::default() }
 }
 
-async fn fill(world: &World, shard: &Shard<SimDisk>) {
-    for batch in 0..BATCHES {
+async fn fill(world: &World, shard: &Shard<SimDisk>, batch_records: i64) {
+    let mut next = 0;
+    while next < RECORDS {
         let mut builder = BatchBuilder::new(Codec::None);
-        for at in 0..BATCH_RECORDS {
-            let record = batch * BATCH_RECORDS + at;
+        let end = RECORDS.min(next + batch_records);
+        for record in next..end {
             builder.push(1_000 + record, Some(&(record * 7 % KEYS).to_be_bytes()), Some(&[7; 1_000]), &[]);
         }
         let appended = shard.append(world.now(), key(), &builder.finish()).expect("room");
         shard.until_durable(appended.ticket).await.expect("online");
+        next = end;
     }
 }
 
@@ -145,10 +156,22 @@ fn memory_for_few_keys_takes_more_rounds_and_leaves_the_same_log() {
         until_compacted(&world, &shard).await;
         // Each round notes a thousand keys; their records come one after the other.
         let closed = shard.stats().compactions as i64;
-        assert!(closed >= BATCHES * BATCH_RECORDS / (KEYS / 3) - 2, "{closed} rounds");
+        assert!(closed >= RECORDS / (KEYS / 3) - 2, "{closed} rounds");
         let left = latest(&shard).await;
         assert_eq!(left.len() as i64, KEYS);
     });
+}
+
+#[test]
+fn batches_longer_than_what_is_read_at_once_are_compacted_like_others() {
+    for batch_records in [150, 300, 700, 1_000] {
+        on_batches_of(batch_records, async |world, shard| {
+            shard.set_cleaner(limits(true));
+            until_compacted(&world, &shard).await;
+            assert_eq!(latest(&shard).await.len() as i64, KEYS);
+            assert_eq!(shard.stats().compaction_errors, 0);
+        });
+    }
 }
 
 /// Waits until the next look finds nothing dirty.
@@ -181,11 +204,11 @@ async fn latest(shard: &Shard<SimDisk>) -> BTreeMap<Vec<u8>, i64> {
             (next, rest) = (header.next_offset().0, after);
         }
     }
-    // The active segment is never compacted: up to 1 MiB of records of 1,000 bytes are there twice.
+    // The active segment is never compacted: up to 1 MiB of records are there twice.
     assert!(records - found.len() <= 1_100, "{records} records of {} keys", found.len());
     for (key, offset) in &found {
         let key = i64::from_be_bytes(key.as_slice().try_into().expect("eight bytes"));
-        let last = (0..BATCHES * BATCH_RECORDS).rev().find(|record| record * 7 % KEYS == key);
+        let last = (0..RECORDS).rev().find(|record| record * 7 % KEYS == key);
         assert_eq!(Some(*offset), last, "key {key}");
     }
     found
