@@ -159,11 +159,15 @@ fn what_lies_at_or_below_a_flush_mark_is_damage_and_above_it_torn() {
 
 #[test]
 fn a_file_header_holds_or_is_none() {
-    let header = FileHeader::new(3, 12, 400);
+    let header = FileHeader::new(3, 12, 400, 397);
     let mut block = vec![0; BLOCK];
     block[..header.as_bytes().len()].copy_from_slice(header.as_bytes());
     let read = FileHeader::read(&block).expect("whole");
     assert_eq!((read.incarnation(), read.first_sequence()), (12, 400));
+    let unflushed: Vec<u64> = (0..500).filter(|sequence| read.was_unflushed(*sequence)).collect();
+    assert_eq!(unflushed, [398, 399]);
+    let many = FileHeader::new(3, 12, 400_000, 5);
+    assert!(many.was_unflushed(1) && many.was_unflushed(399_999) && !many.was_unflushed(400_000));
     for at in 0..32 {
         let mut bad = block.clone();
         bad[at] ^= 1;

@@ -196,6 +196,52 @@ fn a_failed_flush_over_relaxed_frames_acknowledges_nothing_behind_it() {
     }
 }
 
+/// The header of the next file said that everything before it was flushed: what relaxed topics had only written
+/// was fenced as damage when the power took it.
+#[test]
+fn relaxed_frames_that_a_failed_file_held_end_their_log_and_are_no_damage() {
+    let (mut lost, mut cut_short) = (0, 0);
+    for (seed, failing) in (0..SEEDS).flat_map(|seed| (1..3).map(move |nth| (seed, nth))) {
+        let world = World::new(seed);
+        let w = world.clone();
+        world.run_until(async move {
+            let (shard, _) = open(&w).await;
+            put(&w, &shard, RELAXED, 1).await;
+            let flushed = put(&w, &shard, DURABLE, 2).await;
+            shard.until_durable(flushed).await.expect("online");
+            for fill in [3, 4] {
+                let written = put(&w, &shard, RELAXED, fill).await;
+                shard.until_durable(written).await.expect("written");
+            }
+            let fails = w.counters().ops + failing;
+            w.faults(|f| f.eio_at = [fails].into());
+            let moved = put(&w, &shard, DURABLE, 5).await;
+            shard.until_durable(moved).await.expect("another file took it");
+            assert_eq!(shard.stats().journals_failed, 1);
+            // In the other file, and there to stay, but behind what may be gone.
+            put(&w, &shard, RELAXED, 6).await;
+            let last = put(&w, &shard, DURABLE, 7).await;
+            shard.until_durable(last).await.expect("online");
+        });
+        let (durable, relaxed, report) = after_crash(&world);
+        assert_eq!(durable, [2, 5, 7], "seed {seed} operation {failing}");
+        let prefix = [1, 3, 4, 6].starts_with(&relaxed) && !relaxed.is_empty();
+        assert!(prefix, "seed {seed} operation {failing}: {relaxed:?}");
+        lost += usize::from(report.frames_unflushed > 0);
+        cut_short += usize::from(relaxed.len() < 3);
+        // It takes appends where it ends.
+        let w = world.clone();
+        let more = world.run_until(async move {
+            let (shard, _) = open(&w).await;
+            let ticket = put(&w, &shard, RELAXED, 8).await;
+            shard.until_durable(ticket).await.expect("written");
+            fills(&shard, RELAXED).await
+        });
+        assert_eq!(more, [&relaxed[..], &[8]].concat());
+    }
+    assert!(lost > 20 && cut_short > 20, "{lost} {cut_short}");
+}
+
 #[test]
 fn files_change_under_frames_in_flight_and_a_power_cut_finds_what_was_acknowledged() {
     let (mut overlapped, mut files) = (0, 0);

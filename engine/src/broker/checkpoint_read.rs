@@ -3,16 +3,22 @@
 use super::checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, file_name, is_newer};
 use super::recovery_error::RecoveryError;
 use crate::base::CoreId;
-use crate::io::{Disk, FileName, IO_BYTES_MAX, Open};
+use crate::io::{Disk, DiskFault, DiskResult, FileName, IO_BYTES_MAX, Open};
 
-/// The newest whole checkpoint of a core, if it has any.
+/// The newest whole checkpoint of a core, if it has any, and whether one that the disk cannot read was passed
+/// over.
 ///
 /// # Errors
 /// The disk's; a later format; two checkpoints that both do not verify. One is passed over in favour of the
-/// other, and the only one there ever was is torn: then everything is in the journal still.
-pub(super) async fn newest<D: Disk>(disk: &D, core: CoreId) -> Result<Option<Checkpoint>, RecoveryError> {
+/// other, which counts if the journal reaches back to it, and the only one there ever was is torn: then
+/// everything is in the journal still.
+pub(super) async fn newest<D: Disk>(
+    disk: &D,
+    core: CoreId,
+) -> Result<(Option<Checkpoint>, bool), RecoveryError> {
     let mut newest: Option<(Checkpoint, D::File)> = None;
     let mut broken = 0;
+    let mut unreadable = None;
     let names = disk.list(&FileName::core_dir(core)).await?;
     for slot in 0..2 {
         let name = file_name(core, slot);
@@ -23,14 +29,16 @@ pub(super) async fn newest<D: Disk>(disk: &D, core: CoreId) -> Result<Option<Che
             continue;
         }
         let file = disk.open(&name, Open::Existing).await?;
-        let mut bytes = Vec::with_capacity(entry.len as usize);
-        while (bytes.len() as u64) < entry.len {
-            let chunk = disk.read(&file, bytes.len() as u64, IO_BYTES_MAX).await?;
-            if chunk.is_empty() {
-                break;
+        let bytes = match whole(disk, &file, entry.len).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.fault == DiskFault::Io => {
+                tracing::error!(file = %name, %error, "the disk cannot read a checkpoint: the other one counts");
+                unreadable = Some(error);
+                broken += 1;
+                continue;
             }
-            bytes.extend_from_slice(&chunk);
-        }
+            Err(error) => return Err(error.into()),
+        };
         match Checkpoint::decode(&bytes) {
             Some(checkpoint) if newest.as_ref().is_none_or(|(n, _)| n.generation < checkpoint.generation) => {
                 newest = Some((checkpoint, file));
@@ -45,13 +53,29 @@ pub(super) async fn newest<D: Disk>(disk: &D, core: CoreId) -> Result<Option<Che
             }
         }
     }
-    if newest.is_none() && broken == 2 {
-        return Err(RecoveryError::NoCheckpoint(core));
-    }
-    let Some((newest, file)) = newest else { return Ok(None) };
+    let passed_over = unreadable.is_some();
+    let Some((newest, file)) = newest else {
+        return match unreadable {
+            Some(error) => Err(error.into()),
+            None if broken == 2 => Err(RecoveryError::NoCheckpoint(core)),
+            None => Ok((None, false)),
+        };
+    };
     // A broker that was killed may not have flushed what is read here, and the next checkpoint is written
     // over the other one: if the power went then, neither would be left.
     disk.flush(&file).await?;
     disk.sync_dir(&FileName::core_dir(core)).await?;
-    Ok(Some(newest))
+    Ok((Some(newest), passed_over))
+}
+
+async fn whole<D: Disk>(disk: &D, file: &D::File, len: u64) -> DiskResult<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len as usize);
+    while (bytes.len() as u64) < len {
+        let chunk = disk.read(file, bytes.len() as u64, IO_BYTES_MAX).await?;
+        if chunk.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }

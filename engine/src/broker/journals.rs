@@ -28,7 +28,7 @@ impl<D: Disk> Shard<D> {
             let mut state = self.inner.state.borrow_mut();
             state.incarnation += 1;
             state.starved = false;
-            FileHeader::new(self.inner.core.0, state.incarnation, first)
+            FileHeader::new(self.inner.core.0, state.incarnation, first, state.flush_mark.min(first - 1))
         };
         let handle = self.journal_handle(file).await?;
         let mut block = self.take_io(BLOCK).await;

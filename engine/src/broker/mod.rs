@@ -45,6 +45,7 @@ mod recovery;
 mod recovery_error;
 mod repair;
 mod replay;
+mod replay_file;
 mod retention;
 mod schedule;
 mod scrub;

@@ -17,6 +17,7 @@ use super::extent::is_placed;
 use super::partition::Partition;
 use super::recovery_error::RecoveryError;
 use super::replay::{FrameReader, ReadFrame};
+use super::replay_file::PassedOver;
 use super::segment::SegmentWriter;
 use super::shard::{HostedPartition, Shard, ShardSettings};
 use super::swap::recover_swaps;
@@ -53,6 +54,12 @@ pub struct RecoveryReport {
     pub partitions_damaged: Vec<PartitionKey>,
     /// Whether a frame lay behind the end that was never acknowledged as flushed.
     pub torn: bool,
+    /// Times that frames of relaxed topics were gone which no flush had promised: the logs of those partitions
+    /// end before them.
+    pub frames_unflushed: u64,
+    /// Parts of journal files and checkpoints that the disk cannot read, and that nothing was needed of. The
+    /// journal files are kept aside.
+    pub passed_over: u64,
 }
 
 /// The result: one state per core, to be opened on that core's own thread.
@@ -95,9 +102,10 @@ struct Recovery<D: Disk> {
     old_owner: FxHashMap<PartitionKey, CoreId>,
     sequence_max: u64,
     incarnation_max: u64,
-    /// Journal files with damage, which are kept aside.
+    /// Journal files with damage, or that cannot be read in places, which are kept aside.
     damaged: BTreeSet<FileName>,
-    /// Partitions whose log ended at an extent that was not completely written.
+    /// Partitions whose log ended at an extent that was not completely written, or at one of a relaxed
+    /// topic's batches that was not flushed.
     ended: FxHashSet<PartitionKey>,
     /// Files that tell what compaction was at; it is done, and the new checkpoints say so.
     swaps: Vec<FileName>,
@@ -111,13 +119,15 @@ impl<D: Disk> Recovery<D> {
         cores: u16,
         now: Now,
     ) -> Result<Self, RecoveryError> {
-        let mut old = BTreeMap::new();
+        let (mut old, mut passed_over) = (BTreeMap::new(), 0);
         for entry in disk.list(&FileName::new("cores")).await? {
             if let Ok(number) = entry.name.base().parse()
                 && entry.is_dir
             {
                 let core = CoreId(number);
-                old.insert(core, checkpoint_read::newest(disk, core).await?.unwrap_or_default());
+                let (newest, unreadable) = checkpoint_read::newest(disk, core).await?;
+                old.insert(core, newest.unwrap_or_default());
+                passed_over += u64::from(unreadable);
             }
         }
         let mut states: FxHashMap<PartitionKey, (CoreId, PartitionState)> = FxHashMap::default();
@@ -175,7 +185,7 @@ impl<D: Disk> Recovery<D> {
             damaged: BTreeSet::new(),
             ended: FxHashSet::default(),
             swaps,
-            report: RecoveryReport::default(),
+            report: RecoveryReport { passed_over, ..RecoveryReport::default() },
         })
     }
 
@@ -206,6 +216,14 @@ impl<D: Disk> Recovery<D> {
                     );
                     self.damaged.insert(file);
                 }
+                ReadFrame::Unflushed { sequence } => {
+                    self.report.frames_unflushed += 1;
+                    tracing::warn!(
+                        core = core.0,
+                        sequence,
+                        "frames of relaxed topics, acknowledged without a flush before the journal moved, are gone"
+                    );
+                }
             }
             // A small batch may pin a large chunk, and readers get half of the pool at most.
             let used = self.disk.pool_size() - self.disk.pool_free();
@@ -218,6 +236,11 @@ impl<D: Disk> Recovery<D> {
         self.report.torn |= end.torn;
         self.sequence_max = self.sequence_max.max(end.sequence_max);
         self.incarnation_max = self.incarnation_max.max(end.incarnation_max);
+        for PassedOver { file, why } in end.passed_over {
+            tracing::error!(%file, "the disk cannot read all of a journal file, and nothing is missing: {why}");
+            self.report.passed_over += 1;
+            self.damaged.insert(file);
+        }
         Ok(())
     }
 
@@ -289,6 +312,11 @@ impl<D: Disk> Recovery<D> {
         match applied {
             Some(Ok(Applied::Already)) => return,
             Some(Ok(_)) => {}
+            // What came before was not promised, and is gone.
+            Some(Err(_)) if self.report.frames_unflushed > 0 && partition.settings.is_relaxed() => {
+                self.ended.insert(place.key);
+                return;
+            }
             Some(Err(_)) | None => {
                 fence(partition, sequence, &mut self.report);
                 return;

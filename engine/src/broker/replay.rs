@@ -3,34 +3,30 @@
 //! A frame with extents says only with a later flush mark that their blocks are in their segments. So
 //! such a frame is handed on when the marks behind it are known: a second reader runs ahead until one
 //! of them covers it, which is a frame or two, or to the end of the log.
+//!
+//! A block that the disk cannot read stops the start only if a frame that counts may lie in it:
+//!
+//! | where it lies | |
+//! |---|---|
+//! | in a frame that a checkpoint covers, with one above found behind it | passed over |
+//! | at or above the first frame of a later file | never looked at |
+//! | behind the end of the frames, and no frame begins there | passed over |
+//! | in frames that only were written before the journal moved | passed over: they were not promised |
+//! | in the header of a file | its first frame tells; zeros say that there never was one |
+//! | anywhere else | the disk's error: what it held may have been acknowledged |
 
 use std::collections::VecDeque;
 
-use smallvec::SmallVec;
-
 use super::recovery_error::RecoveryError;
+use super::replay_file::{File, Opened, PassedOver, Window, open_journal};
 use crate::base::{Bug, CoreId, planted};
-use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
+use crate::io::{BLOCK, Disk, DiskError, DiskResult, FileName, Open};
 use crate::journal::{
-    EntryKind, FILE_HEADER_BYTES, FileHeader, FrameHeader, FrameView, ScanEnd, Verdict, file_number, judge,
+    EntryKind, FILE_HEADER_BYTES, FrameHeader, FrameView, ScanEnd, Verdict, file_number, judge,
 };
 
-/// A journal file with a valid header.
-#[derive(Clone)]
-struct File<D: Disk> {
-    name: FileName,
-    handle: D::File,
-    header: FileHeader,
-    bytes: u64,
-}
-
-/// Consecutive chunks of one file.
-struct Window<D: Disk> {
-    chunks: SmallVec<[D::Chunk; 4]>,
-    /// Position of the first chunk in the file.
-    start: u64,
-    bytes: u64,
-}
+/// More blocks of one file that cannot be read are no bad spot: the disk is broken.
+const UNREADABLE_BLOCKS_MAX: usize = 64;
 
 /// What the reader met.
 pub(super) enum ReadFrame<'a, C> {
@@ -39,6 +35,8 @@ pub(super) enum ReadFrame<'a, C> {
     Frame { sequence: u64, view: FrameView<'a>, chunks: &'a [C], start: usize, proven: bool },
     /// A frame that was durable once and does not verify now.
     Damaged { sequence: u64, file: FileName },
+    /// A frame that was acknowledged, as relaxed topics have it, and no flush promised: it is gone.
+    Unflushed { sequence: u64 },
 }
 
 /// What `advance` came to.
@@ -49,16 +47,19 @@ enum Met {
         sequence: u64,
         file: FileName,
     },
+    Unflushed(u64),
 }
 
 /// What is known when there are no more frames.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ReplayEnd {
     pub(super) files: u64,
     /// The highest number seen in any frame or file header, void ones too.
     pub(super) sequence_max: u64,
     pub(super) incarnation_max: u64,
     pub(super) torn: bool,
+    /// Files with something that could not be read and does not count.
+    pub(super) passed_over: Vec<PassedOver>,
     /// The highest flush mark found; whatever else proves that a frame was flushed included.
     flush_mark: u64,
 }
@@ -73,6 +74,8 @@ pub(super) struct FrameReader<D: Disk> {
     position: u64,
     /// Its number.
     expected: u64,
+    /// Frames up to here are in a checkpoint.
+    included: u64,
     end: ReplayEnd,
 }
 
@@ -90,13 +93,23 @@ impl<D: Disk> FrameReader<D> {
                 continue;
             }
             let handle = disk.open(&entry.name, Open::Existing).await?;
-            let block = disk.read(&handle, 0, BLOCK).await?;
-            // Without a header the file was prepared and never used, or its reuse never began.
-            if let Some(header) = header_of(disk, core, &entry.name, &handle, &block).await? {
-                end.incarnation_max = end.incarnation_max.max(header.incarnation());
-                end.sequence_max = end.sequence_max.max(header.first_sequence().saturating_sub(1));
-                files.push(File { name: entry.name, handle, header, bytes: entry.len });
-            }
+            let mut pass = |why| end.passed_over.push(PassedOver { file: entry.name.clone(), why });
+            let header = match open_journal(disk, core, &entry.name, &handle).await? {
+                Opened::Used(header) => header,
+                Opened::FirstFrame(header) => {
+                    pass("its first frame says what its header did");
+                    header
+                }
+                Opened::NoFrame => {
+                    pass("no frame was ever written to it");
+                    continue;
+                }
+                // It was prepared and never used, or its reuse never began.
+                Opened::Unused => continue,
+            };
+            end.incarnation_max = end.incarnation_max.max(header.incarnation());
+            end.sequence_max = end.sequence_max.max(header.first_sequence().saturating_sub(1));
+            files.push(File { name: entry.name, handle, header, bytes: entry.len });
         }
         files.sort_by_key(|f| f.header.incarnation());
         let mut files = VecDeque::from(files);
@@ -111,16 +124,17 @@ impl<D: Disk> FrameReader<D> {
         Ok(FrameReader {
             disk: disk.clone(),
             files,
-            window: Window { chunks: SmallVec::new(), start: 0, bytes: 0 },
+            window: Window::new(),
             scratch: Vec::new(),
             position: FILE_HEADER_BYTES,
             expected,
+            included,
             end,
         })
     }
 
     /// What is known about the end. Call it after `next` returned `None`.
-    pub(super) fn end(&self) -> ReplayEnd {
+    pub(super) fn end(self) -> ReplayEnd {
         self.end
     }
 
@@ -129,6 +143,7 @@ impl<D: Disk> FrameReader<D> {
         let sequence = match self.advance().await? {
             None => return Ok(None),
             Some(Met::Damaged { sequence, file }) => return Ok(Some(ReadFrame::Damaged { sequence, file })),
+            Some(Met::Unflushed(sequence)) => return Ok(Some(ReadFrame::Unflushed { sequence })),
             Some(Met::Frame(sequence)) => sequence,
         };
         let incarnation = self.files.front().expect("it holds the frame").header.incarnation();
@@ -153,11 +168,12 @@ impl<D: Disk> FrameReader<D> {
         let mut ahead = FrameReader {
             disk: self.disk.clone(),
             files: self.files.clone(),
-            window: Window { chunks: SmallVec::new(), start: 0, bytes: 0 },
+            window: Window::new(),
             scratch: Vec::new(),
             position: self.position,
             expected: self.expected,
-            end: self.end,
+            included: self.included,
+            end: self.end.clone(),
         };
         while ahead.end.flush_mark < sequence && ahead.advance().await?.is_some() {}
         Ok(ahead.end.flush_mark)
@@ -170,24 +186,52 @@ impl<D: Disk> FrameReader<D> {
             let (incarnation, expected) = (file.header.incarnation(), self.expected);
             // A later file begins here: what this one holds from here on was given up when it failed.
             if self.files.iter().skip(1).any(|later| later.header.first_sequence() <= expected) {
-                self.next_file();
+                self.next_file("a later file begins before it");
                 continue;
             }
-            self.load(self.position).await?;
-            if let Ok(view) = FrameView::verify(&self.scratch, incarnation, expected) {
+            let unreadable = self.load(self.position).await?;
+            if unreadable.is_none()
+                && let Ok(view) = FrameView::verify(&self.scratch, incarnation, expected)
+            {
                 self.position += view.header.disk_bytes() as u64;
                 self.expected += 1;
                 self.end.sequence_max = self.end.sequence_max.max(expected);
                 self.end.flush_mark = self.end.flush_mark.max(view.header.flush_mark());
                 return Ok(Some(Met::Frame(expected)));
             }
+            let claimed = FrameHeader::peek(&self.scratch)
+                .is_some_and(|h| h.incarnation() == incarnation && h.sequence() == expected);
             // The frames of this file end here, or are broken here. What comes later tells which.
-            let (later, next) = self.look_ahead().await?;
+            let later = self.look_ahead().await?;
             self.end.flush_mark = self.end.flush_mark.max(later.flush_mark);
-            let torn = ScanEnd { missing: expected, flush_mark: later.flush_mark };
+            // The first of those that are missing that no checkpoint has.
+            let missing = expected.max(self.included + 1);
+            if let Some((position, sequence)) = later.next.filter(|(_, sequence)| *sequence <= missing) {
+                (self.position, self.expected) = (position, sequence);
+                continue;
+            }
+            let promised = !self.files.iter().skip(1).any(|later| later.header.was_unflushed(missing));
+            let verdict = judge(ScanEnd { missing, flush_mark: later.flush_mark });
+            let counts = match verdict {
+                _ if !promised => None,
+                Verdict::Damaged => unreadable.or(later.unreadable_before),
+                // It may have been durable, and a mark that says so may be what cannot be read.
+                Verdict::Torn if claimed => unreadable.or(later.unreadable),
+                Verdict::Torn => unreadable,
+            };
+            if let Some(error) = counts {
+                return Err(error);
+            }
             let file = self.files.front().expect("still the same");
             let name = file.name.clone();
-            match (judge(torn), next) {
+            match (verdict, later.next) {
+                (_, next) if !promised => {
+                    match next {
+                        Some((position, sequence)) => (self.position, self.expected) = (position, sequence),
+                        None => self.next_file("what was written there was not promised"),
+                    }
+                    return Ok(Some(Met::Unflushed(missing)));
+                }
                 (Verdict::Torn, Some((position, sequence))) if planted(Bug::ContinueBehindTear) => {
                     self.position = position;
                     self.expected = sequence;
@@ -195,20 +239,15 @@ impl<D: Disk> FrameReader<D> {
                 (Verdict::Damaged, Some((position, sequence))) => {
                     self.position = position;
                     self.expected = sequence;
-                    return Ok(Some(Met::Damaged { sequence: expected, file: name }));
+                    return Ok(Some(Met::Damaged { sequence: missing, file: name }));
                 }
-                (verdict, _) => {
-                    let continues =
-                        self.files.get(1).is_some_and(|next| next.header.first_sequence() == expected);
-                    if continues || verdict == Verdict::Damaged {
-                        let lost = !continues;
-                        self.next_file();
-                        if lost {
-                            return Ok(Some(Met::Damaged { sequence: expected, file: name }));
-                        }
-                        continue;
-                    }
+                (Verdict::Damaged, None) => {
+                    self.next_file("a later file begins before it");
+                    return Ok(Some(Met::Damaged { sequence: missing, file: name }));
+                }
+                (Verdict::Torn, _) => {
                     self.end.torn |= later.any;
+                    self.pass_over("the log ends before it");
                     self.files.clear();
                     return Ok(None);
                 }
@@ -216,28 +255,46 @@ impl<D: Disk> FrameReader<D> {
         }
     }
 
-    fn next_file(&mut self) {
+    fn next_file(&mut self, why: &'static str) {
+        self.pass_over(why);
         self.files.pop_front();
         self.position = FILE_HEADER_BYTES;
-        self.window = Window { chunks: SmallVec::new(), start: 0, bytes: 0 };
+        self.window = Window::new();
         if let Some(file) = self.files.front() {
             self.expected = file.header.first_sequence();
         }
     }
 
+    /// What could not be read of the file that is left does not count.
+    fn pass_over(&mut self, why: &'static str) {
+        if let Some(file) = self.files.front().filter(|_| self.window.met_unreadable) {
+            self.end.passed_over.push(PassedOver { file: file.name.clone(), why });
+        }
+    }
+
     /// Looks at what lies behind the end of this file's valid frames: the flush marks of later
     /// frames, and later files, each of which was begun only after everything before it was flushed.
-    async fn look_ahead(&mut self) -> DiskResult<(Later, Option<(u64, u64)>)> {
-        let mut later = Later { flush_mark: 0, any: false };
-        let mut found = None;
+    async fn look_ahead(&mut self) -> DiskResult<Later> {
+        let mut later = Later::default();
         for file in self.files.iter().skip(1) {
             later.flush_mark = later.flush_mark.max(file.header.first_sequence().saturating_sub(1));
         }
         let file = self.files.front().expect("called with a file");
         let (incarnation, bytes) = (file.header.incarnation(), file.bytes);
-        let mut position = self.position + BLOCK as u64;
+        let (mut position, mut unreadable) = (self.position + BLOCK as u64, 0);
         while position < bytes {
-            self.load(position).await?;
+            if let Some(error) = self.load(position).await? {
+                unreadable += 1;
+                if unreadable > UNREADABLE_BLOCKS_MAX {
+                    return Err(error);
+                }
+                if later.next.is_none() {
+                    later.unreadable_before.get_or_insert(error.clone());
+                }
+                later.unreadable.get_or_insert(error);
+                position += BLOCK as u64;
+                continue;
+            }
             let header = FrameHeader::peek(&self.scratch)
                 .filter(|h| h.incarnation() == incarnation && h.sequence() > self.expected);
             let whole =
@@ -249,110 +306,28 @@ impl<D: Disk> FrameReader<D> {
             later.any = true;
             later.flush_mark = later.flush_mark.max(header.flush_mark());
             self.end.sequence_max = self.end.sequence_max.max(header.sequence());
-            found.get_or_insert((position, header.sequence()));
+            later.next.get_or_insert((position, header.sequence()));
             position += header.disk_bytes() as u64;
         }
-        Ok((later, found))
+        Ok(later)
     }
 
-    /// Puts the frame at `position` (its first block, if no frame is there) into the scratch buffer.
-    async fn load(&mut self, position: u64) -> DiskResult<()> {
-        self.scratch.clear();
-        self.cover(position, BLOCK).await?;
-        self.copy(position, BLOCK);
-        let Some(header) = FrameHeader::peek(&self.scratch) else { return Ok(()) };
-        let bytes = header.disk_bytes();
+    /// Puts the frame at `position` of the first file into the scratch buffer, see [`Window::load`].
+    async fn load(&mut self, position: u64) -> DiskResult<Option<DiskError>> {
         let file = self.files.front().expect("called with a file");
-        if position + bytes as u64 > file.bytes {
-            return Ok(());
-        }
-        self.cover(position, bytes).await?;
-        self.scratch.clear();
-        self.copy(position, bytes);
-        Ok(())
+        self.window.load(&self.disk, file, position, &mut self.scratch).await
     }
-
-    /// Makes the window hold `position..position + bytes`, as far as the file goes.
-    async fn cover(&mut self, position: u64, bytes: usize) -> DiskResult<()> {
-        let file = self.files.front().expect("called with a file");
-        let inside = position >= self.window.start && position <= self.window.start + self.window.bytes;
-        if !inside || self.window.chunks.is_empty() {
-            self.window = Window { chunks: SmallVec::new(), start: position, bytes: 0 };
-        }
-        while let Some(first) = self.window.chunks.first()
-            && self.window.start + first.len() as u64 <= position
-        {
-            self.window.start += first.len() as u64;
-            self.window.bytes -= first.len() as u64;
-            self.window.chunks.remove(0);
-        }
-        let end = (position + bytes as u64).min(file.bytes);
-        while self.window.start + self.window.bytes < end {
-            let at = self.window.start + self.window.bytes;
-            let chunk = self.disk.read(&file.handle, at, IO_BYTES_MAX).await?;
-            if chunk.is_empty() {
-                break;
-            }
-            self.window.bytes += chunk.len() as u64;
-            self.window.chunks.push(chunk);
-        }
-        Ok(())
-    }
-
-    fn copy(&mut self, position: u64, bytes: usize) {
-        let mut skip = (position - self.window.start) as usize;
-        for chunk in &self.window.chunks {
-            if skip >= chunk.len() {
-                skip -= chunk.len();
-                continue;
-            }
-            let n = (chunk.len() - skip).min(bytes - self.scratch.len());
-            self.scratch.extend_from_slice(&chunk[skip..skip + n]);
-            skip = 0;
-            if self.scratch.len() == bytes {
-                return;
-            }
-        }
-    }
-}
-
-/// The header of a journal file; `None` if the file was never used. Where the header does not verify, the
-/// first frame tells: it names incarnation and number under its own checksum.
-async fn header_of<D: Disk>(
-    disk: &D,
-    core: CoreId,
-    name: &FileName,
-    handle: &D::File,
-    block: &[u8],
-) -> Result<Option<FileHeader>, RecoveryError> {
-    if let Some(header) = FileHeader::read(block) {
-        return Ok(Some(header));
-    }
-    if FileHeader::is_newer(block) {
-        return Err(RecoveryError::Newer(name.clone()));
-    }
-    if block.iter().all(|b| *b == 0) {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    let mut wanted = BLOCK;
-    while bytes.len() < wanted {
-        let chunk = disk.read(handle, FILE_HEADER_BYTES + bytes.len() as u64, IO_BYTES_MAX).await?;
-        if chunk.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&chunk);
-        wanted = FrameHeader::peek(&bytes).map_or(0, |header| header.disk_bytes());
-    }
-    let claimed = FrameHeader::peek(&bytes);
-    let frame = claimed.and_then(|h| FrameView::verify(&bytes, h.incarnation(), h.sequence()).ok());
-    let Some(frame) = frame else { return Err(RecoveryError::JournalHeader(name.clone())) };
-    tracing::error!(file = %name, "the header of a journal file is damaged: its first frame stands in for it");
-    Ok(Some(FileHeader::new(core.0, frame.header.incarnation(), frame.header.sequence())))
 }
 
 /// What lies behind the end of the valid frames.
+#[derive(Default)]
 struct Later {
     flush_mark: u64,
     any: bool,
+    /// The next frame of this file that verifies: where, and its number.
+    next: Option<(u64, u64)>,
+    /// The first block before that which the disk cannot read …
+    unreadable_before: Option<DiskError>,
+    /// … and the first of all.
+    unreadable: Option<DiskError>,
 }

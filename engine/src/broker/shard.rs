@@ -383,8 +383,14 @@ impl<D: Disk> Shard<D> {
             if state.graves.find(&entry.name, entry.len) {
                 continue;
             }
-            let Some(number) = crate::journal::file_number(entry.name.base()) else { continue };
+            // A number of a file that is kept aside is not given again: the next one would take its name.
+            let base = entry.name.base();
+            let name = base.strip_prefix("damaged-").unwrap_or(base);
+            let Some(number) = crate::journal::file_number(name) else { continue };
             state.next_journal = state.next_journal.max(number + 1);
+            if name != base {
+                continue;
+            }
             if state.ring.files() < inner.settings.journal_files
                 && entry.len >= inner.settings.journal_bytes_first
             {

@@ -11,7 +11,7 @@
 //! | 8–15 | incarnation: rises per core, new at every reuse |
 //! | 16–23 | the sequence number of the file's first frame |
 //! | 24–25 | core |
-//! | 26–27 | zero |
+//! | 26–27 | how many frames right before the first one no flush covers: only relaxed topics' can be such; 65,535 stands for that many or more |
 //! | 28–31 | CRC-32C of bytes 0–27 |
 //!
 //! Frame header:
@@ -82,22 +82,28 @@ pub struct FileHeader {
     incarnation: U64,
     first_sequence: U64,
     core: U16,
-    zero: U16,
+    unflushed: U16,
     crc: U32,
 }
 
 const FILE_CRC_AT: usize = 28;
 
 impl FileHeader {
-    /// A header for a file about to be used.
+    /// A header for a file about to be used. Everything up to the frame `flush_mark` was flushed; what lies
+    /// between that and the first frame is acknowledged and was only written.
+    ///
+    /// # Panics
+    /// If the flush mark is not below the first frame.
     #[must_use]
-    pub fn new(core: u16, incarnation: u64, first_sequence: u64) -> FileHeader {
+    pub fn new(core: u16, incarnation: u64, first_sequence: u64, flush_mark: u64) -> FileHeader {
+        assert!(flush_mark < first_sequence, "frame {first_sequence} is not written yet");
+        let unflushed = u16::try_from(first_sequence - 1 - flush_mark).unwrap_or(u16::MAX);
         let mut header = FileHeader {
             magic: FILE_MAGIC,
             incarnation: incarnation.into(),
             first_sequence: first_sequence.into(),
             core: core.into(),
-            zero: 0.into(),
+            unflushed: unflushed.into(),
             crc: 0.into(),
         };
         header.crc = crc32c::crc32c(&header.as_bytes()[..FILE_CRC_AT]).into();
@@ -130,6 +136,14 @@ impl FileHeader {
     #[must_use]
     pub fn first_sequence(&self) -> u64 {
         self.first_sequence.get()
+    }
+
+    /// Whether a frame before the first one was acknowledged without a flush: it may be gone, and is no damage
+    /// then.
+    #[must_use]
+    pub fn was_unflushed(&self, sequence: u64) -> bool {
+        let (first, unflushed) = (self.first_sequence(), self.unflushed.get());
+        sequence < first && (unflushed == u16::MAX || first - sequence <= u64::from(unflushed))
     }
 }
 

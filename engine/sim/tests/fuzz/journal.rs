@@ -78,7 +78,8 @@ fn journal_frames() {
 
 #[test]
 fn journal_file_headers() {
-    let sound = [zerocopy::IntoBytes::as_bytes(&FileHeader::new(1, INCARNATION, SEQUENCE)).to_vec()];
+    let sound =
+        [zerocopy::IntoBytes::as_bytes(&FileHeader::new(1, INCARNATION, SEQUENCE, SEQUENCE - 1)).to_vec()];
     check!().with_iterations(BRIEF / 4).with_type::<Input>().for_each(|input| {
         let bytes = input.bytes(&sound, |header| {
             if header.len() >= 32 {
