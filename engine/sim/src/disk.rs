@@ -190,7 +190,11 @@ impl SimDisk {
         self.storage(|s| s.counters.flushes += files.len() as u64);
         let name = files[0].name.clone();
         let step = self.persist(DiskOp::Flush, &name, 0, 0).await;
-        let result = self.operate(DiskOp::Flush, &name).await;
+        let mut result = self.operate(DiskOp::Flush, &name).await;
+        if files.len() > 1 && self.world().inner.faults.borrow().eio_flush_of_many {
+            self.storage(|s| s.counters.faults += 1);
+            result = Err(SimDisk::error(DiskOp::Flush, &name, DiskFault::Io, EIO));
+        }
         for (file, mark) in files.iter().zip(marks) {
             match &result {
                 Ok(()) if self.world().inner.faults.borrow().breaks_flush_of(&file.name) => {}
@@ -300,7 +304,11 @@ impl Disk for SimDisk {
         let step = self.persist(DiskOp::Write, &file.name, at, chunk.len()).await;
         let blocks = blocks(at, chunk.len());
         let at = at as usize;
-        let fate = self.begin(DiskOp::Write);
+        let mut fate = self.begin(DiskOp::Write);
+        if self.world().inner.faults.borrow().stalls_write_of(&file.name) {
+            self.storage(|s| s.counters.faults += 1);
+            fate = Fate::Stalls;
+        }
         let old = file.inode.borrow().len();
         self.grows(DiskOp::Write, &file.name, old, at + chunk.len())?;
         let number = self.storage(|s| s.counters.ops);

@@ -24,9 +24,13 @@ pub struct Faults {
     /// Blocks that cannot be read, by file: each read that touches one fails with EIO. What is written to one
     /// can be read again, as a disk puts another sector in the place of a bad one.
     pub bad_blocks: BTreeMap<FileName, BTreeSet<u64>>,
+    /// Flushes of several files at once fail with EIO: those of a checkpoint.
+    pub eio_flush_of_many: bool,
     /// Operations that never complete, by their number: the caller gets a time-out, and what it
     /// lent stays lent.
     pub stall_at: BTreeSet<u64>,
+    /// Writes to files whose names end like this never complete.
+    pub stall_writes_of: Option<&'static str>,
     /// As `stall_at`, this often in a million.
     pub stall_ppm: u32,
     /// Writes put the right bytes in the wrong place of their file, this often in a million.
@@ -83,6 +87,10 @@ impl Faults {
         if let Some(bad) = self.bad_blocks.get_mut(name) {
             bad.retain(|block| !blocks.contains(block));
         }
+    }
+
+    pub(crate) fn stalls_write_of(&self, name: &FileName) -> bool {
+        self.stall_writes_of.is_some_and(|end| name.as_str().ends_with(end))
     }
 
     pub(crate) fn breaks_flush_of(&self, name: &FileName) -> bool {

@@ -163,9 +163,8 @@ impl Chunk {
         Chunk { bytes: Rc::new(bytes), range: 0..len, _credit: Rc::new(credit) }
     }
 
-    /// The memory of a sealed buffer.
+    /// Its memory: the sealed buffer, or a copy of the part of a file that was read and is written again.
     pub(crate) fn memory(&self) -> Memory {
-        assert!(self.range == (0..self.bytes.len()), "what was read is never written");
-        self.bytes.clone()
+        if self.range == (0..self.bytes.len()) { self.bytes.clone() } else { Rc::new(self.to_vec()) }
     }
 }

@@ -2,7 +2,7 @@
 
 use zerocopy::IntoBytes;
 
-use super::shard::{Shard, Unflushed};
+use super::shard::{Shard, Trouble, Unflushed};
 use crate::base::Now;
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::{FileHeader, JournalFile, file_name};
@@ -37,6 +37,8 @@ impl<D: Disk> Shard<D> {
         let chunk = self.inner.disk.seal(block, BLOCK);
         self.inner.disk.write(&handle, 0, chunk).await?;
         self.inner.disk.flush(&handle).await?;
+        // Whoever waited for a checkpoint to free one need not wait any more, and nobody may ask for one again.
+        self.trouble_over(Trouble::Checkpoint);
         // A new file may be the half that is used: the writer prepares the next.
         self.inner.written.notify();
         Ok(handle)

@@ -18,6 +18,7 @@ use super::scrub::{ScrubLimits, ScrubState};
 use super::space::{Space, SpaceLevel, SpaceLimits};
 use super::stats::ShardStats;
 use super::tail::Tails;
+use super::take_checkpoint::Slot;
 use crate::base::{CoreId, LeaderEpoch, Now, PartitionKey, Signal};
 use crate::config::{CleanerSettings, TopicSettings};
 use crate::io::{Disk, DiskError, DiskResult, FileName, IO_BYTES_MAX};
@@ -207,12 +208,16 @@ pub(super) struct State<D: Disk> {
     pub(super) force_below: u64,
     /// Segment and index files written since the last checkpoint.
     pub(super) dirty_files: FxHashMap<FileName, D::File>,
+    /// Those that the checkpoint under way flushes.
+    pub(super) flushing_files: FxHashMap<FileName, D::File>,
     /// Which list of dirty files this is, from 1: each checkpoint begins another.
     pub(super) listing: u64,
     /// Files were created or renamed since the last checkpoint.
     pub(super) names_changed: bool,
     pub(super) checkpoint_generation: u64,
     pub(super) checkpoint_buffer: Vec<u8>,
+    /// The two files that checkpoints are written to in turn.
+    pub(super) slots: [Slot; 2],
     pub(super) pages: Pages<D>,
     /// Reads because of others that failed.
     pub(super) probes: Probes,
@@ -310,10 +315,12 @@ impl<D: Disk> Shard<D> {
             forced: VecDeque::new(),
             force_below: 0,
             dirty_files: FxHashMap::default(),
+            flushing_files: FxHashMap::default(),
             listing: 1,
             names_changed: false,
             checkpoint_generation: core.checkpoint_generation,
             checkpoint_buffer: Vec::new(),
+            slots: [Slot::default(); 2],
             pages: Pages::default(),
             probes: Probes::default(),
             free_segments: Vec::new(),

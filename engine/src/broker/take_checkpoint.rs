@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+
 use super::checkpoint::{CheckpointHead, add, begin, file_name, seal};
 use super::partition::Partition;
 use super::shard::{Shard, State, Trouble};
 use super::transfer::yield_now;
 use crate::base::Instant;
-use crate::io::{Disk, DiskError, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open};
+use crate::io::{Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::FILE_HEADER_BYTES;
 use crate::log::names::SegmentFile;
 
@@ -23,6 +25,15 @@ const CHECKPOINT_AGAIN: Duration = Duration::from_secs(1);
 
 /// After a journal file could not be prepared, the next try waits this long.
 const PREPARE_AGAIN: Duration = Duration::from_secs(10);
+
+/// What is known of the file that a checkpoint is written to.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Slot {
+    /// Its name is durable.
+    named: bool,
+    /// A write to it had no answer: it may land yet.
+    unanswered: bool,
+}
 
 impl<D: Disk> Shard<D> {
     /// Takes checkpoints whenever half of the journal is used, and lets go of a journal file that failed. A
@@ -147,10 +158,11 @@ impl<D: Disk> Shard<D> {
         included: u64,
     ) -> DiskResult<()> {
         let inner = &self.inner;
-        let (files, names, head) = {
+        let (handles, names, head) = {
             let mut state = inner.state.borrow_mut();
             state.listing += 1;
-            let files: Vec<(FileName, D::File)> = state.dirty_files.drain().collect();
+            state.flushing_files = std::mem::take(&mut state.dirty_files);
+            let handles: Vec<D::File> = state.flushing_files.values().cloned().collect();
             for partition in state.partitions.iter_mut().flatten() {
                 partition.segment.flushing = partition.segment.aligned;
             }
@@ -161,11 +173,13 @@ impl<D: Disk> Shard<D> {
                 next_sequence: state.sequence.max(included + 1),
                 incarnation: state.incarnation,
             };
-            (files, std::mem::take(&mut state.names_changed), head)
+            (handles, std::mem::take(&mut state.names_changed), head)
         };
-        let handles: Vec<D::File> = files.iter().map(|(_, file)| file.clone()).collect();
         let flushed =
             if names { inner.disk.sync_all(&handles).await } else { inner.disk.flush_all(&handles).await };
+        let files = std::mem::take(&mut inner.state.borrow_mut().flushing_files);
+        // Whoever leaves a segment waits for it.
+        inner.files.notify();
         if let Err(error) = flushed {
             let mut state = inner.state.borrow_mut();
             state.names_changed |= names;
@@ -182,13 +196,7 @@ impl<D: Disk> Shard<D> {
             }
         }
         seal(&mut out, &head, partitions);
-        let name = file_name(inner.core, head.generation % 2);
-        let file = inner.disk.open(&name, Open::OrCreate).await?;
-        self.write_padded(&file, 0, &out).await?;
-        inner.disk.flush(&file).await?;
-        if head.generation <= 2 {
-            inner.disk.sync_dir(&FileName::core_dir(inner.core)).await?;
-        }
+        self.write_slot_of(head.generation, &out).await?;
         {
             let mut state = inner.state.borrow_mut();
             state.checkpoint_generation = head.generation;
@@ -204,6 +212,32 @@ impl<D: Disk> Shard<D> {
         self.remove_failed_journals().await;
         inner.files.notify();
         inner.written.notify();
+        Ok(())
+    }
+
+    /// Writes a checkpoint to the older of the two slots, durably, its name too. While a write to that slot has
+    /// no answer the slot gets another file: what is under way may land at any time, and then it lands in the
+    /// file that has no name any more.
+    async fn write_slot_of(&self, generation: u64, bytes: &[u8]) -> DiskResult<()> {
+        let disk = &self.inner.disk;
+        let name = file_name(self.inner.core, generation % 2);
+        let at = (generation % 2) as usize;
+        if self.inner.state.borrow().slots[at].unanswered {
+            disk.remove(&name).await?;
+            self.inner.state.borrow_mut().slots[at] = Slot::default();
+        }
+        let file = disk.open(&name, Open::OrCreate).await?;
+        let written = self.write_padded(&file, 0, bytes).await;
+        if written.as_ref().is_err_and(|error| error.fault == DiskFault::Timeout) {
+            tracing::error!(file = %name, "a write has no answer: the next checkpoint goes to another file");
+            self.inner.state.borrow_mut().slots[at].unanswered = true;
+        }
+        written?;
+        disk.flush(&file).await?;
+        if !self.inner.state.borrow().slots[at].named {
+            disk.sync_dir(&FileName::core_dir(self.inner.core)).await?;
+            self.inner.state.borrow_mut().slots[at].named = true;
+        }
         Ok(())
     }
 
@@ -260,11 +294,11 @@ impl<D: Disk> State<D> {
     }
 
     /// The flush of these files failed, of which of them is not told: none counts as flushed, and what was
-    /// written to segments since the last good flush is written again.
-    fn doubt(&mut self, files: Vec<(FileName, D::File)>) {
+    /// written to segments since the last good flush is written again. They are active segments all: none is
+    /// left while it is flushed here.
+    fn doubt(&mut self, files: FxHashMap<FileName, D::File>) {
         for partition in self.partitions.iter_mut().flatten() {
-            let log = partition.segment_file(SegmentFile::Log);
-            if files.iter().any(|(name, _)| *name == log) {
+            if files.contains_key(&partition.segment_file(SegmentFile::Log)) {
                 partition.suspect();
             }
         }

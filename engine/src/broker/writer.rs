@@ -13,7 +13,7 @@ use super::shard::Shard;
 use super::space::{Purpose, SpaceLevel};
 use super::transfer::write_chunks;
 use crate::base::{Bug, Offset, planted};
-use crate::io::{BLOCK, Disk, DiskError, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
+use crate::io::{BLOCK, Disk, DiskError, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
 use crate::log::names::SegmentFile;
 use crate::log::segments::Place;
 
@@ -390,21 +390,22 @@ impl<D: Disk> Shard<D> {
     /// in memory too: until the segment is left, nothing on disk is trusted for it.
     ///
     /// Whoever calls it holds the partition. After a flush that fails, what it should have made durable may be
-    /// gone though a second one succeeds: the next try writes it again first.
+    /// gone though a second one succeeds: the next try writes it again first. That may be a checkpoint's flush,
+    /// too, so none that covers this segment is under way any more when it is left.
     pub(super) async fn finish_segment(&self, slot: u32) -> DiskResult<()> {
         if self.inner.state.borrow_mut().partition(slot).is_none_or(|p| p.segment.size() == 0) {
             return Ok(());
         }
         self.rewrite_suspect(slot).await?;
         self.ensure_open(slot).await?;
-        let (file, log, at, open, size) = {
+        let (file, log, at, open, size, doubts) = {
             let mut state = self.inner.state.borrow_mut();
             let Some(partition) = state.partition(slot) else { return Ok(()) };
             let Some(file) = partition.segment.file.clone() else { return Ok(()) };
             partition.segment.index.finish();
             let segment = &partition.segment;
             let log = partition.segment_file(SegmentFile::Log);
-            (file, log, segment.aligned, segment.open.clone(), segment.size())
+            (file, log, segment.aligned, segment.open.clone(), segment.size(), partition.doubts)
         };
         let disk = &self.inner.disk;
         if !open.is_empty() {
@@ -414,8 +415,12 @@ impl<D: Disk> Shard<D> {
         if !planted(Bug::RollWithoutFlush) {
             self.flush_segment(slot, &file).await?;
         }
+        self.until_no_checkpoint_flushes(&log).await;
         let ends = {
             let mut state = self.inner.state.borrow_mut();
+            if state.partition(slot).is_some_and(|p| p.doubts != doubts) {
+                return Err(DiskError::found(DiskOp::Flush, log));
+            }
             state.dirty_files.remove(&log);
             let Some(partition) = state.partition(slot) else { return Ok(()) };
             (partition.segment.allocated, partition.segment.reserved) = (size, 0);
@@ -434,6 +439,17 @@ impl<D: Disk> Shard<D> {
             partition.segment.sealed = true;
         }
         Ok(())
+    }
+
+    /// Waits until no checkpoint's flush of a file is under way: it may be told of a failure that ours was not.
+    async fn until_no_checkpoint_flushes(&self, file: &FileName) {
+        loop {
+            let wait = self.inner.files.wait();
+            if !self.inner.state.borrow().flushing_files.contains_key(file) {
+                return;
+            }
+            wait.await;
+        }
     }
 
     async fn flush_segment(&self, slot: u32, file: &D::File) -> DiskResult<()> {
