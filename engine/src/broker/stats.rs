@@ -73,6 +73,10 @@ pub struct ShardStats {
     pub partitions_offline: u64,
     /// Damaged ranges found since the start, by readers and by the scrub.
     pub damages_found: u64,
+    /// Ranges that a load of groups went over: damaged, or not readable however often the disk was asked …
+    pub load_ranges_passed_over: u64,
+    /// … and their offsets.
+    pub load_offsets_passed_over: u64,
     /// Bytes of damaged ranges that were put back from a copy.
     pub repaired_bytes: u64,
     /// Appends refused for lack of space on the disk.

@@ -81,6 +81,18 @@ const SHARD: &[ShardMetric] = &[
     ("damages_found", "counter", "Damaged ranges found, by readers and by the scrub.", |r| {
         r.shard.damages_found
     }),
+    (
+        "group_load_ranges_passed_over",
+        "counter",
+        "Ranges of __consumer_offsets that could not be read when groups were loaded.",
+        |r| r.shard.load_ranges_passed_over,
+    ),
+    (
+        "group_load_offsets_passed_over",
+        "counter",
+        "Their offsets: what was committed in them is as it was before.",
+        |r| r.shard.load_offsets_passed_over,
+    ),
     ("repaired_bytes", "counter", "Bytes of damaged ranges that were put back from a copy.", |r| {
         r.shard.repaired_bytes
     }),

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine::base::{Now, PartitionKey, Signal};
-use engine::broker::{AppendError, FetchError, Purpose};
+use engine::broker::{AppendError, Load, Purpose};
 use engine::config::GroupSettings;
 use engine::group::{
     Answer, AppendId, Ask, Coordinator, Described, DescribedConsumerGroup, Effect, Fetched, GroupError,
@@ -31,9 +31,6 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Bytes of records that one batch gathers before it closes.
 const BATCH_BYTES: usize = 256 << 10;
-
-/// Bytes read at a time while a coordinator loads.
-const LOAD_BYTES: usize = 1 << 20;
 
 /// Damaged groups that a line of the log names.
 const DAMAGED_NAMED_MAX: usize = 8;
@@ -392,37 +389,13 @@ async fn append(core: &Core, key: PartitionKey, batch: &[u8]) -> Result<(), Grou
 /// Replays a partition from its start to its end.
 async fn load(core: &Core, key: PartitionKey, settings: GroupSettings) -> Result<Coordinator, String> {
     let mut coordinator = Coordinator::new(settings);
-    let bounds = core.shard.bounds(key).map_err(|e| e.to_string())?;
-    let mut next = bounds.log_start;
-    while next < bounds.high_watermark {
-        let read = match core.shard.read(key, next, LOAD_BYTES, true).await {
-            Ok(read) => read,
-            // The rest of the partition's groups must not go with what is damaged.
-            Err(FetchError::Fenced(range)) if range.cause.is_lasting() => {
-                tracing::error!(
-                    partition = %key,
-                    first_offset = range.first.0,
-                    next_readable = range.end.0,
-                    "group records are damaged: what they committed is as it was before"
-                );
-                next = range.end;
-                continue;
-            }
-            Err(error) => return Err(error.to_string()),
-        };
-        let mut bytes = Vec::with_capacity(read.bytes);
-        read.slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
-        drop(read);
+    let mut log = Load::new(key);
+    while let Some(bytes) = log.next(&core.shard).await.map_err(|e| e.to_string())? {
         let mut rest = &bytes[..];
-        let before = next;
         while let Some(header) = BatchHeader::peek(rest) {
             let total = header.total_bytes().filter(|&n| n <= rest.len()).ok_or("a batch that is cut")?;
             replay(&mut coordinator, key, &rest[..total])?;
-            next = header.next_offset();
             rest = &rest[total..];
-        }
-        if next == before {
-            return Err(format!("nothing can be read at offset {}", next.0));
         }
         fair(begin_work()).await;
     }

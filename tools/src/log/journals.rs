@@ -57,7 +57,9 @@ impl Journal {
         let frame = claimed.and_then(|h| FrameView::verify(rest, h.incarnation(), h.sequence()).ok());
         let Some(frame) = frame else { return Ok(Found::Broken) };
         // Nothing here asks for the core.
-        let header = FileHeader::new(0, frame.header.incarnation(), frame.header.sequence());
+        let sequence = frame.header.sequence().max(1);
+        let mark = frame.header.flush_mark().min(sequence - 1);
+        let header = FileHeader::new(0, frame.header.incarnation(), sequence, mark);
         Ok(Found::Journal(Journal { path: path.to_owned(), header, whole: false, bytes }))
     }
 

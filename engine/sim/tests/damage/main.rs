@@ -3,6 +3,7 @@
 
 mod bad_blocks;
 mod lengths;
+mod load;
 mod log;
 mod repair;
 
