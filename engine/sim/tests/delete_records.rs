@@ -239,6 +239,38 @@ fn a_log_start_above_records_that_were_damaged_fences_its_partition() {
     });
 }
 
+/// Its entries in the journal were passed over with everything else of such a partition.
+#[test]
+fn the_log_start_of_a_fenced_partition_does_not_go_back() {
+    let world = World::new(6);
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open(&inner, 2).await;
+        produce(&inner, &shard, key(0), 4).await;
+        let mut builder = BatchBuilder::new(Codec::None);
+        builder.push(1000, None, Some(b"these records will be lost"), &[]);
+        let appended = shard.append(inner.now(), key(0), &builder.finish()).expect("room");
+        shard.until_durable(appended.ticket).await.expect("online");
+        produce(&inner, &shard, key(0), 1).await;
+        produce(&inner, &shard, key(1), 3).await;
+    });
+    world.crash();
+    let inner = world.clone();
+    world.run_until(async move {
+        let disk = inner.disk(8 * MIB);
+        assert_eq!(damage(&disk, b"these records will be lost").await, 1);
+        let shard = open(&inner, 2).await;
+        assert_eq!(shard.stats().partitions_fenced, 1);
+        assert_eq!(delete(&shard, 0, Some(3)).await, Ok(Offset(3)));
+    });
+    world.crash();
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open(&inner, 2).await;
+        assert_eq!((shard.stats().partitions_fenced, log_start(&shard, 0)), (1, Offset(3)));
+    });
+}
+
 /// One batch of a record for each timestamp.
 async fn produce_at(world: &World, shard: &Shard<SimDisk>, key: PartitionKey, timestamps: &[i64]) {
     let mut builder = BatchBuilder::new(Codec::None);

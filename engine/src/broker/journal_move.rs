@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use super::commit::Flight;
 use super::frame_times::FrameTimes;
-use super::shard::{Shard, Trouble};
+use super::shard::Shard;
+use super::trouble::Trouble;
 use crate::base::Instant;
 use crate::io::{Disk, DiskError, DiskFault, DiskResult, FileName, IO_BYTES_MAX};
 use crate::journal::{FILE_HEADER_BYTES, file_name, reframe};

@@ -2,7 +2,8 @@
 
 use zerocopy::IntoBytes;
 
-use super::shard::{Shard, Trouble, Unflushed};
+use super::shard::{Shard, Unflushed};
+use super::trouble::Trouble;
 use crate::base::Now;
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::{FileHeader, JournalFile, file_name};

@@ -62,6 +62,7 @@ mod tail;
 mod take_checkpoint;
 mod times;
 mod transfer;
+mod trouble;
 mod writer;
 
 pub use checkpoint::{Checkpoint, CoreState, PartitionState};

@@ -290,18 +290,22 @@ impl<D: Disk> Recovery<D> {
         let Some(slot) = state.slot(place.key) else { return };
         let now = Now { wall: place.appended_at, ..shard.inner.now.get() };
         let Some(partition) = state.partition(slot) else { return };
-        if place.generation != partition.generation || partition.fenced || self.ended.contains(&place.key) {
+        if place.generation != partition.generation {
             return;
         }
         self.old_owner.entry(place.key).or_insert(core);
         if entry.kind == EntryKind::LogStart {
+            // Also of a partition that takes no appends: what was deleted from it stays deleted.
             if place.base_offset <= partition.head.end() {
                 let before = if planted(Bug::LogStartGoesBack) { Offset::ZERO } else { partition.log_start };
                 partition.log_start = before.max(place.base_offset);
-            } else {
+            } else if !partition.fenced {
                 // It was visible up to there once: to go on below would give its offsets a second time.
                 fence(partition, sequence, &mut self.report);
             }
+            return;
+        }
+        if partition.fenced || self.ended.contains(&place.key) {
             return;
         }
         let Some(header) = entry.header() else { return };

@@ -98,24 +98,6 @@ pub struct Ticket(pub u64);
 #[error("the journal of this core cannot be written")]
 pub struct Offline;
 
-/// Why a shard is offline.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Trouble {
-    /// Neither the journal's file nor another can be written.
-    Journal,
-    /// The journal is full and no checkpoint can be taken.
-    Checkpoint,
-}
-
-impl Trouble {
-    fn bit(self) -> u8 {
-        match self {
-            Trouble::Journal => 1,
-            Trouble::Checkpoint => 2,
-        }
-    }
-}
-
 /// One core's partitions, journal and reads. Cloning gives another handle to the same shard.
 ///
 /// Order: [`Shard::open`], then spawn `run_commits`, `run_writer` and `run_cleaner` once each, call `tick`
@@ -141,7 +123,7 @@ pub(super) struct Inner<D: Disk> {
     pub(super) broken: Cell<bool>,
     /// The shard is offline: nothing is acknowledged until every [`Trouble`] is over.
     pub(super) failed: Cell<bool>,
-    troubles: Cell<u8>,
+    pub(super) troubles: Cell<u8>,
     /// No appends are taken any more.
     pub(super) draining: Cell<bool>,
     /// The jobs end.
@@ -567,47 +549,5 @@ impl<D: Disk> Shard<D> {
         stats.disk_level = state.space.level() as u64;
         stats.ballast_bytes = state.ballast.unwrap_or(0);
         stats
-    }
-
-    /// Nothing becomes durable for now: waiters are told, appends are refused. Reads go on.
-    pub(super) fn trouble(&self, trouble: Trouble, error: &DiskError) {
-        let before = self.inner.troubles.replace(self.inner.troubles.get() | trouble.bit());
-        if before & trouble.bit() == 0 {
-            tracing::error!(core = self.inner.core.0, %error, ?trouble, "this core is offline until it can write again");
-        }
-        self.inner.failed.set(true);
-        self.wake_all();
-    }
-
-    /// A trouble is over; with the last one the shard is online again.
-    pub(super) fn trouble_over(&self, trouble: Trouble) {
-        let before = self.inner.troubles.replace(self.inner.troubles.get() & !trouble.bit());
-        if before == trouble.bit() {
-            self.inner.failed.set(false);
-            tracing::warn!(core = self.inner.core.0, "this core is online again");
-            self.wake_all();
-        }
-    }
-
-    fn wake_all(&self) {
-        let inner = &self.inner;
-        let all = [
-            &inner.committed,
-            &inner.room,
-            &inner.written,
-            &inner.files,
-            &inner.work,
-            &inner.ahead,
-            &inner.ticked,
-            &inner.buried,
-        ];
-        all.into_iter().for_each(Signal::notify);
-        let signals: Vec<_> = {
-            let state = self.inner.state.borrow();
-            state.partitions.iter().flatten().map(|p| Rc::clone(&p.signal)).collect()
-        };
-        for signal in signals {
-            signal.notify();
-        }
     }
 }

@@ -10,8 +10,9 @@ use rustc_hash::FxHashMap;
 
 use super::checkpoint::{CheckpointHead, add, begin, file_name, seal};
 use super::partition::Partition;
-use super::shard::{Shard, State, Trouble};
+use super::shard::{Shard, State};
 use super::transfer::yield_now;
+use super::trouble::Trouble;
 use crate::base::Instant;
 use crate::io::{Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::FILE_HEADER_BYTES;
