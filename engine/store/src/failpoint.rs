@@ -106,7 +106,8 @@ impl Wanted {
 
 /// What a file is, by its name.
 fn kind(file: &FileName) -> &'static str {
-    const STARTS: [(&str, &str); 5] = [
+    const STARTS: [(&str, &str); 6] = [
+        ("dead-", "dead"),
         ("journal-", "journal"),
         ("damaged-", "damaged"),
         ("checkpoint-", "checkpoint"),
@@ -121,7 +122,8 @@ fn kind(file: &FileName) -> &'static str {
         (".index", "index"),
         (".snapshot", "snapshot"),
     ];
-    const WHOLE: [(&str, &str); 5] = [
+    const WHOLE: [(&str, &str); 6] = [
+        ("clock", "clock"),
         ("ballast", "ballast"),
         ("swap", "swap"),
         ("scrub", "scrub"),

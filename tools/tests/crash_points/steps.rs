@@ -91,6 +91,10 @@ const STEPS: &[(&str, &[(Phase, u64)])] = &[
     ("replace metadata-snapshot", &[(Full, 1)]),
     ("open ballast", &[(First, 1)]),
     ("allocate ballast", &[(First, 1)]),
+    ("replace clock", &[]),
+    ("rename dead", &[]),
+    ("truncate dead", &[]),
+    ("remove dead", &[]),
     ("replace scrub", &[(Stop, 1)]),
 ];
 
