@@ -243,7 +243,8 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Lists a range, and says so once. False if it was listed before, or retention or compaction took what
-    /// was looked at meanwhile, or files are between two names: what is missing may only be on its way.
+    /// was looked at meanwhile, or files are between two names: what is missing may only be on its way. What lies
+    /// below the log start is listed too, for a reader of the same segment comes by it.
     pub(super) fn list(&self, key: PartitionKey, revision: u64, range: DamagedRange) -> bool {
         let mut state = self.inner.state.borrow_mut();
         let Some(slot) = state.slot(key) else { return false };
@@ -251,7 +252,7 @@ impl<D: Disk> Shard<D> {
         let kept = partition.revision == revision
             && partition.swap == SwapState::Settled
             && partition.written.find(range.segment).is_some_and(|s| s.base == range.segment);
-        if !kept || range.end <= partition.log_start || !partition.damages.add(range) {
+        if !kept || !partition.damages.add(range) {
             return false;
         }
         state.stats.damages_found += 1;

@@ -53,7 +53,8 @@ impl<D: Disk> Shard<D> {
             }
             match self.take_checkpoint().await {
                 Ok(true) => self.trouble_over(Trouble::Checkpoint),
-                Ok(false) => wait.await,
+                // The try woke the writer, and so itself: the next one comes with the next tick.
+                Ok(false) => self.inner.ticked.wait().await,
                 Err(error) => {
                     self.is_out_of_space(&error);
                     not_before = now.after(CHECKPOINT_AGAIN);
@@ -109,7 +110,9 @@ impl<D: Disk> Shard<D> {
         let full = ring.bytes_used() * 2 >= ring.bytes_total();
         let last = ring.files() >= self.inner.settings.journal_files || !ring.has_free();
         let needed = FILE_HEADER_BYTES + state.frame.disk_bytes() as u64;
-        (full && last) || (state.starved && needed <= ring.bytes_largest()) || ring.has_aside()
+        (full && last)
+            || (state.starved && needed <= ring.bytes_largest())
+            || ring.lets_go_below(self.inner.durable.get())
     }
 
     /// Writes what the journal holds into the segments, makes it durable, and records it. One at a

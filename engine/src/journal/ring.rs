@@ -150,10 +150,11 @@ impl Ring {
         self.gone.extend(self.active.take().map(|used| used.file));
     }
 
-    /// Whether a file that failed waits for a checkpoint.
+    /// Whether a checkpoint that covers the frames up to `durable` lets go of a file that failed. Before its last
+    /// frames are acknowledged in another file none does.
     #[must_use]
-    pub fn has_aside(&self) -> bool {
-        !self.aside.is_empty()
+    pub fn lets_go_below(&self, durable: u64) -> bool {
+        self.aside.iter().any(|used| used.last_sequence <= durable)
     }
 
     /// Files that failed and may be removed.
