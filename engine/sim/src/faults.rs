@@ -52,6 +52,10 @@ pub struct Buggify {
     pub slow_names: bool,
     /// Writes come back in any order, long after each other.
     pub slow_writes: bool,
+    /// Reads are slow, so that what they read changes its file meanwhile.
+    pub slow_reads: bool,
+    /// The clock of a shard ticks late: what it drives waits, and then has more to do at once.
+    pub late_ticks: bool,
 }
 
 impl Buggify {
@@ -62,7 +66,14 @@ impl Buggify {
     #[must_use]
     pub fn draw(random: &mut crate::Random) -> Buggify {
         let mut on = || random.chance(250_000);
-        Buggify { refuse_memory: on(), slow_flushes: on(), slow_names: on(), slow_writes: on() }
+        Buggify {
+            refuse_memory: on(),
+            slow_flushes: on(),
+            slow_names: on(),
+            slow_writes: on(),
+            slow_reads: on(),
+            late_ticks: on(),
+        }
     }
 
     /// Whether operations of a kind are slow ones.
@@ -70,7 +81,7 @@ impl Buggify {
         match op {
             DiskOp::Flush => self.slow_flushes,
             DiskOp::Write => self.slow_writes,
-            DiskOp::Read | DiskOp::List => false,
+            DiskOp::Read | DiskOp::List => self.slow_reads,
             _ => self.slow_names,
         }
     }

@@ -73,6 +73,26 @@ bugs! {
     CommitTooEarly,
     /// After a restart the first commit counts, not the last.
     LoseCommits,
+    /// After a restart the end of what was committed is forgotten.
+    ForgetCommitEnds,
+    /// After a restart a classic group begins again with its first generation.
+    ForgetGenerations,
+    /// After a restart a group of the new protocol does not know what its members have.
+    ForgetHoldings,
+    /// Compaction drops the latest record of a key too.
+    DropLatest,
+    /// It drops a tombstone when it first meets it.
+    DropTombstonesEarly,
+    /// A compacted segment takes the place of the others before it is flushed.
+    SwapWithoutFlush,
+    /// Its name is not durable by then.
+    SwapWithoutNames,
+    /// Recovery undoes a swap that counts.
+    UndoSwap,
+    /// Retention goes by a clock that is two hours fast.
+    RetainByFastClock,
+    /// Retention by size forgets what must stay.
+    RetainTooLittle,
 }
 
 #[cfg(feature = "planted")]

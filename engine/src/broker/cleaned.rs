@@ -3,7 +3,7 @@
 use futures_util::future::join;
 
 use super::shard::Shard;
-use crate::base::{Offset, PartitionKey, WallMs};
+use crate::base::{Bug, Offset, PartitionKey, WallMs, planted};
 use crate::config::BATCH_BYTES_MAX;
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::log::index::{Entry, FileTail};
@@ -242,11 +242,15 @@ impl<D: Disk> Shard<D> {
         let bytes = cleaned.written + cleaned.pending.len() as u64;
         self.write_padded(&cleaned.file, cleaned.written, &cleaned.pending).await?;
         disk.truncate(&cleaned.file, bytes).await?;
-        disk.flush(&cleaned.file).await?;
+        if !planted(Bug::SwapWithoutFlush) {
+            disk.flush(&cleaned.file).await?;
+        }
         cleaned.index.finish();
         self.write_cleaned_index(&cleaned, SegmentFile::Index, &cleaned.index.offsets).await?;
         self.write_cleaned_index(&cleaned, SegmentFile::TimeIndex, &cleaned.index.times).await?;
-        disk.sync_dir(&cleaned.dir).await?;
+        if !planted(Bug::SwapWithoutNames) {
+            disk.sync_dir(&cleaned.dir).await?;
+        }
         let (base, max) = (cleaned.base, cleaned.index.max_timestamp());
         Ok(Segment { base, bytes: bytes as u32, max, last_append })
     }

@@ -76,7 +76,12 @@ impl<D: Disk> Shard<D> {
             partition.producers.expire(believed, idle_ms);
             let limits = RetentionLimits::from(&partition.settings);
             let (start, visible) = (partition.log_start, partition.high_watermark);
-            let of = |segments| retention::plan(segments, start, visible, believed, limits);
+            let fast_ms = if planted(Bug::RetainByFastClock) { 7_200_000 } else { 0 };
+            let (time, mut limits) = (WallMs(believed.0 + fast_ms), limits);
+            if planted(Bug::RetainTooLittle) {
+                limits.bytes = limits.bytes.map(|bytes| bytes / 4);
+            }
+            let of = |segments| retention::plan(segments, start, visible, time, limits);
             match of(&partition.written) {
                 Some(plan) => (slot, plan),
                 None => {

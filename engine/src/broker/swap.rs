@@ -19,7 +19,7 @@ use super::checkpoint::PartitionState;
 use super::partition::SwapState;
 use super::read::Cursors;
 use super::shard::Shard;
-use crate::base::{CoreId, Offset, PartitionKey};
+use crate::base::{Bug, CoreId, Offset, PartitionKey, planted};
 use crate::io::{Disk, DiskFault, DiskResult, FileName};
 use crate::log::Damages;
 use crate::log::cleaner::{SWAP_BYTES_MAX, Swap};
@@ -107,7 +107,7 @@ pub(super) async fn recover_swaps<D: Disk>(
         told.push(name);
         // Of a deleted topic nothing is left to be finished.
         let Some((_, state)) = states.get_mut(&swap.key) else { continue };
-        let Some(segment) = &swap.segment else {
+        let Some(segment) = swap.segment.as_ref().filter(|_| !planted(Bug::UndoSwap)) else {
             remove_cleaned(disk, &swap).await?;
             continue;
         };

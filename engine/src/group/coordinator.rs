@@ -278,7 +278,9 @@ impl Coordinator {
                         }
                     }
                     None => {
-                        if let Some(group) = self.groups.get_mut(key.group) {
+                        if let Some(group) = self.groups.get_mut(key.group)
+                            && !planted(Bug::ForgetCommitEnds)
+                        {
                             group.offsets.remove(&place);
                         }
                     }

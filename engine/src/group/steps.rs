@@ -13,7 +13,7 @@ use super::settings::{
     EXPELLED_MAX, GROUPS_MAX, MEMBER_BYTES_MAX, RETRY, WAITING_BYTES_MAX, WAITING_PER_GROUP_MAX,
 };
 use super::stored;
-use crate::base::{Instant, Now, WallMs};
+use crate::base::{Bug, Instant, Now, WallMs, planted};
 
 /// What a heartbeat comes to.
 enum Plan {
@@ -345,6 +345,7 @@ impl Coordinator {
     /// Makes the change of a replayed record.
     pub(super) fn replay_step(&mut self, name: &str, change: Change) {
         match change {
+            Change::Holding { .. } if planted(Bug::ForgetHoldings) => {}
             Change::EpochGone => {
                 if let Some(group) = self.groups.get_mut(name) {
                     group.consumer = None;

@@ -11,7 +11,7 @@ use super::ask::{CommitOffset, Protocol};
 use super::classic::{Group, State};
 use super::coordinator::Record;
 use super::member::Member;
-use crate::base::{Instant, WallMs};
+use crate::base::{Bug, Instant, WallMs, planted};
 use std::time::Duration;
 
 /// A commit.
@@ -87,7 +87,7 @@ pub(super) fn committed(value: &[u8]) -> Result<Committed, DecodeError> {
 pub(super) fn restore(group: &mut Group, value: &[u8]) -> Result<(), DecodeError> {
     let value = GroupValue::from_bytes(value)?;
     group.protocol_type = Some(value.protocol_type.to_owned()).filter(|t| !t.is_empty());
-    group.generation = value.generation.max(0);
+    group.generation = if planted(Bug::ForgetGenerations) { 0 } else { value.generation.max(0) };
     group.protocol = value.protocol.map(str::to_owned);
     group.leader = value.leader.map(str::to_owned);
     group.since = WallMs(value.current_state_timestamp);

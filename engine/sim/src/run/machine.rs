@@ -38,6 +38,12 @@ const BEATS_PER_ROUND: u64 = 5;
 /// What is old is brought to its segment in one round and deleted in the next, or the one behind it.
 const ROUNDS_AFTER_JUMP: u64 = 4;
 
+/// A late beat comes after so many.
+const LATE_BEATS: u32 = 10;
+
+/// What is sent last is compacted for so long.
+const LAST_ROUND: Duration = Duration::from_millis(200);
+
 /// The first thing that was wrong.
 type Verdict = Rc<RefCell<Option<String>>>;
 
@@ -156,8 +162,12 @@ impl Machine {
             waited += BEAT;
             self.judge()?;
         }
+        self.world.pass(LAST_ROUND);
+        self.judge()?;
+        self.world.kill();
+        self.stopped(false);
         drop(life);
-        Ok(())
+        self.start(None).map(drop)
     }
 
     fn heal(&mut self) {
@@ -473,6 +483,7 @@ impl Machine {
     /// The jobs of every shard, and the clients of every topic.
     fn live(&self, shards: Vec<Shard<SimDisk>>, seat: Rc<Seat>) -> Life {
         self.world.faults(|f| f.buggify = self.scene.buggify);
+        let late_ticks = self.scene.buggify.late_ticks;
         for shard in &shards {
             let (commits, writer, cleaner) = (shard.clone(), shard.clone(), shard.clone());
             let (clock, time) = (shard.clone(), self.world.clone());
@@ -481,7 +492,8 @@ impl Machine {
             self.world.spawn(async move { cleaner.run_cleaner().await });
             self.world.spawn(async move {
                 for beat in 1_u64.. {
-                    time.sleep(BEAT).await;
+                    let late = late_ticks && time.random(|r| r.chance(Buggify::FIRES_PPM));
+                    time.sleep(if late { BEAT * LATE_BEATS } else { BEAT }).await;
                     clock.tick(time.now());
                     if beat % BEATS_PER_ROUND == 0 {
                         clock.housekeep(time.now()).await;

@@ -249,13 +249,13 @@ impl Scene {
         match random.within(0..44) {
             0..16 => Act::Produce { topic, batches: random.within(1..6) as usize, draw: random.bits() },
             16 | 17 => Act::Again { topic, back: random.index(5) },
-            18..23 => Act::Read {
+            18..22 => Act::Read {
                 topic,
                 at_ppm: random.within(0..1_000_000),
                 bytes: random.within(1..60_000) as usize,
             },
             // A quarter of them delete all that there is.
-            23 => Act::Delete { topic, at_ppm: random.within(0..1_333_333).min(1_000_000) },
+            22 | 23 => Act::Delete { topic, at_ppm: random.within(0..1_333_333).min(1_000_000) },
             24..28 => Act::Commit { group: random.index(GROUPS), topic },
             28 => Act::Jump { ms: random.within(0..2 * JUMP_MS_MAX) as i64 - JUMP_MS_MAX as i64 },
             29 => Act::Wait { ms: 1 << random.within(0..24) },

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::map::{KeyHash, OffsetMap};
-use crate::base::{Offset, WallMs};
+use crate::base::{Bug, Offset, WallMs, planted};
 use crate::log::ProducerTable;
 use crate::record::BatchHeader;
 
@@ -58,7 +58,8 @@ impl Round {
 
     /// Whether what waits for a batch's delete horizon stays.
     pub(super) fn before_horizon(&self, header: &BatchHeader) -> bool {
-        header.delete_horizon().is_none_or(|horizon| self.now.0 < horizon)
+        !planted(Bug::DropTombstonesEarly)
+            && header.delete_horizon().is_none_or(|horizon| self.now.0 < horizon)
     }
 
     /// The delete horizon of what is first met now, ms.
@@ -72,6 +73,7 @@ impl Round {
             return true;
         }
         let Some(key) = key else { return false };
-        wanted && self.map.get(key).is_none_or(|latest| offset >= latest)
+        let is_older = |latest| offset < latest || (offset == latest && planted(Bug::DropLatest));
+        wanted && !self.map.get(key).is_some_and(is_older)
     }
 }
