@@ -53,7 +53,7 @@ fn records_further_apart_than_segment_ms_lie_in_different_segments() {
 
 #[test]
 fn a_full_index_ends_its_segment() {
-    // Four entries of eight bytes; each batch but a segment's first has one.
+    // A block of entries of eight bytes, the least that counts; each batch but a segment's first has one.
     let configs = [("segment.index.bytes", "36"), ("index.interval.bytes", "0")];
-    check(&configs, &[(5, 100); 12], &[0, 5, 10]);
+    check(&configs, &[(5, 100); 1030], &[0, 513, 1026]);
 }
