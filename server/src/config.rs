@@ -59,8 +59,9 @@ pub const OWN: &[OwnDef] = &[
     ),
     own(
         "net.receive_bytes",
-        "16777216",
-        "Memory for requests being received, and about as much for answers not read yet, whole broker, bytes.",
+        "0",
+        "Memory for requests being received, and about as much for answers not read yet, whole broker, bytes. 0 is 16 MiB \
+         up to two cores and 8 MiB for each further one. A core takes one request above its share at a time.",
     ),
     own("net.first_frame_ms", "60000", "How long a new connection may take to send its first request, ms."),
     own("net.frame_ms", "30000", "How long a request may take to arrive, plus a second per MiB, ms."),
@@ -105,7 +106,7 @@ pub struct Config {
     pub tick: Duration,
     /// See [`OWN`], `memory.pool_bytes`; 0 is the default for the number of cores.
     pub pool_bytes: usize,
-    /// See [`OWN`], `net.receive_bytes`.
+    /// See [`OWN`], `net.receive_bytes`; 0 is the default for the number of cores.
     pub receive_bytes: usize,
     /// See [`OWN`], `net.first_frame_ms`.
     pub first_frame: Duration,
@@ -216,7 +217,10 @@ impl Config {
                 0 => 0,
                 n => n.max(4 * MIB) as usize,
             },
-            receive_bytes: number("net.receive_bytes", MIB, 1 << 40)? as usize,
+            receive_bytes: match number("net.receive_bytes", 0, 1 << 40)? {
+                0 => 0,
+                n => n.max(MIB) as usize,
+            },
             first_frame: ms("net.first_frame_ms")?,
             frame: ms("net.frame_ms")?,
             send_stall: ms("net.send_stall_ms")?,
@@ -234,6 +238,16 @@ impl Config {
         const MIB: usize = 1024 * 1024;
         match self.pool_bytes {
             0 => (64 * MIB / cores).max(32 * MIB),
+            total => total / cores,
+        }
+    }
+
+    /// Memory of each of `cores` executors for requests being received, bytes.
+    #[must_use]
+    pub fn receive_bytes_per_core(&self, cores: usize) -> usize {
+        const MIB: usize = 1024 * 1024;
+        match self.receive_bytes {
+            0 => (16 * MIB / cores).max(8 * MIB),
             total => total / cores,
         }
     }

@@ -117,6 +117,26 @@ fn the_first_batch_comes_whole_above_every_limit() {
 }
 
 #[test]
+fn requests_larger_than_the_memory_for_them_come_in_one_at_a_time_beside_small_ones() {
+    // A mebibyte for each core.
+    let broker = Broker::start_on("0,1", &["message.max.bytes=8000000", "net.receive_bytes=2097152"]);
+    broker.client().create_topic("t", 8, &[]);
+    let large = batch(&[&vec![7; 6_000_000]]);
+    std::thread::scope(|scope| {
+        for partition in 0..8 {
+            let (mut client, large) = (broker.client(), &large);
+            let small = batch(&[b"small"]);
+            scope.spawn(move || {
+                let sent: &[u8] = if partition < 6 { large } else { &small };
+                for offset in 0..2 {
+                    assert_eq!(client.produce("t", partition, -1, sent), (ErrorCode::None, offset));
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn offsets_outside_the_log_are_refused() {
     let broker = Broker::start(&[]);
     let mut client = broker.client();

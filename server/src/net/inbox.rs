@@ -14,10 +14,10 @@ use rustix::net::RecvFlags;
 
 use super::Net;
 use super::conn::Conn;
-use crate::runtime::{RECEIVE_BYTES_MIN, Reason};
+use crate::runtime::{RECEIVE_BYTES_MIN, RECEIVE_BYTES_SMALL, Reason};
 
 /// What an unknown client may make us allocate by announcing it, in bytes.
-const UNPROVEN_BYTES_MAX: usize = 256 * 1024;
+const UNPROVEN_BYTES_MAX: usize = RECEIVE_BYTES_SMALL;
 
 /// A buffer that was filled to the brim is exchanged for one of twice its size, up to this, so
 /// that a busy connection reads many frames with one call.
@@ -35,6 +35,8 @@ pub(super) struct Inbox {
     end: usize,
     /// The start of a frame, moved out of the buffer while nothing comes.
     parked: Vec<u8>,
+    /// Room set aside for a request above [`RECEIVE_BYTES_SMALL`].
+    aside: usize,
     /// The size of buffer to take next.
     wish: usize,
     /// The largest frame that came whole.
@@ -56,6 +58,7 @@ impl Inbox {
             start: 0,
             end: 0,
             parked: Vec::new(),
+            aside: 0,
             wish: RECEIVE_BYTES_MIN,
             proven: 0,
             drained: false,
@@ -97,6 +100,10 @@ impl Inbox {
         if target <= self.buf.len() {
             self.buf.copy_within(self.start..self.end, 0);
         } else {
+            if target > RECEIVE_BYTES_SMALL && self.aside < need {
+                let Some(aside) = self.net.buffers.set_aside(self.aside, need) else { return false };
+                self.aside = aside;
+            }
             let Some(mut larger) = self.net.buffers.take(target) else { return false };
             larger[..have].copy_from_slice(&self.buf[self.start..self.end]);
             self.net.buffers.give(std::mem::replace(&mut self.buf, larger));
@@ -113,9 +120,14 @@ impl Inbox {
             return;
         }
         self.parked = self.buf[self.start..self.end].to_vec();
-        self.net.buffers.give(std::mem::take(&mut self.buf));
+        self.give_back();
         self.start = 0;
         self.end = 0;
+    }
+
+    fn give_back(&mut self) {
+        self.net.buffers.give(std::mem::take(&mut self.buf));
+        self.net.buffers.free(std::mem::take(&mut self.aside));
     }
 
     fn note_received(&mut self, n: usize) {
@@ -163,7 +175,7 @@ impl Inbox {
                 }
                 Ok(Got::NoBuffer) => {
                     self.net.counters.receive_waits.add(1);
-                    conn.marks.starved.set(need <= UNPROVEN_BYTES_MAX);
+                    conn.marks.starved.set(true);
                     self.net.buffers.room().await;
                     conn.marks.starved.set(false);
                     if conn.is_closed() {
@@ -180,7 +192,7 @@ impl Inbox {
 impl Drop for Inbox {
     fn drop(&mut self) {
         if !self.buf.is_empty() {
-            self.net.buffers.give(std::mem::take(&mut self.buf));
+            self.give_back();
         }
     }
 }

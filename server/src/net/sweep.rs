@@ -7,7 +7,7 @@ use engine::base::Instant;
 
 use super::Net;
 use super::conn::Conn;
-use crate::runtime::{Reason, clock};
+use crate::runtime::{RECEIVE_BYTES_SMALL, Reason, clock};
 
 /// How often the connections are looked at.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
@@ -47,8 +47,11 @@ impl Net {
                 settings.first_frame
             } else {
                 let whole = settings.frame + Duration::from_secs((bytes >> 20) as u64);
-                // Who waits for memory that others hold is not the one to blame.
-                patience(whole, self.buffers.is_tight() && !marks.starved.get())
+                let (large, starved) = (bytes > RECEIVE_BYTES_SMALL, marks.starved.get());
+                // Who waits for memory that others hold is not the one to blame, but may not hold much itself.
+                let tight = self.buffers.is_tight() && (large || !starved);
+                let in_the_way = large && !starved && self.buffers.is_tight_for_large();
+                patience(whole, tight || in_the_way)
             };
             return (now.since(since) > limit).then_some(Reason::SlowFrame);
         }

@@ -21,6 +21,10 @@ const RECEIVE_BYTES_KEPT_MAX: usize = 4 * 1024 * 1024;
 /// Budgets of unsent answers above which nobody is answered before slow readers have gone.
 const HELD_UP_ABOVE: usize = 4;
 
+/// Receive buffers up to this size, in bytes, find room while larger ones are under way: who sends giants waits
+/// for other giants, and nobody else for them.
+pub const RECEIVE_BYTES_SMALL: usize = 256 * 1024;
+
 const CLASSES: usize = (RECEIVE_BYTES_KEPT_MAX / RECEIVE_BYTES_MIN).ilog2() as usize + 1;
 
 /// Free receive memory that is kept, in bytes.
@@ -37,7 +41,12 @@ const PARTS_IN_LIST_MAX: usize = 512;
 /// One core's receive and reply memory.
 pub struct Buffers {
     budget: usize,
-    held: Cell<usize>,
+    /// In buffers up to [`RECEIVE_BYTES_SMALL`].
+    small: Cell<usize>,
+    /// Set aside for requests above that, whole.
+    large: Cell<usize>,
+    /// The last that asked for such a place found none.
+    large_refused: Cell<bool>,
     free_bytes: Cell<usize>,
     free: RefCell<[Vec<Vec<u8>>; CLASSES]>,
     room: Signal,
@@ -52,6 +61,10 @@ fn class_of(bytes: usize) -> Option<usize> {
     (class < CLASSES).then_some(class)
 }
 
+fn is_large(bytes: usize) -> bool {
+    bytes > RECEIVE_BYTES_SMALL
+}
+
 impl Buffers {
     /// Memory of which at most `budget` bytes are held by connections at a time for what they receive, and
     /// about as many for answers that nobody reads.
@@ -59,7 +72,9 @@ impl Buffers {
     pub fn new(budget: usize) -> Buffers {
         Buffers {
             budget,
-            held: Cell::new(0),
+            small: Cell::new(0),
+            large: Cell::new(0),
+            large_refused: Cell::new(false),
             free_bytes: Cell::new(0),
             free: RefCell::new(std::array::from_fn(|_| Vec::new())),
             room: Signal::new(),
@@ -70,15 +85,19 @@ impl Buffers {
         }
     }
 
-    /// A buffer of at least `bytes`, rounded up to a power of two, or `None` while the budget is
-    /// spent. One that exceeds the whole budget is given only while nothing else is held.
+    /// A buffer of at least `bytes`, rounded up to a power of two. One up to [`RECEIVE_BYTES_SMALL`] is given while
+    /// all that is held stays within the budget, or all such buffers within a quarter of it; else `None`. A
+    /// larger one is for whoever has set room aside ([`Buffers::set_aside`]).
     pub fn take(&self, bytes: usize) -> Option<Vec<u8>> {
         let bytes = bytes.max(RECEIVE_BYTES_MIN).next_power_of_two();
-        let held = self.held.get();
-        if held > 0 && held + bytes > self.budget {
-            return None;
+        if !is_large(bytes) {
+            let small = self.small.get();
+            let fits = small + self.large.get() + bytes <= self.budget || small + bytes <= self.budget / 4;
+            if small > 0 && !fits {
+                return None;
+            }
+            self.small.set(small + bytes);
         }
-        self.held.set(held + bytes);
         if let Some(buf) = class_of(bytes).and_then(|class| self.free.borrow_mut()[class].pop()) {
             self.free_bytes.set(self.free_bytes.get() - buf.len());
             return Some(buf);
@@ -89,7 +108,9 @@ impl Buffers {
     /// Takes a buffer back.
     pub fn give(&self, buf: Vec<u8>) {
         let bytes = buf.len();
-        self.held.set(self.held.get() - bytes);
+        if !is_large(bytes) {
+            self.small.set(self.small.get() - bytes);
+        }
         if let Some(class) = class_of(bytes)
             && self.free_bytes.get() + bytes <= FREE_BYTES_MAX
         {
@@ -99,7 +120,32 @@ impl Buffers {
         self.room.notify();
     }
 
-    /// Ends when a buffer came back.
+    /// Sets room aside for a request of `need` bytes, by one who has `own` set aside already. That is all of it, so
+    /// that two never wait for each other half way. The only one is let in whatever its size, another while all
+    /// that is held stays within three quarters of the budget: never is more held than the budget and one
+    /// request. What is set aside now, or `None`: then `own` still is.
+    pub fn set_aside(&self, own: usize, need: usize) -> Option<usize> {
+        let bytes = need.max(own).next_power_of_two();
+        let others = self.large.get() - own;
+        let fits = others == 0 || self.small.get() + others + bytes <= self.budget / 4 * 3;
+        self.large_refused.set(!fits);
+        fits.then(|| {
+            self.large.set(others + bytes);
+            bytes
+        })
+    }
+
+    /// The request came whole, or never will.
+    pub fn free(&self, own: usize) {
+        if own > 0 {
+            self.large.set(self.large.get() - own);
+            // Who still waits asks again.
+            self.large_refused.set(false);
+            self.room.notify();
+        }
+    }
+
+    /// Ends when a buffer or what was set aside came back.
     pub async fn room(&self) {
         self.room.wait().await;
     }
@@ -107,13 +153,19 @@ impl Buffers {
     /// Bytes that connections hold.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.held.get()
+        self.small.get() + self.large.get()
     }
 
     /// Whether so much is held that slow senders must go.
     #[must_use]
     pub fn is_tight(&self) -> bool {
-        self.held.get() > self.budget / 4 * 3
+        self.held() > self.budget / 4 * 3
+    }
+
+    /// Whether somebody waits for those who send large requests.
+    #[must_use]
+    pub fn is_tight_for_large(&self) -> bool {
+        self.large_refused.get()
     }
 
     /// Bytes of answers were encoded. Log memory that they lend is not counted here.
@@ -287,14 +339,22 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_above_the_whole_budget_is_served_alone() {
-        let buffers = Buffers::new(64 * 1024);
+    fn giants_come_one_at_a_time_and_leave_room_for_the_small() {
+        let buffers = Buffers::new(1 << 20);
         let small = buffers.take(1).unwrap();
-        assert!(buffers.take(1 << 20).is_none());
-        buffers.give(small);
-        let large = buffers.take(1 << 20).unwrap();
-        assert!(buffers.take(1).is_none());
-        buffers.give(large);
+        let half = buffers.set_aside(0, 512 * 1024).expect("within three quarters");
+        assert_eq!(buffers.set_aside(0, 512 * 1024), None);
+        assert!(buffers.is_tight_for_large());
+        let giant = buffers.set_aside(half, 3 << 20).expect("the only one may be above the budget");
+        assert_eq!(giant, 4 << 20);
+        let grown = [512 * 1024, 4 << 20].map(|bytes| buffers.take(bytes).expect("it was set aside"));
+        let beside = buffers.take(128 * 1024).expect("a quarter is for the small");
+        assert!(buffers.take(256 * 1024).is_none());
+        buffers.free(giant);
+        let next = buffers.set_aside(0, 512 * 1024).expect("the giant is gone");
+        assert!(!buffers.is_tight_for_large());
+        buffers.free(next);
+        [small, beside].into_iter().chain(grown).for_each(|buf| buffers.give(buf));
         assert_eq!(buffers.held(), 0);
     }
 

@@ -24,7 +24,7 @@ mod service;
 mod stages;
 
 pub use counters::{Counter, Counters, Reason};
-pub use memory::{Buffers, LEASE_BYTES_MAX, LeaseBudget, LeaseGuard, RECEIVE_BYTES_MIN};
+pub use memory::{Buffers, LEASE_BYTES_MAX, LeaseBudget, LeaseGuard, RECEIVE_BYTES_MIN, RECEIVE_BYTES_SMALL};
 pub use outbox::{Link, Outbox, Slot};
 pub use reply::{Piece, Reply};
 pub use service::Service;

@@ -13,6 +13,7 @@
 //! | what | share of the limit | without a limit |
 //! |---|---|---|
 //! | the pool, `memory.pool_bytes` | a quarter if it was not set; a start is refused above a half | 64 MiB, 32 MiB a core |
+//! | requests being received, `net.receive_bytes` | an eighth if it was not set | 16 MiB, 8 MiB a core |
 //! | the keys of a compaction, `log.cleaner.dedupe.buffer.size` | an eighth | 128 MiB |
 //! | one request, `socket.request.max.bytes` | an eighth, divided by the cores: each may receive one | 100 MiB |
 
@@ -106,6 +107,11 @@ pub(super) fn fit(config: &mut Config, cores: usize, limit: u64) -> Result<Sizes
         config.pool_bytes = pool as usize;
         cut.push(format!("memory.pool_bytes is {} MiB", pool / MIB));
     }
+    let receive = limit / 8;
+    if config.receive_bytes == 0 && (config.receive_bytes_per_core(cores) * cores) as u64 > receive {
+        config.receive_bytes = receive as usize;
+        cut.push(format!("net.receive_bytes is {} MiB", receive / MIB));
+    }
     let dedupe = limit / 8;
     if config.broker.cleaner.dedupe_bytes > dedupe {
         cut.push(format!("log.cleaner.dedupe.buffer.size counts as {} MiB", dedupe / MIB));
@@ -165,8 +171,9 @@ mod tests {
         assert_eq!((config.pool_bytes, sizes.cut), (0, Vec::new()), "nothing was cut");
         assert_eq!(sizes.request_bytes_max, 100 << 20);
         let sizes = fit(&mut config, 16, 256 << 20).unwrap();
-        assert_eq!(sizes.cut.len(), 3, "{:?}", sizes.cut);
+        assert_eq!(sizes.cut.len(), 4, "{:?}", sizes.cut);
         assert_eq!((config.pool_bytes, sizes.dedupe_bytes_max), (64 << 20, 32 << 20));
+        assert_eq!(config.receive_bytes, 32 << 20);
         assert_eq!(sizes.request_bytes_max, 2 << 20);
         let mut config = Config { pool_bytes: 200 << 20, ..Config::default() };
         let said = fit(&mut config, 2, 256 << 20).unwrap_err().to_string();

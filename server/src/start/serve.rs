@@ -149,7 +149,7 @@ async fn up(
         .map_err(|e| StartError::failed(format!("the data directory {}: {e}", shared.data.display())))?;
     let counters = Rc::new(Counters::default());
     let clocks = Rc::new(StageClocks::default());
-    let buffers = Rc::new(Buffers::new(config.receive_bytes / usize::from(shared.cores)));
+    let buffers = Rc::new(Buffers::new(config.receive_bytes_per_core(usize::from(shared.cores))));
     let leases = LeaseBudget::new(pool / READERS_SHARE);
     let net = Net::new(
         net_settings(&shared),
