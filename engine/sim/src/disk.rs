@@ -30,6 +30,7 @@ const REFUSED_PPM: u32 = 20_000;
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
+const EMFILE: i32 = 24;
 
 /// A core's view of a world's disk. Cloning shares it.
 #[derive(Clone)]
@@ -48,7 +49,39 @@ struct Inner {
 pub struct File {
     name: Rc<FileName>,
     inode: InodeRef,
+    /// Counts it among the segment files, if it is one.
+    _descriptor: Option<Rc<Descriptor>>,
 }
+
+/// One of the segment files that are open.
+struct Descriptor {
+    world: World,
+}
+
+impl Descriptor {
+    /// `None` if there is none left.
+    fn take(world: &World) -> Option<Descriptor> {
+        let limit = world.inner.faults.borrow().descriptors;
+        let mut storage = world.inner.storage.borrow_mut();
+        let counters = &mut storage.counters;
+        if limit.is_some_and(|limit| counters.segments_open >= limit) {
+            return None;
+        }
+        counters.segments_opened += 1;
+        counters.segments_open += 1;
+        counters.segments_open_max = counters.segments_open_max.max(counters.segments_open);
+        Some(Descriptor { world: world.clone() })
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        self.world.inner.storage.borrow_mut().counters.segments_open -= 1;
+    }
+}
+
+/// Segment files that a shard keeps open where a world does not say.
+const FILES_MAX: usize = 512;
 
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -264,8 +297,17 @@ impl Disk for SimDisk {
         self.inner.pool.size
     }
 
+    fn files_max(&self) -> usize {
+        self.world().inner.faults.borrow().files_max.unwrap_or(FILES_MAX)
+    }
+
     async fn open(&self, name: &FileName, how: Open) -> DiskResult<File> {
         self.operate(DiskOp::Open, name).await?;
+        let refused = || SimDisk::error(DiskOp::Open, name, DiskFault::NoDescriptor, EMFILE);
+        let descriptor = match name.as_str().starts_with("topics/") {
+            true => Some(Rc::new(Descriptor::take(self.world()).ok_or_else(refused)?)),
+            false => None,
+        };
         let is_there = self.storage(|s| matches!(s.file(name), Ok(Some(_))));
         let step = match how {
             Open::OrCreate if !is_there => Some(self.persist(DiskOp::Open, name, 0, 0).await),
@@ -276,7 +318,7 @@ impl Disk for SimDisk {
         if let Some(step) = step {
             self.persisted(step).await;
         }
-        Ok(File { name: Rc::new(name.clone()), inode })
+        Ok(File { name: Rc::new(name.clone()), inode, _descriptor: descriptor })
     }
 
     async fn len(&self, file: &File) -> DiskResult<u64> {

@@ -37,6 +37,10 @@ pub struct Faults {
     pub stray_ppm: u32,
     /// Bytes that all files together may have; `None` is no limit.
     pub capacity: Option<u64>,
+    /// Segment files that a shard keeps open at most; `None` is more than any needs.
+    pub files_max: Option<usize>,
+    /// Segment files that the process can have open: another is refused with EMFILE; `None` is no limit.
+    pub descriptors: Option<usize>,
     /// Sites at which chance makes rare things usual.
     pub buggify: Buggify,
 }
@@ -56,13 +60,15 @@ pub struct Buggify {
     pub slow_reads: bool,
     /// The clock of a shard ticks late: what it drives waits, and then has more to do at once.
     pub late_ticks: bool,
+    /// Hardly any segment file may stay open: nearly each use opens it anew.
+    pub few_files: bool,
 }
 
 impl Buggify {
     /// How often a site that is on fires, in a million.
     pub(crate) const FIRES_PPM: u32 = 250_000;
 
-    /// Each site is on with a quarter's chance.
+    /// Each site is on with a quarter's chance; whether files are few the caller says.
     #[must_use]
     pub fn draw(random: &mut crate::Random) -> Buggify {
         let mut on = || random.chance(250_000);
@@ -73,6 +79,7 @@ impl Buggify {
             slow_writes: on(),
             slow_reads: on(),
             late_ticks: on(),
+            few_files: false,
         }
     }
 

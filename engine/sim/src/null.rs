@@ -155,6 +155,10 @@ impl Disk for NullDisk {
         self.pool.size
     }
 
+    fn files_max(&self) -> usize {
+        usize::MAX
+    }
+
     async fn open(&self, name: &FileName, how: Open) -> DiskResult<NullFile> {
         let mut files = self.files.borrow_mut();
         match (files.get(name), how) {

@@ -46,6 +46,12 @@ pub struct Counters {
     pub names_lost: u64,
     /// Operations that failed because a fault said so.
     pub faults: u64,
+    /// Segment files opened.
+    pub segments_opened: u64,
+    /// Segment files that are open now …
+    pub segments_open: usize,
+    /// … and the most that were at a time.
+    pub segments_open_max: usize,
 }
 
 impl Counters {

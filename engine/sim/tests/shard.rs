@@ -198,8 +198,12 @@ fn journals_are_used_again_and_the_cost_of_recovery_stays_bounded() {
 #[test]
 fn retention_drops_whole_segments_and_the_start_survives() {
     let world = World::new(4);
-    let settings =
-        TopicSettings { segment_bytes: 1 << 20, retention_bytes: Some(2 << 20), ..TopicSettings::default() };
+    let settings = TopicSettings {
+        segment_bytes: 1 << 20,
+        retention_bytes: Some(2 << 20),
+        retention_ms: None,
+        ..TopicSettings::default()
+    };
     let (inner, s) = (world.clone(), settings.clone());
     let start = world.run_until(async move {
         let (shard, _) = open(&inner, &hosted(1, &s)).await;

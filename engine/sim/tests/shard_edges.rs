@@ -495,7 +495,7 @@ fn a_checkpoint_goes_on_when_the_partition_that_it_waits_for_is_deleted() {
         inner.sleep(Duration::from_secs(1)).await;
         // Its segment is open; that of the other one cannot be.
         inner.faults(|f| (f.eio_ppm, f.eio_ops) = (1_000_000, vec![DiskOp::Open]));
-        produce(&inner, &shard, key(0), &batch(0, 100)).await;
+        produce(&inner, &shard, key(0), &batch(0, 10_000)).await;
         let (world, appends) = (inner.clone(), shard.clone());
         let producer = inner.start(async move {
             for i in 3..20 {

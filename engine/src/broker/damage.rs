@@ -256,7 +256,7 @@ impl<D: Disk> Shard<D> {
             return false;
         }
         state.stats.damages_found += 1;
-        state.pages.forget(key);
+        state.forget_read(key);
         tracing::error!(
             partition = %key,
             segment = range.segment.0,

@@ -5,11 +5,12 @@
 //! names are durable and whose file has the blocks: until then the batch is journaled whole. A roll
 //! waits for the batches before it, so a segment is never cut or left under an extent.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use futures_util::future::join_all;
 use smallvec::SmallVec;
 
+use super::handles::Handle;
 use super::partition::Partition;
 use super::segment::SegmentTrouble;
 use super::shard::Shard;
@@ -23,8 +24,8 @@ use crate::log::segments::Place;
 /// The blocks of one extent on their way.
 pub(super) struct Blocks<D: Disk> {
     slot: u32,
-    /// The segment; none if the partition was deleted meanwhile.
-    file: Option<D::File>,
+    /// The segment, once it is open; never, if the partition was deleted meanwhile.
+    file: OnceCell<Handle<D>>,
     at: u64,
     pub(super) chunks: SmallVec<[D::Chunk; 4]>,
     /// Its segment did not take them: the batch rides whole in its frame, and is written later.
@@ -49,18 +50,17 @@ impl<D: Disk> Partition<D> {
         }
         self.extents = true;
         let segment = &self.segment;
-        let open = segment.index.base() == place.segment && segment.file.is_some();
-        open && segment.named && position + (shape.head + shape.middle) as u64 <= segment.reserved
+        let active = segment.index.base() == place.segment && segment.file.strong_count() > 0;
+        active && segment.named && position + (shape.head + shape.middle) as u64 <= segment.reserved
     }
 }
 
 impl<D: Disk> Shard<D> {
     /// The extents of a sealed frame with the files that they go to.
     pub(super) fn place_extents(&self, extents: Vec<Extent<D::Buf>>) -> SmallVec<[Blocks<D>; 2]> {
-        let mut state = self.inner.state.borrow_mut();
         let place = |extent: Extent<D::Buf>| Blocks {
             slot: extent.slot,
-            file: state.partition(extent.slot).and_then(|p| p.segment.file.clone()),
+            file: OnceCell::new(),
             at: extent.at,
             failed: Cell::new(false),
             chunks: extent.buffers.into_iter().map(|(b, bytes)| self.inner.disk.seal(b, bytes)).collect(),
@@ -79,9 +79,16 @@ impl<D: Disk> Shard<D> {
         }
         let disk = &self.inner.disk;
         let mut result = Ok(());
-        let placed = extents.iter().filter(|e| !e.failed.get()).filter_map(|e| Some((e.file.as_ref()?, e)));
-        let written =
-            placed.map(|(file, e)| async move { (e, write_chunks(disk, file, e.at, &e.chunks).await) });
+        let placed = extents.iter().filter(|e| !e.failed.get());
+        let written = placed.map(|e| async move {
+            // It was open when the batch came, and may have made room for another since.
+            let written = match self.file_of(e).await {
+                Ok(Some(file)) => write_chunks(disk, file, e.at, &e.chunks).await.map(drop),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            (e, written)
+        });
         for (extent, written) in join_all(written).await {
             if let Err(error) = written {
                 extent.failed.set(true);
@@ -97,7 +104,7 @@ impl<D: Disk> Shard<D> {
                 && !extents[..*i].iter().any(|before| before.slot == e.slot && !before.failed.get())
         };
         let files =
-            extents.iter().enumerate().filter(first).filter_map(|(_, e)| Some((e.file.as_ref()?, e.slot)));
+            extents.iter().enumerate().filter(first).filter_map(|(_, e)| Some((e.file.get()?, e.slot)));
         let flushed = files.map(|(file, slot)| async move { (slot, disk.flush(file).await) });
         for (slot, flushed) in join_all(flushed).await {
             if let Err(error) = flushed {
@@ -116,6 +123,18 @@ impl<D: Disk> Shard<D> {
             }
         }
         result
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// The open segment of an extent. `None` if its partition is gone.
+    async fn file_of<'a>(&self, extent: &'a Blocks<D>) -> DiskResult<Option<&'a Handle<D>>> {
+        if extent.file.get().is_none()
+            && let Some(file) = self.open_active(extent.slot).await?
+        {
+            let _ = extent.file.set(file);
+        }
+        Ok(extent.file.get())
     }
 }
 

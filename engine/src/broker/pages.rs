@@ -1,15 +1,17 @@
 //! Reading segments: aligned pages, a small cache of them, and read-ahead.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use futures_util::future::join_all;
 
+use super::handles::{FileKey, Handle};
 use super::probe::PROBE_WINDOW;
 use super::read::FetchError;
 use super::shard::{Shard, State};
-use super::stretch::PAGED_FROM;
+use super::stretch::{PAGED_FROM, short};
 use crate::base::{Instant, Offset, PartitionKey};
-use crate::io::{BLOCK, Disk, DiskError, DiskFault, FileName, IO_BYTES_MAX, Open, READERS_SHARE};
+use crate::io::{BLOCK, Disk, DiskError, DiskFault, IO_BYTES_MAX, Open, READERS_SHARE};
 use crate::log::index::{Entry, IndexSearch, Lookup, OffsetEntry, SearchStep, TimeEntry};
 use crate::log::names::SegmentFile;
 
@@ -19,11 +21,10 @@ const CACHE_SHARE: usize = 4;
 /// This share of the pool is kept free for reads, as far as caches hold it: one byte in eight.
 const READ_ROOM_SHARE: usize = 8;
 
-/// Segment files kept open for readers.
-const HANDLES: usize = 128;
-
-/// Pages that wait to be read ahead, at most.
+/// Pages that wait to be read ahead, at most …
 const AHEAD_MAX: usize = 32;
+/// … and their files at most one of this many that may be open.
+const AHEAD_FILES_SHARE: usize = 8;
 
 /// Pages read ahead at the same time. Together with the pages that readers wait for this keeps the disk
 /// busy; more would only stand before the journal's writes.
@@ -58,8 +59,7 @@ pub(super) struct Pages<D: Disk> {
     cache: VecDeque<Page<D::Chunk>>,
     /// Pages on their way from the disk: nobody asks for them again.
     loading: Vec<PageId>,
-    handles: VecDeque<(FileName, D::File)>,
-    ahead: VecDeque<(PageId, D::File)>,
+    ahead: VecDeque<(PageId, Handle<D>)>,
     /// Pages that could not be read as a whole, and when, oldest first.
     failed: VecDeque<(PageId, Instant)>,
     /// What large reads under way need of the readers' memory, bytes each.
@@ -71,7 +71,6 @@ impl<D: Disk> Default for Pages<D> {
         Pages {
             cache: VecDeque::new(),
             loading: Vec::new(),
-            handles: VecDeque::new(),
             ahead: VecDeque::new(),
             failed: VecDeque::new(),
             reserved: Vec::new(),
@@ -135,16 +134,19 @@ impl<D: Disk> Pages<D> {
         self.failed.iter().any(|(page, at)| *page == id && now.since(*at) < PROBE_WINDOW)
     }
 
-    /// Forgets what it holds of segments of this partition.
-    pub(super) fn forget(&mut self, key: PartitionKey) {
-        let dir = FileName::partition_dir(key);
+    fn forget(&mut self, key: PartitionKey) {
         self.cache.retain(|page| page.id.key != key);
         self.ahead.retain(|(page, _)| page.key != key);
-        self.handles.retain(|(name, _)| name.parent().as_ref() != Some(&dir));
     }
 }
 
 impl<D: Disk> State<D> {
+    /// Forgets what readers hold of segments of this partition.
+    pub(super) fn forget_read(&mut self, key: PartitionKey) {
+        self.pages.forget(key);
+        self.handles.forget_flushed(key);
+    }
+
     /// Keeps memory free for a read: cached batches go first, then cached pages. A read waits for
     /// memory, and what only a cache holds would never come back by itself.
     pub(super) fn make_read_room(&mut self, disk: &D) {
@@ -202,10 +204,19 @@ pub(super) struct SegmentSource<D: Disk> {
     /// Where the bytes on disk end and those of `open` begin.
     pub(super) on_disk: u64,
     pub(super) open: Option<D::Chunk>,
-    pub(super) file: D::File,
+    /// None if nothing of it is on disk.
+    file: Option<Handle<D>>,
 }
 
 impl<D: Disk> SegmentSource<D> {
+    /// Its file.
+    ///
+    /// # Errors
+    /// Nothing of it is on disk: then there is nothing to be read there.
+    pub(super) fn file(&self) -> Result<&D::File, DiskError> {
+        self.file.as_deref().ok_or_else(|| short(self))
+    }
+
     /// The segment as if it ended at `position`: what lies behind is not read.
     pub(super) fn end_at(&mut self, position: u64) {
         self.end = self.end.min(position);
@@ -249,7 +260,7 @@ impl<D: Disk> Shard<D> {
         key: PartitionKey,
         base: Offset,
     ) -> Result<SegmentSource<D>, FetchError> {
-        let (end, end_offset, open, held, revision) = {
+        let (end, end_offset, open, revision) = {
             let state = self.inner.state.borrow();
             let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
             let segment = partition.written.find(base).filter(|s| s.base == base);
@@ -258,14 +269,13 @@ impl<D: Disk> Shard<D> {
             };
             let active = partition.segment.index.base() == base;
             let open = if active { partition.segment.open.clone() } else { Vec::new() };
-            let held = if active { partition.segment.file.clone() } else { None };
-            (u64::from(segment.bytes), partition.written.end_of(base), open, held, partition.revision)
-        };
-        let file = match held {
-            Some(file) => file,
-            None => self.handle(key, revision, base, SegmentFile::Log).await?,
+            (u64::from(segment.bytes), partition.written.end_of(base), open, partition.revision)
         };
         let on_disk = end - open.len() as u64;
+        let file = match on_disk {
+            0 => None,
+            _ => Some(self.handle(key, revision, base, SegmentFile::Log).await?),
+        };
         let open = if open.is_empty() { None } else { Some(self.copied(&open).await) };
         Ok(SegmentSource { key, revision, base, end, end_offset, on_disk, open, file })
     }
@@ -282,27 +292,17 @@ impl<D: Disk> Shard<D> {
         revision: u64,
         base: Offset,
         file: SegmentFile,
-    ) -> Result<D::File, DiskError> {
-        let name = FileName::partition_dir(key).join(file.name(base));
-        let held = {
-            let mut state = self.inner.state.borrow_mut();
-            let handles = &mut state.pages.handles;
-            let at = handles.iter().position(|(n, _)| *n == name);
-            at.and_then(|at| handles.remove(at)).inspect(|held| handles.push_back(held.clone()))
-        };
-        if let Some((_, file)) = held {
-            return Ok(file);
+    ) -> Result<Handle<D>, DiskError> {
+        let file = FileKey { partition: key, base, kind: file };
+        let held = self.inner.state.borrow_mut().handles.get(file);
+        if let Some(held) = held {
+            return Ok(held);
         }
-        let handle = self.inner.disk.open(&name, Open::Existing).await?;
+        let opened = self.open_file(file, Open::Existing).await?;
         let mut state = self.inner.state.borrow_mut();
-        if state.by_key(key).is_some_and(|p| p.revision == revision) {
-            let handles = &mut state.pages.handles;
-            handles.push_back((name, handle.clone()));
-            if handles.len() > HANDLES {
-                handles.pop_front();
-            }
-        }
-        Ok(handle)
+        // Compaction may have put another file under the name.
+        let same = state.by_key(key).is_some_and(|p| p.revision == revision);
+        Ok(if same { state.handles.insert(file, opened) } else { Rc::new(opened) })
     }
 
     /// Makes the cache leave `bytes` of the readers' memory to a read, if that is what it may take.
@@ -348,13 +348,12 @@ impl<D: Disk> Shard<D> {
     /// A reader in sequence took `bytes` up to `position`: what it will ask for next is read meanwhile, as
     /// long as no page has to go for it that another reader still expects.
     pub(super) fn read_ahead(&self, source: &SegmentSource<D>, position: u64, bytes: usize) {
-        if bytes < PAGED_FROM {
-            return;
-        }
+        let Some(file) = source.file.as_ref().filter(|_| bytes >= PAGED_FROM) else { return };
         let unit = IO_BYTES_MAX as u64;
         let first = position / unit;
         let until = position + bytes as u64 * AHEAD_ANSWERS;
         let last = (until / unit).min((source.on_disk / unit).saturating_sub(1));
+        let ahead_max = AHEAD_MAX.min(self.inner.disk.files_max() / AHEAD_FILES_SHARE);
         let now = self.inner.now.get().mono;
         let mut state = self.inner.state.borrow_mut();
         state.pages.pass(source.key, source.base, position);
@@ -367,8 +366,8 @@ impl<D: Disk> Shard<D> {
                 || state.pages.has_failed(id, now)
                 || state.pages.loading.contains(&id)
                 || state.pages.ahead.iter().any(|(page, _)| *page == id);
-            if !known && room > 0 && state.pages.ahead.len() < AHEAD_MAX {
-                state.pages.ahead.push_back((id, source.file.clone()));
+            if !known && room > 0 && state.pages.ahead.len() < ahead_max {
+                state.pages.ahead.push_back((id, Rc::clone(file)));
                 room -= 1;
             }
         }

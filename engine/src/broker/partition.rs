@@ -1,6 +1,6 @@
 //! One partition on its core.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use super::checkpoint::PartitionState;
 use super::probe::Probes;
@@ -111,9 +111,9 @@ impl<D: Disk> Partition<D> {
                 open: state.open,
                 sealed: state.sealed,
                 index: state.index,
-                file: None,
+                file: Weak::new(),
+                opened: false,
                 allocated: 0,
-                listed: 0,
                 reserved: 0,
                 named: false,
                 flushed: aligned,

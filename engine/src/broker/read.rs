@@ -220,6 +220,7 @@ impl<D: Disk> Shard<D> {
         key: PartitionKey,
         read: impl AsyncFn() -> Result<T, FetchError>,
     ) -> Result<T, FetchError> {
+        let _reading = self.begin_reading().await;
         loop {
             let before = self.settled(key).await?;
             let result = read().await;

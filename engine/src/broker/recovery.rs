@@ -388,12 +388,7 @@ impl<D: Disk> Recovery<D> {
         // A partition that moves is written by its new core, but its old core's checkpoint counts
         // on its segments first, names and all.
         for shard in &self.shards {
-            let (files, names) = {
-                let state = shard.inner.state.borrow();
-                let files: Vec<D::File> = state.dirty_files.values().cloned().collect();
-                (files, state.names_changed)
-            };
-            if names { self.disk.sync_all(&files).await? } else { self.disk.flush_all(&files).await? }
+            shard.flush_written().await?;
         }
         let mut leaving: FxHashMap<CoreId, Vec<PartitionState>> = FxHashMap::default();
         for (key, owner) in &self.owner {

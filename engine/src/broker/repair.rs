@@ -79,7 +79,7 @@ impl<D: Disk> Shard<D> {
         }
         let source = self.source(key, range.segment).await.map_err(refused)?;
         let written = self.write_patch(slot, &source, &patch, piece).await;
-        self.inner.state.borrow_mut().pages.forget(key);
+        self.inner.state.borrow_mut().forget_read(key);
         written?;
         let reached = |position, _| position >= patch.end_position;
         match self.look(&source, patch.position, range.first, reached).await.map_err(refused)? {
@@ -157,13 +157,13 @@ impl<D: Disk> Shard<D> {
             let from = (start - patch.position) as usize;
             let bytes = &piece[from..from + (stop - start) as usize];
             buffer[(start - at) as usize..(stop - at) as usize].copy_from_slice(bytes);
-            self.inner.disk.write(&source.file, at, self.inner.disk.seal(buffer, len)).await?;
+            self.inner.disk.write(source.file()?, at, self.inner.disk.seal(buffer, len)).await?;
             at += len as u64;
         }
-        if !active && patch.rest.is_none() && self.inner.disk.len(&source.file).await? > source.end {
-            self.inner.disk.truncate(&source.file, source.end).await?;
+        if !active && patch.rest.is_none() && self.inner.disk.len(source.file()?).await? > source.end {
+            self.inner.disk.truncate(source.file()?, source.end).await?;
         }
-        if let Err(error) = self.inner.disk.flush(&source.file).await {
+        if let Err(error) = self.inner.disk.flush(source.file()?).await {
             if active {
                 self.segment_failed(slot, &error, SegmentTrouble::Flush);
             }
@@ -175,7 +175,7 @@ impl<D: Disk> Shard<D> {
     /// What a block holds, as far as the file goes.
     async fn block_at(&self, source: &SegmentSource<D>, at: u64) -> DiskResult<Vec<u8>> {
         self.inner.state.borrow_mut().make_read_room(&self.inner.disk);
-        let chunk = self.inner.disk.read(&source.file, at, BLOCK).await?;
+        let chunk = self.inner.disk.read(source.file()?, at, BLOCK).await?;
         Ok(chunk.to_vec())
     }
 

@@ -188,7 +188,7 @@ impl<D: Disk> Shard<D> {
             partition.head.drop_before(first);
             partition.epochs.truncate_from_start(below);
             partition.damages.drop_before(first);
-            state.pages.forget(key);
+            state.forget_read(key);
             state.stats.segments_dropped += dropped.len() as u64;
             dropped
         };

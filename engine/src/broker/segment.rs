@@ -1,7 +1,11 @@
 //! The active segment of a partition as far as it is written, and what to write next.
 
+use std::ops::Deref;
+use std::rc::Weak;
+
 use smallvec::SmallVec;
 
+use super::handles::{FileKey, Handle};
 use super::partition::Partition;
 use crate::base::{Now, Offset};
 use crate::io::{BLOCK, Disk, FileName, IO_BYTES_MAX, Slice};
@@ -43,13 +47,15 @@ pub(super) enum Step<D: Disk> {
     /// Nothing is unwritten, or it is gone.
     Rest,
     /// Its segment file is not open.
-    Open(FileName),
+    Open,
     /// Its segment's names are not durable, and extents wait for them.
     Name(FileName),
+    /// What the lane gathered fills no block: it stays in memory, and needs no file.
+    Keep,
     /// Its next batch belongs to a new segment: close this one.
     Roll,
     /// Write what the lane gathered from `at` on.
-    Write { file: D::File, at: u64, allocate: Option<u64> },
+    Write { file: Handle<D>, at: u64, allocate: Option<u64> },
 }
 
 /// What failed of a segment.
@@ -74,6 +80,13 @@ impl<C> Lane<C> {
     }
 }
 
+impl<C: Deref<Target = [u8]>> Lane<C> {
+    /// Everything gathered goes to the open block.
+    pub(super) fn keep_all(&mut self) {
+        self.slices.iter().for_each(|slice| self.open.extend_from_slice(slice));
+    }
+}
+
 /// The active segment as far as it is written.
 pub(super) struct SegmentWriter<D: Disk> {
     /// Bytes in full blocks on the disk.
@@ -83,11 +96,12 @@ pub(super) struct SegmentWriter<D: Disk> {
     /// Whether the files end exactly where the segment does, open block included.
     pub(super) sealed: bool,
     pub(super) index: IndexTail,
-    pub(super) file: Option<D::File>,
+    /// Its file, as long as that is open: it may be closed whenever nobody writes it.
+    pub(super) file: Weak<D::File>,
+    /// The file was open before: it is there, and `allocated` and `reserved` hold.
+    pub(super) opened: bool,
     /// Bytes that the file was asked to have.
     pub(super) allocated: u64,
-    /// The list of dirty files (`State::listing`) that its file stands in; 0 is none.
-    pub(super) listed: u64,
     /// Bytes that it has for certain: extents lie below.
     pub(super) reserved: u64,
     /// Its directory entries are durable: an extent may name it.
@@ -107,9 +121,9 @@ impl<D: Disk> SegmentWriter<D> {
             open: Vec::new(),
             sealed: true,
             index,
-            file: None,
+            file: Weak::new(),
+            opened: false,
             allocated: 0,
-            listed: 0,
             reserved: 0,
             named: false,
             flushed: 0,
@@ -123,13 +137,18 @@ impl<D: Disk> SegmentWriter<D> {
     }
 }
 
-/// A part of an index file to be written: name, position, bytes.
-pub(super) type IndexPart = (FileName, u64, Vec<u8>);
+/// A part of an index file to be written: which, position, bytes.
+pub(super) type IndexPart = (FileKey, u64, Vec<u8>);
 
 impl<D: Disk> Partition<D> {
     /// A file of the active segment.
+    pub(super) fn file_key(&self, kind: SegmentFile) -> FileKey {
+        FileKey { partition: self.key, base: self.segment.index.base(), kind }
+    }
+
+    /// The name of a file of the active segment.
     pub(super) fn segment_file(&self, file: SegmentFile) -> FileName {
-        FileName::partition_dir(self.key).join(file.name(self.segment.index.base()))
+        self.file_key(file).name()
     }
 
     /// Looks at the unwritten batches and fills the lane with those to write next. Blocks are allocated `ahead`
@@ -144,14 +163,8 @@ impl<D: Disk> Partition<D> {
         if first.segment != base {
             return Step::Roll;
         }
-        let Some(file) = self.segment.file.clone() else {
-            return Step::Open(self.segment_file(SegmentFile::Log));
-        };
-        if self.extents && !self.segment.named {
-            return Step::Name(FileName::partition_dir(self.key));
-        }
         assert!(u64::from(first.position) == self.segment.size(), "{}: the log has no gap", self.key);
-        let mut bytes = 0;
+        let (mut bytes, mut unplaced_bytes) = (0, 0);
         for batch in self.tail.unwritten() {
             let more = batch.bytes as usize;
             if batch.segment != base || (bytes > 0 && bytes + more > GATHER_BYTES) {
@@ -160,6 +173,7 @@ impl<D: Disk> Partition<D> {
             bytes += more;
             lane.batches.push((batch.header(), Place { segment: base, position: batch.position }));
             let unplaced = batch.unplaced();
+            unplaced_bytes += unplaced.first.iter().map(|slice| slice.len()).sum::<usize>();
             lane.slices.extend(unplaced.first);
             if unplaced.placed > 0 {
                 // What follows is not next to what was gathered.
@@ -170,6 +184,13 @@ impl<D: Disk> Partition<D> {
         }
         lane.open.clear();
         lane.open.extend_from_slice(&self.segment.open);
+        if lane.open.len() + unplaced_bytes < BLOCK && lane.placed == 0 && !self.extents {
+            return Step::Keep;
+        }
+        let Some(file) = self.segment.file.upgrade() else { return Step::Open };
+        if self.extents && !self.segment.named {
+            return Step::Name(FileName::partition_dir(self.key));
+        }
         let at = self.segment.aligned;
         let end = self.segment.size() + bytes as u64;
         let allocate = if ahead { self.segment_growth(end) } else { None };
@@ -220,12 +241,12 @@ impl<D: Disk> Partition<D> {
         let offsets = index.offsets.full_blocks().map(|part| (SegmentFile::Index, part));
         let times = index.times.full_blocks().map(|part| (SegmentFile::TimeIndex, part));
         let parts = offsets.into_iter().chain(times);
-        parts.map(|(file, (at, bytes))| (self.segment_file(file), at, bytes.to_vec())).collect()
+        parts.map(|(file, (at, bytes))| (self.file_key(file), at, bytes.to_vec())).collect()
     }
 
     /// The ends of both indexes, exactly as their files must end.
     pub(super) fn index_ends(&self) -> [IndexPart; 2] {
-        let part = |file, (at, bytes): (u64, &[u8])| (self.segment_file(file), at, bytes.to_vec());
+        let part = |file, (at, bytes): (u64, &[u8])| (self.file_key(file), at, bytes.to_vec());
         let index = &self.segment.index;
         [
             part(SegmentFile::Index, index.offsets.unwritten()),
@@ -234,10 +255,10 @@ impl<D: Disk> Partition<D> {
     }
 
     /// An index file of the active segment is written up to `end`.
-    pub(super) fn index_written(&mut self, name: &FileName, end: u64) {
-        if *name == self.segment_file(SegmentFile::Index) {
+    pub(super) fn index_written(&mut self, file: FileKey, end: u64) {
+        if file == self.file_key(SegmentFile::Index) {
             self.segment.index.offsets.written_to(end);
-        } else if *name == self.segment_file(SegmentFile::TimeIndex) {
+        } else if file == self.file_key(SegmentFile::TimeIndex) {
             self.segment.index.times.written_to(end);
         }
     }

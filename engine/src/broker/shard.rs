@@ -4,13 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::checkpoint::{CoreState, PartitionState};
 use super::clock::ShardClock;
 use super::commit::Flight;
 use super::frame_times::RecentFrames;
 use super::graves::Graves;
+use super::handles::{FileKey, Handles};
 use super::pages::Pages;
 use super::partition::Partition;
 use super::probe::Probes;
@@ -132,6 +133,12 @@ pub(super) struct Inner<D: Disk> {
     pub(super) placing: Cell<bool>,
     /// A checkpoint is being taken.
     pub(super) checkpointing: Cell<bool>,
+    /// What was written to segments is being flushed.
+    pub(super) flushing: Cell<bool>,
+    /// Readers that have segment files open.
+    pub(super) readers: Cell<usize>,
+    /// A reader ended.
+    pub(super) read: Signal,
     pub(super) now: Cell<Now>,
     pub(super) clock: ShardClock,
     pub(super) producer_expiration_ms: Cell<u64>,
@@ -188,13 +195,11 @@ pub(super) struct State<D: Disk> {
     /// Partitions that a checkpoint waits for, which holds every frame up to `force_below`.
     pub(super) forced: VecDeque<u32>,
     pub(super) force_below: u64,
-    /// Segment and index files written since the last checkpoint.
-    pub(super) dirty_files: FxHashMap<FileName, D::File>,
-    /// Those that the checkpoint under way flushes.
-    pub(super) flushing_files: FxHashMap<FileName, D::File>,
-    /// Which list of dirty files this is, from 1: each checkpoint begins another.
-    pub(super) listing: u64,
-    /// Files were created or renamed since the last checkpoint.
+    /// Segment and index files that are open.
+    pub(super) handles: Handles<D::File>,
+    /// Those that are being flushed.
+    pub(super) flushing_files: FxHashSet<FileKey>,
+    /// Files were created or renamed since names were last made durable.
     pub(super) names_changed: bool,
     pub(super) checkpoint_generation: u64,
     pub(super) checkpoint_buffer: Vec<u8>,
@@ -296,9 +301,8 @@ impl<D: Disk> Shard<D> {
             ripe: VecDeque::new(),
             forced: VecDeque::new(),
             force_below: 0,
-            dirty_files: FxHashMap::default(),
-            flushing_files: FxHashMap::default(),
-            listing: 1,
+            handles: Handles::new(disk.files_max()),
+            flushing_files: FxHashSet::default(),
             names_changed: false,
             checkpoint_generation: core.checkpoint_generation,
             checkpoint_buffer: Vec::new(),
@@ -337,6 +341,9 @@ impl<D: Disk> Shard<D> {
                 closing: Cell::new(false),
                 placing: Cell::new(false),
                 checkpointing: Cell::new(false),
+                flushing: Cell::new(false),
+                readers: Cell::new(0),
+                read: Signal::new(),
                 now: Cell::new(now),
                 clock: ShardClock::new(now),
                 committed: Signal::new(),
@@ -436,9 +443,8 @@ impl<D: Disk> Shard<D> {
             let mut state = inner.state.borrow_mut();
             let Some(slot) = state.by_key.remove(&key) else { return Ok(()) };
             let removed = state.partitions[slot as usize].take();
-            let prefix = FileName::partition_dir(key);
-            state.pages.forget(key);
-            state.dirty_files.retain(|name, _| name.parent().as_ref() != Some(&prefix));
+            state.forget_read(key);
+            state.handles.forget(key);
             for holds in removed.iter().flat_map(|p| [p.writing, p.tended]) {
                 if holds {
                     state.abandoned.push(slot);
@@ -524,30 +530,5 @@ impl<D: Disk> Shard<D> {
     pub fn watch(&self, key: PartitionKey) -> Option<Rc<Signal>> {
         let state = self.inner.state.borrow();
         state.by_key(key).map(|p| Rc::clone(&p.signal))
-    }
-
-    /// Counters since the start.
-    #[must_use]
-    pub fn stats(&self) -> ShardStats {
-        let state = self.inner.state.borrow();
-        let mut stats = state.stats.clone();
-        stats.partitions = state.by_key.len() as u64;
-        stats.journal_bytes_used = state.ring.bytes_used();
-        stats.pool_bytes = self.inner.disk.pool_size() as u64;
-        stats.pool_bytes_free = self.inner.disk.pool_free() as u64;
-        stats.unwritten_bytes = state.tails.unwritten() as u64;
-        stats.offline = u64::from(self.inner.failed.get());
-        for partition in state.partitions.iter().flatten() {
-            stats.damaged_ranges += partition.damages.as_slice().len() as u64;
-            stats.damaged_bytes += partition.damages.bytes();
-            stats.partitions_fenced += u64::from(partition.fenced);
-            stats.partitions_offline += u64::from(partition.offline);
-        }
-        stats.deleted_bytes = state.graves.bytes();
-        stats.disk_bytes_free = state.space.free();
-        stats.disk_bytes_floor = state.space.floor();
-        stats.disk_level = state.space.level() as u64;
-        stats.ballast_bytes = state.ballast.unwrap_or(0);
-        stats
     }
 }

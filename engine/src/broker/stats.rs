@@ -1,5 +1,8 @@
 //! Counters of one shard.
 
+use super::shard::Shard;
+use crate::io::Disk;
+
 /// What a shard has done since it was opened, and how full it is now.
 #[derive(Clone, Debug, Default)]
 pub struct ShardStats {
@@ -27,6 +30,12 @@ pub struct ShardStats {
     pub extents: u64,
     /// Bytes written to segments.
     pub segment_bytes: u64,
+    /// Segment files that are open now.
+    pub files_open: u64,
+    /// Segment files opened.
+    pub files_opened: u64,
+    /// Idle segment files closed to make room for others: they are opened again when they are needed.
+    pub files_closed: u64,
     /// Checkpoints taken.
     pub checkpoints: u64,
     /// Appends refused for lack of memory (the client's connection waited).
@@ -99,4 +108,34 @@ pub struct ShardStats {
     pub pool_bytes: u64,
     /// The pool's free part, bytes.
     pub pool_bytes_free: u64,
+}
+
+impl<D: Disk> Shard<D> {
+    /// Counters since the start.
+    #[must_use]
+    pub fn stats(&self) -> ShardStats {
+        let state = self.inner.state.borrow();
+        let mut stats = state.stats.clone();
+        stats.files_open = state.handles.count() as u64;
+        stats.files_opened = state.handles.opened;
+        stats.files_closed = state.handles.closed;
+        stats.partitions = state.by_key.len() as u64;
+        stats.journal_bytes_used = state.ring.bytes_used();
+        stats.pool_bytes = self.inner.disk.pool_size() as u64;
+        stats.pool_bytes_free = self.inner.disk.pool_free() as u64;
+        stats.unwritten_bytes = state.tails.unwritten() as u64;
+        stats.offline = u64::from(self.inner.failed.get());
+        for partition in state.partitions.iter().flatten() {
+            stats.damaged_ranges += partition.damages.as_slice().len() as u64;
+            stats.damaged_bytes += partition.damages.bytes();
+            stats.partitions_fenced += u64::from(partition.fenced);
+            stats.partitions_offline += u64::from(partition.offline);
+        }
+        stats.deleted_bytes = state.graves.bytes();
+        stats.disk_bytes_free = state.space.free();
+        stats.disk_bytes_floor = state.space.floor();
+        stats.disk_level = state.space.level() as u64;
+        stats.ballast_bytes = state.ballast.unwrap_or(0);
+        stats
+    }
 }

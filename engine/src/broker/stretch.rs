@@ -165,7 +165,7 @@ impl<D: Disk> Shard<D> {
             && part.at + IO_BYTES_MAX as u64 <= source.on_disk
             && part.len >= PAGED_FROM;
         if page && part.paged {
-            return self.load_page(source.page_at(part.at), &source.file).await;
+            return self.load_page(source.page_at(part.at), source.file()?).await;
         }
         self.read_blocks(source, part.at, part.len).await
     }
@@ -177,7 +177,7 @@ impl<D: Disk> Shard<D> {
         len: usize,
     ) -> Result<D::Chunk, DiskError> {
         self.inner.state.borrow_mut().make_read_room(&self.inner.disk);
-        self.inner.disk.read(&source.file, at, len).await
+        self.inner.disk.read(source.file()?, at, len).await
     }
 
     /// Reads what there is of `needed` before the first block that cannot be read, after a read of `part`,

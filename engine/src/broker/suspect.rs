@@ -22,16 +22,15 @@ impl<D: Disk> Shard<D> {
         if !self.inner.state.borrow_mut().partition(slot).is_some_and(|p| p.suspect) {
             return Ok(());
         }
-        self.ensure_open(slot).await?;
-        let (file, name, mut at, end, doubts, dropped) = {
+        let Some(file) = self.open_active(slot).await? else { return Ok(()) };
+        let (log, mut at, end, doubts, dropped) = {
             let mut state = self.inner.state.borrow_mut();
             let Some(partition) = state.partition(slot) else { return Ok(()) };
-            let Some(file) = partition.segment.file.clone() else { return Ok(()) };
-            let name = partition.segment_file(SegmentFile::Log);
+            let log = partition.file_key(SegmentFile::Log);
             let segment = &partition.segment;
-            (file, name, segment.flushed, segment.aligned, partition.doubts, partition.dropped)
+            (log, segment.flushed, segment.aligned, partition.doubts, partition.dropped)
         };
-        let lost = || DiskError::found(DiskOp::Read, name.clone());
+        let lost = || DiskError::found(DiskOp::Read, log.name());
         if at < end && (dropped || !self.holds_what_was_written(slot).await?) {
             return Err(lost());
         }
@@ -52,7 +51,7 @@ impl<D: Disk> Shard<D> {
             }
             partition.suspect = false;
         }
-        state.dirty_files.insert(name, file);
+        state.handles.wrote(log, &file);
         Ok(())
     }
 
@@ -64,7 +63,7 @@ impl<D: Disk> Shard<D> {
             let (key, base) = (partition.key, partition.segment.index.base());
             let name = partition.segment_file(SegmentFile::Log);
             // What is held in memory says nothing about the disk.
-            state.pages.forget(key);
+            state.forget_read(key);
             (key, base, name)
         };
         let failed = || DiskError::found(DiskOp::Read, name.clone());

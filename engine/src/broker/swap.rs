@@ -174,7 +174,7 @@ impl<D: Disk> Shard<D> {
         {
             let mut state = self.inner.state.borrow_mut();
             state.names_changed = true;
-            state.pages.forget(swap.key);
+            state.forget_read(swap.key);
             let Some(partition) = state.partition(slot) else { return false };
             let segment = swap.segment.as_ref().expect("a swap that counts has a segment");
             // What was compacted away is shown to nobody any more, from memory neither.

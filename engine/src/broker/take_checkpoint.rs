@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
-
 use super::checkpoint::{CheckpointHead, add, begin, file_name, seal};
 use super::partition::Partition;
 use super::shard::{Shard, State};
@@ -162,40 +160,22 @@ impl<D: Disk> Shard<D> {
         included: u64,
     ) -> DiskResult<()> {
         let inner = &self.inner;
-        let (handles, names, head) = {
-            let mut state = inner.state.borrow_mut();
-            state.listing += 1;
-            state.flushing_files = std::mem::take(&mut state.dirty_files);
-            let handles: Vec<D::File> = state.flushing_files.values().cloned().collect();
-            for partition in state.partitions.iter_mut().flatten() {
-                partition.segment.flushing = partition.segment.aligned;
-            }
-            let head = CheckpointHead {
+        let head = {
+            let state = inner.state.borrow();
+            CheckpointHead {
                 core: inner.core,
                 generation: state.checkpoint_generation + 1,
                 included,
                 next_sequence: state.sequence.max(included + 1),
                 incarnation: state.incarnation,
-            };
-            (handles, std::mem::take(&mut state.names_changed), head)
+            }
         };
-        let flushed =
-            if names { inner.disk.sync_all(&handles).await } else { inner.disk.flush_all(&handles).await };
-        let files = std::mem::take(&mut inner.state.borrow_mut().flushing_files);
-        // Whoever leaves a segment waits for it.
-        inner.files.notify();
-        if let Err(error) = flushed {
-            let mut state = inner.state.borrow_mut();
-            state.names_changed |= names;
-            state.doubt(files);
-            return Err(error);
-        }
-        // Of two flushes of a file that are under way, one is told what failed and the other is not.
+        self.flush_written().await?;
         {
             let mut state = inner.state.borrow_mut();
+            // None was when the checkpoint was captured.
             if let Some(name) = state.doubted() {
-                state.names_changed |= names;
-                state.dirty_files.extend(files);
+                state.names_changed = true;
                 return Err(DiskError::found(DiskOp::Flush, name));
             }
         }
@@ -208,10 +188,6 @@ impl<D: Disk> Shard<D> {
             state.ring.trim(included);
             state.starved = false;
             state.stats.checkpoints += 1;
-            for partition in state.partitions.iter_mut().flatten() {
-                let segment = &mut partition.segment;
-                segment.flushed = segment.flushed.max(segment.flushing);
-            }
         }
         self.remove_failed_journals().await;
         inner.files.notify();
@@ -289,31 +265,6 @@ impl<D: Disk> State<D> {
     fn waited_for(&self, slot: usize, included: u64) -> impl Iterator<Item = (usize, &Partition<D>)> {
         let rest = self.partitions.iter().enumerate().skip(slot);
         rest.filter_map(move |(slot, p)| Some((slot, p.as_deref().filter(|p| p.is_behind(included))?)))
-    }
-
-    /// A segment whose flush failed since the checkpoint waited for all of them.
-    fn doubted(&self) -> Option<FileName> {
-        let mut suspects = self.partitions.iter().flatten().filter(|p| p.suspect);
-        suspects.next().map(|p| p.segment_file(SegmentFile::Log))
-    }
-
-    /// The flush of these files failed, of which of them is not told: none counts as flushed, and what was
-    /// written to segments since the last good flush is written again. They are active segments all: none is
-    /// left while it is flushed here.
-    fn doubt(&mut self, files: FxHashMap<FileName, D::File>) {
-        for partition in self.partitions.iter_mut().flatten() {
-            if files.contains_key(&partition.segment_file(SegmentFile::Log)) {
-                partition.suspect();
-            }
-        }
-        for slot in 0..self.partitions.len() as u32 {
-            if self.partition(slot).is_some_and(|p| p.suspect) {
-                self.mark_ripe(slot);
-            }
-        }
-        for (name, file) in files {
-            self.dirty_files.entry(name).or_insert(file);
-        }
     }
 
     /// True when all are captured.

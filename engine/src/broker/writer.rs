@@ -5,15 +5,18 @@
 //! block that a checkpoint counts on is therefore never rewritten: the checkpoint holds the open
 //! block itself, and the journal what came after.
 
+use std::rc::Rc;
+
 use futures_util::future::{join, join_all, join4};
 use smallvec::SmallVec;
 
+use super::handles::{FileKey, Handle};
 use super::segment::{Lane, SegmentTrouble, SegmentWriter, Step};
 use super::shard::Shard;
 use super::space::{Purpose, SpaceLevel};
 use super::transfer::write_chunks;
 use crate::base::{Bug, Offset, planted};
-use crate::io::{BLOCK, Disk, DiskError, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open, Slice};
+use crate::io::{BLOCK, Disk, DiskError, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Slice};
 use crate::log::names::SegmentFile;
 use crate::log::segments::Place;
 
@@ -154,7 +157,14 @@ impl<D: Disk> Shard<D> {
             };
             match step {
                 Step::Rest => return Ok(()),
-                Step::Open(name) => self.open_segment(slot, &name).await?,
+                Step::Open => drop(self.open_active(slot).await?),
+                Step::Keep => {
+                    lane.keep_all();
+                    self.take_written(slot, lane, None).await?;
+                    if !self.inner.state.borrow().wants_more(slot) {
+                        return Ok(());
+                    }
+                }
                 Step::Name(dir) => self.name_segment(slot, &dir).await?,
                 Step::Roll => self.roll_segment(slot).await?,
                 Step::Write { file, at, allocate } => {
@@ -162,7 +172,7 @@ impl<D: Disk> Shard<D> {
                         self.allocate_ahead(slot, &file, bytes).await?;
                     }
                     self.write_blocks(&file, at, lane).await?;
-                    self.take_written(slot, lane).await?;
+                    self.take_written(slot, lane, Some(&file)).await?;
                     let state = self.inner.state.borrow();
                     if !state.wants_more(slot) {
                         return Ok(());
@@ -202,33 +212,42 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
-    /// Opens the active segment's file if it is not open.
-    pub(super) async fn ensure_open(&self, slot: u32) -> DiskResult<()> {
-        let name = {
+    /// The active segment's file, opened if it is not open. `None` if the partition is gone.
+    pub(super) async fn open_active(&self, slot: u32) -> DiskResult<Option<Handle<D>>> {
+        let (key, opened, written) = {
             let mut state = self.inner.state.borrow_mut();
-            let Some(partition) = state.partition(slot) else { return Ok(()) };
-            partition.segment.file.is_none().then(|| partition.segment_file(SegmentFile::Log))
+            let Some(partition) = state.partition(slot) else { return Ok(None) };
+            let segment = &partition.segment;
+            if let Some(file) = segment.file.upgrade() {
+                return Ok(Some(file));
+            }
+            (partition.file_key(SegmentFile::Log), segment.opened, segment.aligned > 0)
         };
-        match name {
-            Some(name) => self.open_segment(slot, &name).await,
-            None => Ok(()),
+        if !opened {
+            // No checkpoint names the segment before it has synced the names: see `finish_checkpoint`.
+            self.inner.disk.add_dir(&FileName::partition_dir(key.partition)).await?;
         }
-    }
-
-    async fn open_segment(&self, slot: u32, name: &FileName) -> DiskResult<()> {
-        let dir = name.parent().expect("a segment lies in its partition's directory");
-        // No checkpoint names the segment before it has synced the names: see `finish_checkpoint`.
-        self.inner.disk.add_dir(&dir).await?;
-        self.reuse_segment(name).await?;
-        let file = self.inner.disk.open(name, Open::OrCreate).await?;
-        self.inner.state.borrow_mut().names_changed |= !planted(Bug::ForgetNames);
-        let bytes = self.inner.disk.len(&file).await?;
-        if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
-            partition.segment.file = Some(file);
-            partition.segment.allocated = bytes;
-            partition.segment.reserved = bytes;
+        if !opened && !written {
+            self.reuse_segment(&key.name()).await?;
         }
-        Ok(())
+        let file = self.file_to_write(key).await?;
+        let bytes = if opened { 0 } else { self.inner.disk.len(&file).await? };
+        let mut state = self.inner.state.borrow_mut();
+        if !opened {
+            state.names_changed |= !planted(Bug::ForgetNames);
+        }
+        if let Some(partition) = state.partition(slot)
+            && partition.file_key(SegmentFile::Log) == key
+        {
+            let segment = &mut partition.segment;
+            segment.file = Rc::downgrade(&file);
+            if !segment.opened {
+                segment.opened = true;
+                segment.allocated = bytes;
+                segment.reserved = bytes;
+            }
+        }
+        Ok(Some(file))
     }
 
     /// Makes the names of the open segment durable, so that extents may name it.
@@ -243,12 +262,7 @@ impl<D: Disk> Shard<D> {
 
     /// Gives a new segment a file from the free pool, if there is one and it has none yet.
     async fn reuse_segment(&self, name: &FileName) -> DiskResult<()> {
-        let free = {
-            let mut state = self.inner.state.borrow_mut();
-            let fresh = !state.dirty_files.contains_key(name);
-            if fresh { state.free_segments.pop() } else { None }
-        };
-        let Some(free) = free else { return Ok(()) };
+        let Some(free) = self.inner.state.borrow_mut().free_segments.pop() else { return Ok(()) };
         let dir = name.parent().expect("a segment lies in its partition's directory");
         if self.inner.disk.list(&dir).await?.iter().any(|e| e.name == *name) {
             self.inner.state.borrow_mut().free_segments.push(free);
@@ -294,7 +308,12 @@ impl<D: Disk> Shard<D> {
 
     /// The gathered batches are in the segment or in the open block: the partition learns it, and
     /// full blocks of its indexes go to their files.
-    async fn take_written(&self, slot: u32, lane: &mut Lane<D::Chunk>) -> DiskResult<()> {
+    async fn take_written(
+        &self,
+        slot: u32,
+        lane: &mut Lane<D::Chunk>,
+        file: Option<&Handle<D>>,
+    ) -> DiskResult<()> {
         let blocks = {
             let mut guard = self.inner.state.borrow_mut();
             let state = &mut *guard;
@@ -302,38 +321,31 @@ impl<D: Disk> Shard<D> {
             let bytes = partition.take_written(lane, self.inner.now.get());
             state.tails.mark_written(bytes);
             state.stats.segment_bytes += bytes as u64;
-            if partition.segment.listed != state.listing && !planted(Bug::CheckpointBeforeData) {
-                partition.segment.listed = state.listing;
-                let file = partition.segment.file.clone().expect("it was just written");
-                state.dirty_files.insert(partition.segment_file(SegmentFile::Log), file);
+            if let Some(file) = file
+                && !planted(Bug::CheckpointBeforeData)
+            {
+                state.handles.wrote(partition.file_key(SegmentFile::Log), file);
             }
             partition.full_index_blocks()
         };
         lane.slices.clear();
         lane.last.clear();
-        for (name, at, bytes) in blocks {
-            self.write_index(&name, at, &bytes).await?;
+        for (key, at, bytes) in blocks {
+            self.write_index(key, at, &bytes).await?;
             if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
-                partition.index_written(&name, at + bytes.len() as u64);
+                partition.index_written(key, at + bytes.len() as u64);
             }
         }
         Ok(())
     }
 
     /// Writes whole blocks of an index file, which the next checkpoint makes durable.
-    async fn write_index(&self, name: &FileName, at: u64, bytes: &[u8]) -> DiskResult<D::File> {
-        let held = self.inner.state.borrow().dirty_files.get(name).cloned();
-        let file = match held {
-            Some(file) => file,
-            None => {
-                let file = self.inner.disk.open(name, Open::OrCreate).await?;
-                // The first block of an index is the one that creates its file.
-                self.inner.state.borrow_mut().names_changed |= at == 0;
-                file
-            }
-        };
+    async fn write_index(&self, key: FileKey, at: u64, bytes: &[u8]) -> DiskResult<Handle<D>> {
+        let file = self.file_to_write(key).await?;
+        // The first block of an index is the one that creates its file.
+        self.inner.state.borrow_mut().names_changed |= at == 0;
         self.write_padded(&file, at, bytes).await?;
-        self.inner.state.borrow_mut().dirty_files.insert(name.clone(), file.clone());
+        self.inner.state.borrow_mut().handles.wrote(key, &file);
         Ok(file)
     }
 
@@ -355,8 +367,6 @@ impl<D: Disk> Shard<D> {
     /// Closes the active segment: its last block is written, its files are cut to their length and
     /// made durable, and the producers as of here go to its successor's `.snapshot`.
     async fn roll_segment(&self, slot: u32) -> DiskResult<()> {
-        // After a recovery its file is not open yet, and its last block stands in memory only.
-        self.ensure_open(slot).await?;
         self.finish_segment(slot).await?;
         let next = {
             let mut state = self.inner.state.borrow_mut();
@@ -397,15 +407,15 @@ impl<D: Disk> Shard<D> {
             return Ok(());
         }
         self.rewrite_suspect(slot).await?;
-        self.ensure_open(slot).await?;
-        let (file, log, at, open, size, doubts) = {
+        // After a recovery its file is not open yet, and its last block stands in memory only.
+        let Some(file) = self.open_active(slot).await? else { return Ok(()) };
+        let (log, at, open, size, doubts) = {
             let mut state = self.inner.state.borrow_mut();
             let Some(partition) = state.partition(slot) else { return Ok(()) };
-            let Some(file) = partition.segment.file.clone() else { return Ok(()) };
             partition.segment.index.finish();
             let segment = &partition.segment;
-            let log = partition.segment_file(SegmentFile::Log);
-            (file, log, segment.aligned, segment.open.clone(), segment.size(), partition.doubts)
+            let log = partition.file_key(SegmentFile::Log);
+            (log, segment.aligned, segment.open.clone(), segment.size(), partition.doubts)
         };
         let disk = &self.inner.disk;
         if !open.is_empty() {
@@ -415,25 +425,25 @@ impl<D: Disk> Shard<D> {
         if !planted(Bug::RollWithoutFlush) {
             self.flush_segment(slot, &file).await?;
         }
-        self.until_no_checkpoint_flushes(&log).await;
+        drop(file);
+        self.until_no_checkpoint_flushes(log).await;
         let ends = {
             let mut state = self.inner.state.borrow_mut();
             if state.partition(slot).is_some_and(|p| p.doubts != doubts) {
-                return Err(DiskError::found(DiskOp::Flush, log));
+                return Err(DiskError::found(DiskOp::Flush, log.name()));
             }
-            state.dirty_files.remove(&log);
+            state.handles.flushed(log);
             let Some(partition) = state.partition(slot) else { return Ok(()) };
             (partition.segment.allocated, partition.segment.reserved) = (size, 0);
-            partition.segment.listed = 0;
             partition.segment.flushed = partition.segment.aligned;
             partition.index_ends()
         };
-        for (name, at, bytes) in ends {
-            let file = self.write_index(&name, at, &bytes).await?;
+        for (key, at, bytes) in ends {
+            let file = self.write_index(key, at, &bytes).await?;
             disk.truncate(&file, at + bytes.len() as u64).await?;
-            // It stays among the dirty files until here: a checkpoint may count on it meanwhile.
+            // It counts as unflushed until here: a checkpoint may count on it meanwhile.
             self.flush_segment(slot, &file).await?;
-            self.inner.state.borrow_mut().dirty_files.remove(&name);
+            self.inner.state.borrow_mut().handles.flushed(key);
         }
         if let Some(partition) = self.inner.state.borrow_mut().partition(slot) {
             partition.segment.sealed = true;
@@ -442,10 +452,10 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Waits until no checkpoint's flush of a file is under way: it may be told of a failure that ours was not.
-    async fn until_no_checkpoint_flushes(&self, file: &FileName) {
+    async fn until_no_checkpoint_flushes(&self, file: FileKey) {
         loop {
             let wait = self.inner.files.wait();
-            if !self.inner.state.borrow().flushing_files.contains_key(file) {
+            if !self.inner.state.borrow().flushing_files.contains(&file) {
                 return;
             }
             wait.await;

@@ -128,6 +128,8 @@ pub enum DiskFault {
     NotFound,
     /// ENOSPC or a quota.
     NoSpace,
+    /// EMFILE or ENFILE: the process, or the machine, has too many files open. It says nothing of the file.
+    NoDescriptor,
     /// EIO and everything else the kernel reports.
     Io,
     /// No completion within the operation's deadline. Its buffer stays out of the pool until
@@ -213,6 +215,10 @@ pub trait Disk: Clone + 'static {
 
     /// The pool's size in bytes.
     fn pool_size(&self) -> usize;
+
+    /// Segment files that the shard on this disk keeps open at most, those in use aside: its share of the
+    /// descriptors that the process may have.
+    fn files_max(&self) -> usize;
 
     /// The time at which the last completion was seen, by the monotonic clock that [`crate::base::Now`] has
     /// too. The engine decides nothing by it; its steps are timed with it.

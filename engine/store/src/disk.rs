@@ -51,11 +51,16 @@ const STALL_CHECK: Duration = Duration::from_millis(1);
 pub struct DiskSettings {
     /// See [`OP_DEADLINE`].
     pub deadline: Duration,
+    /// See [`Disk::files_max`].
+    pub files_max: usize,
 }
+
+/// Segment files that a disk keeps open unless told otherwise.
+const FILES_MAX: usize = 512;
 
 impl Default for DiskSettings {
     fn default() -> DiskSettings {
-        DiskSettings { deadline: OP_DEADLINE }
+        DiskSettings { deadline: OP_DEADLINE, files_max: FILES_MAX }
     }
 }
 
@@ -290,6 +295,7 @@ fn disk_error(op: DiskOp, file: &FileName, error: &io::Error) -> DiskError {
     let fault = match errno {
         libc::ENOENT => DiskFault::NotFound,
         libc::ENOSPC | libc::EDQUOT => DiskFault::NoSpace,
+        libc::EMFILE | libc::ENFILE => DiskFault::NoDescriptor,
         _ => DiskFault::Io,
     };
     DiskError { op, file: file.clone(), fault, errno }
@@ -343,6 +349,10 @@ impl Disk for GlommioDisk {
 
     fn pool_size(&self) -> usize {
         self.inner.pool.stats().size
+    }
+
+    fn files_max(&self) -> usize {
+        self.inner.settings.files_max
     }
 
     fn now(&self) -> Instant {

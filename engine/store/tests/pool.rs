@@ -61,7 +61,7 @@ fn a_write_that_hangs_times_out_and_keeps_its_buffer_until_it_is_through() {
     let dir = real_dir();
     on_executor(dir.path(), POOL, |dir| async move {
         let faults = Rc::new(FaultPoints::default());
-        let settings = DiskSettings { deadline: Duration::from_millis(200) };
+        let settings = DiskSettings { deadline: Duration::from_millis(200), ..DiskSettings::default() };
         let disk = GlommioDisk::open_faulty(dir, settings, faults.clone()).await.unwrap();
         let file = disk.open(&FileName::new("a"), Open::OrCreate).await.unwrap();
         let mut buf = disk.take(BLOCK).unwrap();

@@ -21,6 +21,11 @@ const SHARD: &[ShardMetric] = &[
     ("journal_bytes", "counter", "Bytes written to the journal.", |r| r.shard.journal_bytes),
     ("extents", "counter", "Batches written straight to their segments.", |r| r.shard.extents),
     ("segment_bytes", "counter", "Bytes written to segments.", |r| r.shard.segment_bytes),
+    ("files_open", "gauge", "Segment files that are open.", |r| r.shard.files_open),
+    ("files_opened", "counter", "Segment files opened.", |r| r.shard.files_opened),
+    ("files_closed", "counter", "Idle segment files closed to make room for others.", |r| {
+        r.shard.files_closed
+    }),
     ("checkpoints", "counter", "Checkpoints taken.", |r| r.shard.checkpoints),
     ("compactions", "counter", "Rounds of compaction that ended.", |r| r.shard.compactions),
     ("compaction_bytes_read", "counter", "Bytes that compaction has read.", |r| {

@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `descriptors` | how many files and connections may be open |
 //! | `error` | why a broker does not start, with the exit code |
 //! | `doors` | the ports: every listener on every core |
 //! | `node_file` | `node.json` and the mark of a clean stop |
@@ -15,6 +16,7 @@
 //! every core, and only then the shards, because a core may read what another lends it.
 
 mod boot;
+mod descriptors;
 mod doors;
 mod error;
 mod memory;
@@ -40,12 +42,10 @@ use crate::net::{Admission, Door};
 use crate::runtime::clock;
 use crate::shard::PostOffice;
 use boot::{Booted, Origin};
+use descriptors::Descriptors;
 use doors::Doors;
 use serve::{CoreParts, Shared};
 use stage::{Stage, Stages};
-
-/// Descriptors that are not for connections: files, rings, listeners.
-const DESCRIPTORS_KEPT: u64 = 512;
 
 /// How long a broker that did not get up waits for its cores to end.
 const GIVE_UP: Duration = Duration::from_secs(30);
@@ -113,7 +113,6 @@ impl Running {
 /// [`StartError`], each one sentence with its fix.
 pub fn start(mut config: Config) -> Result<Running, StartError> {
     let _first_reading = clock::now();
-    raise_descriptor_limit();
     let data = PathBuf::from(&config.broker.data_dir);
     let lock = DataDir::lock(&data)?;
     let data =
@@ -138,11 +137,11 @@ pub fn start(mut config: Config) -> Result<Running, StartError> {
     let cores = cpus.len();
     let sizes = memory::fit(&mut config, cores, memory::limit().unwrap_or(u64::MAX))?;
     sizes.cut.iter().for_each(|cut| tracing::warn!("{cut}"));
+    let descriptors = Descriptors::of_process(cores)?;
     let Doors { bound, advertised, direct, per_core } = doors::open(&config, cores as u16)?;
     let origin = node_file::open(&data, config.broker.node_id)?;
 
-    let connections_possible = connections_possible();
-    let connections = (config.broker.connections_max as usize).min(connections_possible);
+    let connections = (config.broker.connections_max as usize).min(descriptors.connections);
     let admission = Admission::new(connections, config.broker.connections_per_ip_max as usize);
     let stages = Arc::new(Stages::default());
     let board = Arc::new(Board::new(cores));
@@ -154,7 +153,7 @@ pub fn start(mut config: Config) -> Result<Running, StartError> {
         direct,
         data: data.clone(),
         admission: Arc::new(admission),
-        connections_possible,
+        descriptors,
         stages: stages.clone(),
         board: board.clone(),
     });
@@ -294,18 +293,4 @@ fn cpus(config: &Config) -> Result<Vec<Cpu>, StartError> {
     let cpus: Vec<Cpu> =
         (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).map(Cpu::Pinned).collect();
     Ok(if cpus.is_empty() { vec![Cpu::Unbound] } else { cpus })
-}
-
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum || limit.maximum.is_none() {
-        // Best effort: what is there counts below.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    }
-}
-
-fn connections_possible() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit.saturating_sub(DESCRIPTORS_KEPT).max(1)).unwrap_or(usize::MAX)
 }

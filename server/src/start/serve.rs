@@ -14,6 +14,7 @@ use glommio::Task;
 use store::{DiskSettings, GlommioDisk};
 
 use super::boot::{Booted, Origin, boot, full};
+use super::descriptors::Descriptors;
 use super::error::StartError;
 use super::memory::Sizes;
 use super::stage::{Stage, Stages};
@@ -47,8 +48,8 @@ pub(super) struct Shared {
     pub(super) direct: Option<CoreDirect>,
     pub(super) data: PathBuf,
     pub(super) admission: Arc<Admission>,
-    /// Connections that this process has descriptors for.
-    pub(super) connections_possible: usize,
+    /// How many connections and files there may be.
+    pub(super) descriptors: Descriptors,
     pub(super) stages: Arc<Stages>,
     pub(super) board: Arc<Board>,
 }
@@ -112,7 +113,8 @@ async fn ended(
 }
 
 async fn open_disk(shared: &Shared) -> Result<GlommioDisk, StartError> {
-    GlommioDisk::open(shared.data.clone(), DiskSettings::default())
+    let settings = DiskSettings { files_max: shared.descriptors.files_per_core, ..DiskSettings::default() };
+    GlommioDisk::open(shared.data.clone(), settings)
         .await
         .map_err(|e| StartError::failed(format!("the data directory {}: {e}", shared.data.display())))
 }
@@ -188,7 +190,7 @@ async fn up(
 /// Every broker setting that can be altered while the broker runs, except for the defaults of topics:
 /// those follow with their topics.
 fn applier(shared: &Arc<Shared>, shard: Shard<GlommioDisk>) -> Apply {
-    let (admission, possible) = (shared.admission.clone(), shared.connections_possible);
+    let (admission, possible) = (shared.admission.clone(), shared.descriptors.connections);
     let (cores, dedupe_bytes_max) = (shared.cores, shared.sizes.dedupe_bytes_max);
     Box::new(move |settings| {
         let connections = (settings.connections_max as usize).min(possible);

@@ -22,6 +22,9 @@ use crate::world::World;
 
 const POOL_BYTES: usize = 16 * IO_BYTES_MAX;
 
+/// Segment files that a shard may keep open where they are made few.
+const FEW_FILES: usize = 2;
+
 /// A machine that was told to stop at a step and does not come there stops after this.
 const STOP_WITHIN: Duration = Duration::from_millis(60);
 
@@ -434,7 +437,10 @@ impl Machine {
     fn boot(&mut self) -> Start {
         self.world.begin_life();
         // Nobody else runs in a recovery: who is refused memory there would wait for ever.
-        self.world.faults(|f| f.buggify = Buggify { refuse_memory: false, ..self.scene.buggify });
+        self.world.faults(|f| {
+            f.buggify = Buggify { refuse_memory: false, ..self.scene.buggify };
+            f.files_max = self.scene.buggify.few_files.then_some(FEW_FILES);
+        });
         let hosted: Vec<HostedPartition> = self.all_topics().map(|t| t.hosted.borrow().clone()).collect();
         let (world, cores, settings) = (self.world.clone(), self.cores, self.scene.settings.clone());
         let cleaner = self.scene.cleaner;

@@ -241,6 +241,7 @@ impl Scene {
             ..CleanerSettings::default()
         };
         let world_seed = random.bits();
+        let buggify = Buggify { few_files: world_seed.is_multiple_of(4), ..buggify };
         Scene { world_seed, cores, settings, cleaner, topics, offsets, weather, buggify, drift_ppm }
     }
 

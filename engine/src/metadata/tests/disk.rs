@@ -149,6 +149,10 @@ impl Disk for TestDisk {
         self.pool_free()
     }
 
+    fn files_max(&self) -> usize {
+        usize::MAX
+    }
+
     async fn open(&self, name: &FileName, how: Open) -> DiskResult<TestFile> {
         self.step(DiskOp::Open, name)?;
         let mut files = self.0.files.borrow_mut();
