@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId};
-use engine::broker::{HostedPartition, Shard, ShardSettings, recover};
+use engine::broker::{AppendError, HostedPartition, Shard, ShardSettings, recover};
 use engine::config::{CleanerSettings, Cleanup, TopicSettings};
 use engine::record::{BatchBuilder, BatchHeader, Codec, Records, payload};
 use sim::{SimDisk, World};
@@ -79,7 +79,14 @@ async fn fill(world: &World, shard: &Shard<SimDisk>, batch_records: i64) {
         for record in next..end {
             builder.push(1_000 + record, Some(&(record * 7 % KEYS).to_be_bytes()), Some(&[7; 1_000]), &[]);
         }
-        let appended = shard.append(world.now(), key(), &builder.finish()).expect("room");
+        let batch = builder.finish();
+        let appended = loop {
+            match shard.append(world.now(), key(), &batch) {
+                Ok(appended) => break appended,
+                Err(AppendError::NoRoom) => shard.room().await,
+                Err(refused) => panic!("{refused}"),
+            }
+        };
         shard.until_durable(appended.ticket).await.expect("online");
         next = end;
     }
