@@ -127,7 +127,7 @@ fn a_setting_that_the_broker_refuses_is_said_in_its_words() {
 fn a_broker_that_dies_ends_the_bench_with_4_and_a_partial_report() {
     let dir = directory();
     let (data, out) = (dir.path().join("data"), dir.path().join("run"));
-    let child = Command::new(env!("CARGO_BIN_EXE_ringlog"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringlog"))
         .args([
             "bench",
             "--warmup",
@@ -151,6 +151,7 @@ fn a_broker_that_dies_ends_the_bench_with_4_and_a_partial_report() {
     let ready =
         || std::fs::read_to_string(out.join("broker.log")).is_ok_and(|log| log.contains("ready BROKERS="));
     while !ready() {
+        assert_eq!(child.try_wait().expect("its state"), None, "it ended before there was a broker");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     // Long enough for the load to begin; if it has not, the bench fails to connect, which is 4 too.

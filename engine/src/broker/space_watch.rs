@@ -74,8 +74,14 @@ impl<D: Disk> Shard<D> {
 
     /// Gives the ballast up, or takes it again.
     async fn tend_ballast(&self) -> DiskResult<()> {
-        let (disk, name) = (&self.inner.disk, FileName::new(BALLAST));
+        let disk = &self.inner.disk;
         let held = self.inner.state.borrow().ballast;
+        if let Some(held) = held
+            && self.inner.state.borrow().space.ballast(held).is_none()
+        {
+            return Ok(());
+        }
+        let name = FileName::new(BALLAST);
         let held = match held {
             Some(bytes) => bytes,
             None => match disk.open(&name, Open::Existing).await {

@@ -72,7 +72,9 @@ pub struct GlommioDisk {
 
 #[derive(Debug)]
 struct Inner {
-    root: PathBuf,
+    root: Arc<Path>,
+    /// A file of the data directory that is always there.
+    lock: FileName,
     root_fd: Arc<OwnedFd>,
     pool: Rc<Pool>,
     settings: DiskSettings,
@@ -152,7 +154,8 @@ impl GlommioDisk {
         let root_fd: OwnedFd =
             glommio::executor().spawn_blocking(move || std::fs::File::open(dir)).await?.into();
         let inner = Inner {
-            root,
+            root: root.into(),
+            lock: FileName::new("lock"),
             root_fd: Arc::new(root_fd),
             pool: Pool::here(),
             settings,
@@ -528,8 +531,8 @@ impl Disk for GlommioDisk {
     }
 
     async fn space(&self) -> DiskResult<DiskSpace> {
+        // Asked several times a second for ever: nothing of ours is allocated for it.
         let root = self.inner.root.clone();
-        let name = FileName::new("lock");
-        self.run_blocking(DiskOp::List, &name, move || names::space(&root)).await
+        self.run_blocking(DiskOp::List, &self.inner.lock, move || names::space(&root)).await
     }
 }

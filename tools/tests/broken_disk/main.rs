@@ -2,7 +2,7 @@
 //! were damaged while the broker was down.
 //!
 //! The rig needs root, loop devices, and the Debian packages nbdkit, libnbd-bin and fuse3. Where it cannot be
-//! built the tests that need it say why and end; `RINGLOG_RIG=required` makes that a failure.
+//! built the tests that need it say why and end; `FAULT_RIG=required` makes that a failure.
 
 #[path = "../../../server/tests/harness/mod.rs"]
 mod harness;

@@ -49,7 +49,7 @@ impl Rig {
         match Rig::try_build(fault) {
             Ok(rig) => Some(rig),
             Err(why) => {
-                let required = std::env::var("RINGLOG_RIG").is_ok_and(|v| v == "required");
+                let required = std::env::var("FAULT_RIG").is_ok_and(|v| v == "required");
                 assert!(!required, "no disk rig: {why}");
                 // Past the test harness, which shows only what failed.
                 let _ = writeln!(std::io::stderr(), "SKIPPED, no disk rig: {why}");

@@ -1,7 +1,7 @@
 //! A real broker on a disk that hangs, that is slow, and that loses its power.
 //!
 //! The rig needs root, loop devices, and the Debian packages nbdkit, libnbd-bin, fuse3 and e2fsprogs. Where it
-//! cannot be built the tests say why and end; `RINGLOG_RIG=required` makes that a failure.
+//! cannot be built the tests say why and end; `FAULT_RIG=required` makes that a failure.
 
 #[path = "../../../server/tests/harness/mod.rs"]
 mod harness;
@@ -15,12 +15,12 @@ mod rig;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use harness::{Client, Want, batch, values};
+use harness::batch;
 use lane::{Lane, Log, Shape};
-use process::{Process, until};
+use process::Process;
 use rig::{Fault, Rig};
 use rustix::process::Signal;
-use wire::{ApiKey, ErrorCode};
+use wire::ErrorCode;
 
 const SETTINGS: [&str; 5] = [
     "memory.pool_bytes=33554432",
@@ -29,65 +29,6 @@ const SETTINGS: [&str; 5] = [
     "ringlog.disk.ballast.bytes=1048576",
     "log.scrub.io.max.bytes.per.second=0",
 ];
-
-/// A client that waits longer than the deadline of an operation on the disk.
-fn patient(process: &Process) -> Client {
-    let client = process.client();
-    client.stream.set_read_timeout(Some(process::PATIENCE * 2)).expect("a timeout");
-    client
-}
-
-#[test]
-fn a_disk_that_hangs_is_found_by_its_deadline_and_service_returns_with_it() {
-    let Some(rig) = Rig::with(Fault::Hang) else { return };
-    let process = Process::start(&rig.data(), "0,1", &SETTINGS);
-    let mut client = patient(&process);
-    assert_eq!(client.create_topic("t", 2, &[]), ErrorCode::None);
-    let mut acknowledged = Vec::new();
-    for i in 0..20_u8 {
-        for partition in [0, 1] {
-            let (error, offset) = client.produce("t", partition, -1, &batch(&[&[i]]));
-            assert_eq!(error, ErrorCode::None);
-            acknowledged.push((partition, offset, vec![i]));
-        }
-    }
-
-    rig.hang(true);
-    let mut waiting = [patient(&process), patient(&process)];
-    for (partition, client) in (0..).zip(&mut waiting) {
-        client.send_produce(9, "t", partition, -1, &batch(&[b"during"]));
-    }
-    // Memory serves meanwhile.
-    let readable = |partition| {
-        let (error, _, records) = process.client().fetch("t", partition, 0, Want::default());
-        assert_eq!(error, ErrorCode::None);
-        values(&records).len()
-    };
-    assert_eq!([readable(0), readable(1)], [20, 20]);
-    for client in &mut waiting {
-        let body = client.receive(ApiKey::Produce, 9, client.correlation());
-        assert_eq!(harness::produced(9, &body).0, ErrorCode::KafkaStorageError, "nothing was flushed");
-    }
-    until("both cores say so", || process.metric("ringlog_offline") == 2);
-    assert_eq!([readable(0), readable(1)], [20, 20], "reads go on");
-    assert!(process.said().contains("timed out"), "{}", process.said());
-
-    rig.hang(false);
-    until("both cores are online again", || process.metric("ringlog_offline") == 0);
-    for partition in [0, 1] {
-        let (error, offset) = client.produce("t", partition, -1, &batch(&[b"after"]));
-        assert_eq!(error, ErrorCode::None);
-        acknowledged.push((partition, offset, b"after".to_vec()));
-    }
-    process.stop();
-    let process = Process::start(&rig.data(), "0,1", &SETTINGS);
-    for (partition, offset, value) in acknowledged {
-        let (error, _, records) = process.client().fetch("t", partition, offset, Want::default());
-        assert_eq!(error, ErrorCode::None);
-        assert_eq!(values(&records)[0], (offset, value));
-    }
-    process.stop();
-}
 
 #[test]
 fn a_stop_on_a_disk_that_hangs_ends_once_the_disk_answers_and_keeps_what_was_acknowledged() {

@@ -1,6 +1,6 @@
 //! A real broker in a bad place: it is stopped for seconds, has few descriptors, or little memory.
 //!
-//! What cannot be arranged where the tests run says so on standard error and ends; `RINGLOG_CAGE=required` makes
+//! What cannot be arranged where the tests run says so on standard error and ends; `FAULT_CAGE=required` makes
 //! that a failure.
 
 #[path = "../../../server/tests/harness/mod.rs"]

@@ -22,7 +22,7 @@ impl Cage {
         match Cage::try_build(name) {
             Ok(cage) => Some(cage),
             Err(why) => {
-                let required = std::env::var("RINGLOG_CAGE").is_ok_and(|v| v == "required");
+                let required = std::env::var("FAULT_CAGE").is_ok_and(|v| v == "required");
                 assert!(!required, "no memory cgroup: {why}");
                 // Past the test harness, which shows only what failed.
                 let _ = writeln!(std::io::stderr(), "SKIPPED, no memory cgroup: {why}");
