@@ -4,8 +4,8 @@
 //! |---|---|
 //! | the process: standard streams, the lock, signals, the admin page | [`OF_PROCESS`] |
 //! | each core: rings, journal, checkpoint, metadata, listeners and the one in reserve for accepting, and what an operation opens for a moment | [`OF_CORE`] |
-//! | segment files | half of what is left, the same number for each core |
-//! | connections | the other half |
+//! | segment files | half of what is left and [`FILES_MAX`] at most, the same number for each core |
+//! | connections | the rest |
 //!
 //! So neither can take what the other needs: a flood of connections fails no write, and 10,000 written
 //! partitions refuse no client.
@@ -26,8 +26,9 @@ const FILES_MIN: u64 = 16;
 /// Fewer connections are not worth a broker.
 const CONNECTIONS_MIN: u64 = 16;
 
-/// More segment files than this bring nothing: each pins about 2 KiB of the kernel's memory.
-const FILES_MAX: u64 = 65_536;
+/// More segment files bring little, as those that are in use at a time are few; more connections are what a high
+/// limit is raised for. Each file pins about 2 KiB of the kernel's memory.
+const FILES_MAX: u64 = 8_192;
 
 /// What is for segment files and for connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,6 +93,8 @@ mod tests {
         let shared = Descriptors::share(1 << 20, 4).expect("enough");
         assert_eq!(shared.files_per_core * 4, FILES_MAX as usize);
         assert!(shared.connections > 900_000);
+        let shared = Descriptors::share(20_000, 2).expect("enough");
+        assert!(shared.connections > 10_000, "{shared:?}");
         assert!(Descriptors::share(u64::MAX, 1).is_ok(), "no limit");
     }
 
