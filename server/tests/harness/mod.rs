@@ -162,6 +162,15 @@ impl Client {
         frame
     }
 
+    /// The answer to the last request, or that the connection was closed instead.
+    pub(crate) fn receive_unless_closed(&mut self, key: ApiKey, version: i16) -> Option<Vec<u8>> {
+        let mut first = [0];
+        match self.stream.peek(&mut first).unwrap() {
+            0 => None,
+            _ => Some(self.receive(key, version, self.correlation)),
+        }
+    }
+
     /// The next answer; its correlation id must be this.
     pub(crate) fn receive(&mut self, key: ApiKey, version: i16, correlation: i32) -> Vec<u8> {
         let frame = self.receive_frame();

@@ -131,9 +131,14 @@ impl Rig {
         self.path("mount").join("data")
     }
 
-    /// Whether nothing is answered from now on.
-    pub(crate) fn hang(&self, hang: bool) {
-        let (ask, answer) = if hang { (b"p", b'P') } else { (b"r", b'R') };
+    /// Nothing is answered until what this gives is dropped. Begin it after the process that uses the disk: that
+    /// cannot end before the disk answers, so it must be dropped first when a test fails.
+    pub(crate) fn hang(&self) -> Hang<'_> {
+        self.pause(b"p", b'P');
+        Hang { rig: self }
+    }
+
+    fn pause(&self, ask: &[u8], answer: u8) {
         let mut control = UnixStream::connect(self.path("pause")).expect("the filter's socket");
         control.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         control.write_all(ask).expect("asked");
@@ -207,6 +212,17 @@ impl Rig {
     }
 }
 
+/// While it lives the disk answers nothing.
+pub(crate) struct Hang<'a> {
+    rig: &'a Rig,
+}
+
+impl Drop for Hang<'_> {
+    fn drop(&mut self) {
+        self.rig.pause(b"r", b'R');
+    }
+}
+
 impl Drop for Rig {
     fn drop(&mut self) {
         match self.fault {
@@ -214,9 +230,7 @@ impl Drop for Rig {
                 self.fail_writes(false);
                 self.fail_reads(false);
             }
-            // A test that failed may have left it so, and then nothing below would end.
-            Fault::Hang => drop(UnixStream::connect(self.path("pause")).and_then(|mut c| c.write_all(b"r"))),
-            Fault::Slow(_) | Fault::PowerLoss => {}
+            Fault::Hang | Fault::Slow(_) | Fault::PowerLoss => {}
         }
         self.take_down();
     }

@@ -15,12 +15,12 @@ mod rig;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use harness::batch;
+use harness::{Client, Want, batch, values};
 use lane::{Lane, Log, Shape};
-use process::Process;
+use process::{Process, until};
 use rig::{Fault, Rig};
 use rustix::process::Signal;
-use wire::ErrorCode;
+use wire::{ApiKey, ErrorCode};
 
 const SETTINGS: [&str; 5] = [
     "memory.pool_bytes=33554432",
@@ -29,6 +29,68 @@ const SETTINGS: [&str; 5] = [
     "ringlog.disk.ballast.bytes=1048576",
     "log.scrub.io.max.bytes.per.second=0",
 ];
+
+/// A client that waits longer than the deadline of an operation on the disk.
+fn patient(process: &Process) -> Client {
+    let client = process.client();
+    client.stream.set_read_timeout(Some(process::PATIENCE * 2)).expect("a timeout");
+    client
+}
+
+#[test]
+fn a_disk_that_hangs_is_found_by_its_deadline_and_service_returns_with_it() {
+    let Some(rig) = Rig::with(Fault::Hang) else { return };
+    let process = Process::start(&rig.data(), "0,1", &SETTINGS);
+    let mut client = patient(&process);
+    assert_eq!(client.create_topic("t", 2, &[]), ErrorCode::None);
+    let mut acknowledged = Vec::new();
+    for i in 0..20_u8 {
+        for partition in [0, 1] {
+            let (error, offset) = client.produce("t", partition, -1, &batch(&[&[i]]));
+            assert_eq!(error, ErrorCode::None);
+            acknowledged.push((partition, offset, vec![i]));
+        }
+    }
+
+    let hang = rig.hang();
+    let mut waiting = [patient(&process), patient(&process)];
+    for (partition, client) in (0..).zip(&mut waiting) {
+        client.send_produce(9, "t", partition, -1, &batch(&[b"during"]));
+    }
+    // Memory serves meanwhile.
+    let readable = |partition| {
+        let (error, _, records) = process.client().fetch("t", partition, 0, Want::default());
+        assert_eq!(error, ErrorCode::None);
+        values(&records).len()
+    };
+    assert_eq!([readable(0), readable(1)], [20, 20]);
+    for client in &mut waiting {
+        // The core of the partition closes its own clients, whose answers it has written already; another core, on
+        // which the kernel may have put the connection, is told and answers.
+        if let Some(body) = client.receive_unless_closed(ApiKey::Produce, 9) {
+            assert_eq!(harness::produced(9, &body).0, ErrorCode::KafkaStorageError, "nothing was flushed");
+        }
+    }
+    until("both cores say so", || process.metric("ringlog_offline") == 2);
+    assert_eq!([readable(0), readable(1)], [20, 20], "reads go on");
+    assert!(process.said().contains("timed out"), "{}", process.said());
+
+    drop(hang);
+    until("both cores are online again", || process.metric("ringlog_offline") == 0);
+    for partition in [0, 1] {
+        let (error, offset) = client.produce("t", partition, -1, &batch(&[b"after"]));
+        assert_eq!(error, ErrorCode::None);
+        acknowledged.push((partition, offset, b"after".to_vec()));
+    }
+    process.stop();
+    let process = Process::start(&rig.data(), "0,1", &SETTINGS);
+    for (partition, offset, value) in acknowledged {
+        let (error, _, records) = process.client().fetch("t", partition, offset, Want::default());
+        assert_eq!(error, ErrorCode::None);
+        assert_eq!(values(&records)[0], (offset, value));
+    }
+    process.stop();
+}
 
 #[test]
 fn a_stop_on_a_disk_that_hangs_ends_once_the_disk_answers_and_keeps_what_was_acknowledged() {
@@ -40,10 +102,10 @@ fn a_stop_on_a_disk_that_hangs_ends_once_the_disk_answers_and_keeps_what_was_ack
         assert_eq!(client.produce("t", 0, -1, &batch(&[&[i]])).0, ErrorCode::None);
     }
     drop(client);
-    rig.hang(true);
+    let hang = rig.hang();
     process.signal(Signal::TERM);
     assert_eq!(process.ended_within(Duration::from_secs(3)), None, "the segment is not written yet");
-    rig.hang(false);
+    drop(hang);
     let status = process.ended_within(process::PATIENCE).expect("its end");
     assert!(status.success(), "{}", process.said());
     let process = Process::start(&rig.data(), "0", &SETTINGS);
