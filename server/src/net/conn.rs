@@ -57,7 +57,7 @@ pub(super) struct Marks {
     pub(super) frame_bytes: Cell<usize>,
     /// Whether a whole frame ever came.
     pub(super) greeted: Cell<bool>,
-    /// The frame is small and waits for receive memory, which others hold.
+    /// The frame waits for receive memory, which others hold.
     pub(super) starved: Cell<bool>,
     /// The socket takes no more.
     pub(super) blocked_since: Cell<Option<Instant>>,

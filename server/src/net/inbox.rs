@@ -78,6 +78,10 @@ impl Inbox {
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
+            // A connection that is never idle would keep what others wait for.
+            if self.aside > 0 && self.net.buffers.is_tight_for_large() {
+                self.give_back();
+            }
         }
     }
 
