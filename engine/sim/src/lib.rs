@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`world`] | [`World`]: one machine: a task executor with virtual time over one disk; it crashes and starts again |
 //! | [`disk`] | [`SimDisk`]: `engine::io::Disk` over the machine's storage |
+//! | `jobs` | what a shard needs of its machine: commits, writer, cleaner, clock |
 //! | [`null`] | [`NullDisk`]: a disk that keeps nothing, to measure the engine alone |
 //! | [`storage`] · `inode` | names and contents: what the platter holds and what only the caches do |
 //! | `memory` · `trace` | the pool of I/O memory · what happened, as a hash and as lines |
@@ -19,6 +20,7 @@ pub mod contract;
 pub mod disk;
 pub mod faults;
 mod inode;
+mod jobs;
 mod memory;
 pub mod null;
 pub mod random;

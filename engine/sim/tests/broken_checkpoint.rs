@@ -38,16 +38,8 @@ async fn open(world: &World, segment_bytes: usize, journal_bytes: usize) -> Shar
         ..ShardSettings::default()
     };
     let shard = Shard::open(disk, recovered.cores.remove(0), settings, world.now()).await.expect("open");
-    let (commits, writer, clock) = (shard.clone(), shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
-    let w = world.clone();
-    world.spawn(async move {
-        loop {
-            w.sleep(Duration::from_millis(20)).await;
-            clock.tick(w.now());
-        }
-    });
+    world.run_shard(&shard);
+    world.run_clock(&shard, Duration::from_millis(20));
     shard
 }
 

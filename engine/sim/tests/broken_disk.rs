@@ -44,16 +44,8 @@ async fn open(world: &World) -> (Shard<SimDisk>, RecoveryReport) {
     let disk = world.disk(POOL);
     let mut recovered = recover(&disk, &hosted(), 1, world.now()).await.expect("recovery");
     let shard = Shard::open(disk, recovered.cores.remove(0), settings, world.now()).await.expect("open");
-    let (commits, writer, clock) = (shard.clone(), shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
-    let w = world.clone();
-    world.spawn(async move {
-        loop {
-            w.sleep(Duration::from_millis(50)).await;
-            clock.tick(w.now());
-        }
-    });
+    world.run_shard(&shard);
+    world.run_clock(&shard, Duration::from_millis(50));
     (shard, recovered.report)
 }
 

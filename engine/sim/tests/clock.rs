@@ -34,17 +34,9 @@ async fn open(world: &World, settings: TopicSettings, clock_synchronised: bool) 
         ..ShardSettings::default()
     };
     let shard = Shard::open(disk, recovered.cores.remove(0), settings, world.now()).await.expect("open");
-    let (commits, writer, cleaner, ticks) = (shard.clone(), shard.clone(), shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
-    world.spawn(async move { cleaner.run_cleaner().await });
-    let time = world.clone();
-    world.spawn(async move {
-        loop {
-            time.sleep(Duration::from_millis(50)).await;
-            ticks.tick(time.now());
-        }
-    });
+    world.run_shard(&shard);
+    world.run_cleaner(&shard);
+    world.run_clock(&shard, Duration::from_millis(50));
     shard
 }
 

@@ -51,17 +51,9 @@ async fn open(world: &World, topic: &TopicSettings) -> Shard<SimDisk> {
         ShardSettings { journal_bytes: bytes, journal_bytes_first: bytes, ..ShardSettings::default() };
     let shard = Shard::open(disk, recovered.cores.remove(0), settings, world.now()).await.expect("open");
     cleaner(&shard, false);
-    let (commits, writer, clean, clock) = (shard.clone(), shard.clone(), shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
-    world.spawn(async move { clean.run_cleaner().await });
-    let time = world.clone();
-    world.spawn(async move {
-        loop {
-            time.sleep(Duration::from_millis(5)).await;
-            clock.tick(time.now());
-        }
-    });
+    world.run_shard(&shard);
+    world.run_cleaner(&shard);
+    world.run_clock(&shard, Duration::from_millis(5));
     shard
 }
 

@@ -49,17 +49,9 @@ fn on_batches_of<F: Future<Output = ()> + 'static>(
         let settings = ShardSettings::default();
         let shard = Shard::open(disk, recovered.cores.remove(0), settings, inner.now()).await.expect("open");
         shard.set_cleaner(limits(false));
-        let (commits, writer, clean, clock) = (shard.clone(), shard.clone(), shard.clone(), shard.clone());
-        inner.spawn(async move { commits.run_commits().await });
-        inner.spawn(async move { writer.run_writer().await });
-        inner.spawn(async move { clean.run_cleaner().await });
-        let time = inner.clone();
-        inner.spawn(async move {
-            loop {
-                time.sleep(Duration::from_millis(5)).await;
-                clock.tick(time.now());
-            }
-        });
+        inner.run_shard(&shard);
+        inner.run_cleaner(&shard);
+        inner.run_clock(&shard, Duration::from_millis(5));
         fill(&inner, &shard, batch_records).await;
         body(inner.clone(), shard.clone()).await;
         shard.close(inner.now()).await.expect("closed");

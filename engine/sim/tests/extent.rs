@@ -43,9 +43,7 @@ async fn open(world: &World, hosted: &[HostedPartition]) -> (Shard<SimDisk>, Rec
     let disk = world.disk(POOL);
     let Recovered { mut cores, report } = recover(&disk, hosted, 1, world.now()).await.expect("recovery");
     let shard = Shard::open(disk, cores.remove(0), settings(), world.now()).await.expect("open");
-    let (commits, writer) = (shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
+    world.run_shard(&shard);
     (shard, report)
 }
 

@@ -42,9 +42,7 @@ async fn open_on(world: &World, segment_bytes: u32, core: CoreId) -> Shard<SimDi
     let shard = Shard::open(disk, recovered.cores.remove(usize::from(core.0)), settings, world.now())
         .await
         .expect("open");
-    let (commits, writer) = (shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
+    world.run_shard(&shard);
     shard
 }
 

@@ -50,9 +50,7 @@ async fn open(world: &World) -> (Shard<SimDisk>, RecoveryReport) {
     for part in hosted().iter().filter(|part| shard.bounds(part.key).is_err()) {
         shard.create(part.clone());
     }
-    let (commits, writer) = (shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
+    world.run_shard(&shard);
     (shard, recovered.report)
 }
 

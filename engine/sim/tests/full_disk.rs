@@ -56,16 +56,8 @@ async fn open(world: &World, settings: &TopicSettings, space: SpaceLimits) -> Di
     let journals =
         ShardSettings { journal_bytes: MIB, journal_bytes_first: MIB, space, ..ShardSettings::default() };
     let shard = Shard::open(disk, recovered.cores.remove(0), journals, world.now()).await?;
-    let (commits, writer, ticks) = (shard.clone(), shard.clone(), (shard.clone(), world.clone()));
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
-    world.spawn(async move {
-        let (shard, world) = ticks;
-        loop {
-            world.sleep(Duration::from_millis(50)).await;
-            shard.tick(world.now());
-        }
-    });
+    world.run_shard(&shard);
+    world.run_clock(&shard, Duration::from_millis(50));
     Ok(shard)
 }
 
@@ -262,9 +254,7 @@ fn a_checkpoint_without_space_is_taken_when_there_is_some() {
         };
         let shard =
             Shard::open(disk.clone(), recovered.cores.remove(0), journals, inner.now()).await.expect("room");
-        let (commits, writer) = (shard.clone(), shard.clone());
-        inner.spawn(async move { commits.run_commits().await });
-        inner.spawn(async move { writer.run_writer().await });
+        inner.run_shard(&shard);
         // The segment has blocks ahead, the second checkpoint's file has none.
         for _ in 0..3 {
             produce(&inner, &shard, 0, 250_000).await.expect("room");

@@ -37,9 +37,7 @@ async fn open(world: &World, partitions: i32) -> Shard<SimDisk> {
     let settings =
         ShardSettings { journal_bytes: 1 << 20, journal_bytes_first: 1 << 20, ..ShardSettings::default() };
     let shard = Shard::open(disk, core, settings, world.now()).await.expect("open");
-    let (commits, writer) = (shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
+    world.run_shard(&shard);
     shard
 }
 

@@ -47,9 +47,7 @@ async fn open_with(
             shard.create(part.clone());
         }
     }
-    let (commits, writer) = (shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
+    world.run_shard(&shard);
     (shard, recovered.report)
 }
 

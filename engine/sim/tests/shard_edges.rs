@@ -35,9 +35,7 @@ fn journals(bytes: u64) -> ShardSettings {
 }
 
 fn start(world: &World, shard: &Shard<SimDisk>) {
-    let (commits, writer) = (shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
+    world.run_shard(shard);
 }
 
 async fn open_with(

@@ -79,9 +79,7 @@ async fn open_shard(world: &World) -> Shard<SimDisk> {
     let journals =
         ShardSettings { journal_bytes: 1 << 20, journal_bytes_first: 1 << 20, ..ShardSettings::default() };
     let shard = Shard::open(disk, recovered.cores.remove(0), journals, world.now()).await.expect("open");
-    let (commits, writer) = (shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
+    world.run_shard(&shard);
     shard
 }
 

@@ -37,17 +37,9 @@ async fn open(world: &World, cleans: bool) -> Shard<SimDisk> {
     let shard = Shard::open(disk, recovered.cores.remove(0), journals, world.now()).await.expect("open");
     let backoff = Duration::from_millis(1);
     shard.set_cleaner(CleanerSettings { enabled: cleans, backoff, ..CleanerSettings::default() });
-    let (commits, writer, cleaner, clock) = (shard.clone(), shard.clone(), shard.clone(), shard.clone());
-    world.spawn(async move { commits.run_commits().await });
-    world.spawn(async move { writer.run_writer().await });
-    world.spawn(async move { cleaner.run_cleaner().await });
-    let time = world.clone();
-    world.spawn(async move {
-        loop {
-            time.sleep(Duration::from_millis(5)).await;
-            clock.tick(time.now());
-        }
-    });
+    world.run_shard(&shard);
+    world.run_cleaner(&shard);
+    world.run_clock(&shard, Duration::from_millis(5));
     shard
 }
 

@@ -30,9 +30,7 @@ fn checkpoints() -> Vec<Vec<u8>> {
         let state = recover(&disk, &hosted, 1, world.now()).await.expect("recovery").cores.remove(0);
         let shard =
             Shard::open(disk.clone(), state, ShardSettings::default(), world.now()).await.expect("open");
-        let (commits, writer) = (shard.clone(), shard.clone());
-        world.spawn(async move { commits.run_commits().await });
-        world.spawn(async move { writer.run_writer().await });
+        world.run_shard(&shard);
         for (i, part) in hosted.iter().enumerate() {
             for batch in batches().iter().skip(i).step_by(2) {
                 if let Ok(appended) = shard.append(world.now(), part.key, batch) {
