@@ -1,30 +1,17 @@
 //! `ringlog log` against partition directories made of the engine's own formats.
 
+#[path = "data_dir/ringlog.rs"]
+mod ringlog;
+
 use std::fs;
 use std::path::Path;
 
-use clap::Parser;
 use engine::base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId};
 use engine::log::names::{self, SegmentFile};
 use engine::log::{IndexTail, LeaderEpochs, ProducerTable};
 use engine::record::{BatchBuilder, BatchHeader, Codec};
+use ringlog::ringlog;
 use serde_json::Value;
-use tools::log::{LogArgs, run_to};
-
-#[derive(Parser)]
-struct Cli {
-    #[command(flatten)]
-    log: LogArgs,
-}
-
-/// Runs `ringlog log` with JSON output: the damages it counts, and the lines.
-fn ringlog(arguments: &[&str]) -> (u64, Vec<Value>) {
-    let cli = Cli::parse_from(["log"].iter().chain(arguments).chain(&["--json"]));
-    let mut out = Vec::new();
-    let damages = run_to(&cli.log, &mut out).expect("readable files");
-    let text = String::from_utf8(out).expect("text");
-    (damages, text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
-}
 
 fn of_kind<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["kind"] == kind).collect()

@@ -1,36 +1,21 @@
 //! `ringlog log` against whole data directories, left behind by shards on the simulated disk.
 
+mod ringlog;
 mod sentences;
 mod swap;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
 use engine::base::{CoreId, LeaderEpoch, NodeId, PartitionKey, TopicId};
 use engine::broker::{AppendError, HostedPartition, Shard, ShardSettings, recover};
 use engine::config::TopicSettings;
 use engine::io::{Disk, FileName, IO_BYTES_MAX, Open};
 use engine::metadata::{MetadataLog, MetadataRecord, PartitionState};
 use engine::record::{BatchBuilder, Codec};
+use ringlog::ringlog;
 use serde_json::Value;
 use sim::{SimDisk, World};
-use tools::log::{LogArgs, run_to};
-
-#[derive(Parser)]
-struct Cli {
-    #[command(flatten)]
-    log: LogArgs,
-}
-
-/// Runs `ringlog log` with JSON output: the damages it counts, and the lines.
-fn ringlog(arguments: &[&str]) -> (u64, Vec<Value>) {
-    let cli = Cli::parse_from(["log"].iter().chain(arguments).chain(&["--json"]));
-    let mut out = Vec::new();
-    let damages = run_to(&cli.log, &mut out).expect("readable files");
-    let text = String::from_utf8(out).expect("text");
-    (damages, text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
-}
 
 fn verify(dir: &Path) -> (u64, Value) {
     let (damages, lines) = ringlog(&["verify", dir.to_str().expect("text")]);

@@ -491,11 +491,9 @@ impl Machine {
         self.world.faults(|f| f.buggify = self.scene.buggify);
         let late_ticks = self.scene.buggify.late_ticks;
         for shard in &shards {
-            let (commits, writer, cleaner) = (shard.clone(), shard.clone(), shard.clone());
             let (clock, time) = (shard.clone(), self.world.clone());
-            self.world.spawn(async move { commits.run_commits().await });
-            self.world.spawn(async move { writer.run_writer().await });
-            self.world.spawn(async move { cleaner.run_cleaner().await });
+            self.world.run_shard(shard);
+            self.world.run_cleaner(shard);
             self.world.spawn(async move {
                 for beat in 1_u64.. {
                     let late = late_ticks && time.random(|r| r.chance(Buggify::FIRES_PPM));
