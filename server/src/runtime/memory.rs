@@ -156,10 +156,12 @@ impl Buffers {
         self.small.get() + self.large.get()
     }
 
-    /// Whether so much is held that slow senders must go.
+    /// Whether so much of what large requests leave to small ones is held that slow senders must go. A large one
+    /// alone is no reason: then nobody waits for it.
     #[must_use]
     pub fn is_tight(&self) -> bool {
-        self.held() > self.budget / 4 * 3
+        let room = self.budget.saturating_sub(self.large.get()).max(self.budget / 4);
+        self.small.get() > room / 4 * 3
     }
 
     /// Whether somebody waits for those who send large requests.
@@ -348,8 +350,12 @@ mod tests {
         let giant = buffers.set_aside(half, 3 << 20).expect("the only one may be above the budget");
         assert_eq!(giant, 4 << 20);
         let grown = [512 * 1024, 4 << 20].map(|bytes| buffers.take(bytes).expect("it was set aside"));
+        assert!(!buffers.is_tight(), "nobody waits for a giant that is alone");
         let beside = buffers.take(128 * 1024).expect("a quarter is for the small");
         assert!(buffers.take(256 * 1024).is_none());
+        let more = buffers.take(64 * 1024).expect("within the quarter");
+        assert!(buffers.is_tight());
+        buffers.give(more);
         buffers.free(giant);
         let next = buffers.set_aside(0, 512 * 1024).expect("the giant is gone");
         assert!(!buffers.is_tight_for_large());
