@@ -169,13 +169,11 @@ async fn gather(core: &Rc<Core>, request: &Request<'_>, wants: &mut [Want]) -> b
 /// Reads what there is; whether any of it was on this core's disk.
 async fn read(core: &Rc<Core>, request: &Request<'_>, scratch: &mut FetchScratch) -> (LeaseGuard, bool) {
     let FetchScratch { wants, pieces } = scratch;
-    let allowed = loop {
-        match core.leases.allowance() {
-            Some(bytes) => break bytes,
-            None => {
-                core.counters.fetch_lease_waits.add(1);
-                core.leases.freed().await;
-            }
+    let allowed = match core.leases.allowance() {
+        Some(bytes) => bytes,
+        None => {
+            core.counters.fetch_lease_waits.add(1);
+            core.leases.allowance_in_turn().await
         }
     };
     let budget = budget(core, request, allowed);

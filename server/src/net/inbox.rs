@@ -14,7 +14,7 @@ use rustix::net::RecvFlags;
 
 use super::Net;
 use super::conn::Conn;
-use crate::runtime::{RECEIVE_BYTES_MIN, RECEIVE_BYTES_SMALL, Reason};
+use crate::runtime::{RECEIVE_BYTES_MIN, RECEIVE_BYTES_SMALL, Reason, Turn};
 
 /// What an unknown client may make us allocate by announcing it, in bytes.
 const UNPROVEN_BYTES_MAX: usize = RECEIVE_BYTES_SMALL;
@@ -37,6 +37,8 @@ pub(super) struct Inbox {
     parked: Vec<u8>,
     /// Room set aside for a request above [`RECEIVE_BYTES_SMALL`].
     aside: usize,
+    /// Its place among those who wait for such room.
+    turn: Option<Turn>,
     /// The size of buffer to take next.
     wish: usize,
     /// The largest frame that came whole.
@@ -59,6 +61,7 @@ impl Inbox {
             end: 0,
             parked: Vec::new(),
             aside: 0,
+            turn: None,
             wish: RECEIVE_BYTES_MIN,
             proven: 0,
             drained: false,
@@ -105,7 +108,8 @@ impl Inbox {
             self.buf.copy_within(self.start..self.end, 0);
         } else {
             if target > RECEIVE_BYTES_SMALL && self.aside < need {
-                let Some(aside) = self.net.buffers.set_aside(self.aside, need) else { return false };
+                let aside = self.net.buffers.set_aside(&mut self.turn, self.aside, need);
+                let Some(aside) = aside else { return false };
                 self.aside = aside;
             }
             let Some(mut larger) = self.net.buffers.take(target) else { return false };
@@ -195,6 +199,7 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
+        self.net.buffers.leave(&mut self.turn);
         if !self.buf.is_empty() {
             self.give_back();
         }

@@ -1,16 +1,15 @@
-//! Memory that connections use: recycled heap buffers for receives and replies, and the charge on
-//! log memory that replies hold.
+//! Memory that connections use: recycled heap buffers for receives and replies.
 //!
 //! Receive buffers are powers of two and charged to a budget while a connection holds them.
 //! Free ones are kept per size, so that a warm broker allocates nothing per request.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 
 use engine::base::Signal;
 use wire::Writer;
 
 use super::reply::Part;
+use super::turns::{Turn, Turns};
 
 /// The smallest receive buffer, in bytes: what a quiet connection reads with.
 pub const RECEIVE_BYTES_MIN: usize = 16 * 1024;
@@ -45,8 +44,8 @@ pub struct Buffers {
     small: Cell<usize>,
     /// Set aside for requests above that, whole.
     large: Cell<usize>,
-    /// The last that asked for such a place found none.
-    large_refused: Cell<bool>,
+    /// Who waits for such a place.
+    large_turns: Turns,
     free_bytes: Cell<usize>,
     free: RefCell<[Vec<Vec<u8>>; CLASSES]>,
     room: Signal,
@@ -74,7 +73,7 @@ impl Buffers {
             budget,
             small: Cell::new(0),
             large: Cell::new(0),
-            large_refused: Cell::new(false),
+            large_turns: Turns::default(),
             free_bytes: Cell::new(0),
             free: RefCell::new(std::array::from_fn(|_| Vec::new())),
             room: Signal::new(),
@@ -123,24 +122,34 @@ impl Buffers {
     /// Sets room aside for a request of `need` bytes, by one who has `own` set aside already. That is all of it, so
     /// that two never wait for each other half way. The only one is let in whatever its size, another while all
     /// that is held stays within three quarters of the budget: never is more held than the budget and one
-    /// request. What is set aside now, or `None`: then `own` still is.
-    pub fn set_aside(&self, own: usize, need: usize) -> Option<usize> {
+    /// request. What is set aside now, or `None`: then `own` still is, and `turn` a place in the queue of those who
+    /// wait, to be given up with [`Buffers::leave`] by who waits no longer. Nobody overtakes, but for those who
+    /// have room already: others wait for it.
+    pub fn set_aside(&self, turn: &mut Option<Turn>, own: usize, need: usize) -> Option<usize> {
         let bytes = need.max(own).next_power_of_two();
         let others = self.large.get() - own;
         let fits = others == 0 || self.small.get() + others + bytes <= self.budget / 4 * 3;
-        self.large_refused.set(!fits);
-        fits.then(|| {
-            self.large.set(others + bytes);
-            bytes
-        })
+        if !fits || (own == 0 && !self.large_turns.is_next(turn.as_ref())) {
+            turn.get_or_insert_with(|| self.large_turns.join());
+            return None;
+        }
+        self.leave(turn);
+        self.large.set(others + bytes);
+        Some(bytes)
+    }
+
+    /// Gives up a place in the queue of [`Buffers::set_aside`].
+    pub fn leave(&self, turn: &mut Option<Turn>) {
+        if let Some(turn) = turn.take() {
+            self.large_turns.leave(turn);
+            self.room.notify();
+        }
     }
 
     /// The request came whole, or never will.
     pub fn free(&self, own: usize) {
         if own > 0 {
             self.large.set(self.large.get() - own);
-            // Who still waits asks again.
-            self.large_refused.set(false);
             self.room.notify();
         }
     }
@@ -167,7 +176,7 @@ impl Buffers {
     /// Whether somebody waits for those who send large requests.
     #[must_use]
     pub fn is_tight_for_large(&self) -> bool {
-        self.large_refused.get()
+        !self.large_turns.is_empty()
     }
 
     /// Bytes of answers were encoded. Log memory that they lend is not counted here.
@@ -241,87 +250,6 @@ impl Buffers {
     }
 }
 
-/// How many log bytes the replies of one core may hold. Soft: a fetch asks what it may take, and
-/// a single batch larger than that still comes whole.
-#[derive(Debug)]
-pub struct LeaseBudget {
-    limit: usize,
-    held: Cell<usize>,
-    freed: Signal,
-}
-
-/// The least that a fetch may take while anything is left, in bytes.
-const LEASE_BYTES_MIN: usize = 32 * 1024;
-
-/// One reply takes at most this part of what is left (one over this number).
-const LEASE_SHARE: usize = 32;
-
-/// The most that one reply takes, in bytes. A larger answer comes in several fetches, which Kafka's
-/// protocol allows: every client asks again from where it stands.
-pub const LEASE_BYTES_MAX: usize = 1024 * 1024;
-
-impl LeaseBudget {
-    /// A budget of `limit` bytes.
-    #[must_use]
-    pub fn new(limit: usize) -> Rc<LeaseBudget> {
-        Rc::new(LeaseBudget { limit, held: Cell::new(0), freed: Signal::new() })
-    }
-
-    /// How many bytes one reply may take now: a small part of what is left, so that a hundred
-    /// readers that stop leave room for those that do not. `None` when nothing is left.
-    #[must_use]
-    pub fn allowance(&self) -> Option<usize> {
-        let left = self.limit.saturating_sub(self.held.get());
-        (left > 0).then(|| (left / LEASE_SHARE).clamp(LEASE_BYTES_MIN, LEASE_BYTES_MAX))
-    }
-
-    /// Whether so much is held that readers that do not read must go.
-    #[must_use]
-    pub fn is_tight(&self) -> bool {
-        self.held.get() > self.limit / 4 * 3
-    }
-
-    /// Bytes held.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.held.get()
-    }
-
-    /// Ends when a lease was given back.
-    pub async fn freed(&self) {
-        self.freed.wait().await;
-    }
-
-    /// Charges `bytes` until the guard drops.
-    #[must_use]
-    pub fn charge(self: &Rc<Self>, bytes: usize) -> LeaseGuard {
-        self.held.set(self.held.get() + bytes);
-        LeaseGuard { budget: self.clone(), bytes }
-    }
-}
-
-/// A charge on a [`LeaseBudget`].
-#[derive(Debug)]
-pub struct LeaseGuard {
-    budget: Rc<LeaseBudget>,
-    bytes: usize,
-}
-
-impl LeaseGuard {
-    /// Corrects the charge to what was really taken.
-    pub fn resize(&mut self, bytes: usize) {
-        self.budget.held.set(self.budget.held.get() - self.bytes + bytes);
-        self.bytes = bytes;
-    }
-}
-
-impl Drop for LeaseGuard {
-    fn drop(&mut self) {
-        self.budget.held.set(self.budget.held.get() - self.bytes);
-        self.budget.freed.notify();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,10 +272,12 @@ mod tests {
     fn giants_come_one_at_a_time_and_leave_room_for_the_small() {
         let buffers = Buffers::new(1 << 20);
         let small = buffers.take(1).unwrap();
-        let half = buffers.set_aside(0, 512 * 1024).expect("within three quarters");
-        assert_eq!(buffers.set_aside(0, 512 * 1024), None);
+        let (mut first, mut second) = (None, None);
+        let half = buffers.set_aside(&mut first, 0, 512 * 1024).expect("within three quarters");
+        assert_eq!(buffers.set_aside(&mut second, 0, 512 * 1024), None);
         assert!(buffers.is_tight_for_large());
-        let giant = buffers.set_aside(half, 3 << 20).expect("the only one may be above the budget");
+        let giant =
+            buffers.set_aside(&mut first, half, 3 << 20).expect("the only one may be above the budget");
         assert_eq!(giant, 4 << 20);
         let grown = [512 * 1024, 4 << 20].map(|bytes| buffers.take(bytes).expect("it was set aside"));
         assert!(!buffers.is_tight(), "nobody waits for a giant that is alone");
@@ -357,7 +287,7 @@ mod tests {
         assert!(buffers.is_tight());
         buffers.give(more);
         buffers.free(giant);
-        let next = buffers.set_aside(0, 512 * 1024).expect("the giant is gone");
+        let next = buffers.set_aside(&mut second, 0, 512 * 1024).expect("the giant is gone");
         assert!(!buffers.is_tight_for_large());
         buffers.free(next);
         [small, beside].into_iter().chain(grown).for_each(|buf| buffers.give(buf));
@@ -365,13 +295,19 @@ mod tests {
     }
 
     #[test]
-    fn readers_that_stop_leave_room_for_others() {
-        let budget = LeaseBudget::new(32 << 20);
-        let held: Vec<LeaseGuard> =
-            (0..100).map(|_| budget.charge(budget.allowance().expect("a hundred fit"))).collect();
-        assert!(budget.is_tight());
-        drop(held);
-        assert_eq!((budget.held(), budget.allowance()), (0, Some(LEASE_BYTES_MAX)));
-        assert_eq!(LeaseBudget::new(0).allowance(), None);
+    fn who_waits_for_room_is_not_overtaken() {
+        let buffers = Buffers::new(4 << 20);
+        let (mut first, mut waits, mut late) = (None, None, None);
+        let held = buffers.set_aside(&mut first, 0, 2 << 20).expect("room");
+        assert_eq!(buffers.set_aside(&mut waits, 0, 2 << 20), None);
+        assert_eq!(buffers.set_aside(&mut late, 0, 512 * 1024), None, "it would fit, and is not first");
+        buffers.free(held);
+        assert_eq!(buffers.set_aside(&mut late, 0, 512 * 1024), None);
+        let held = buffers.set_aside(&mut waits, 0, 2 << 20).expect("its turn");
+        let small = buffers.set_aside(&mut late, 0, 512 * 1024).expect("its turn");
+        assert_eq!(buffers.set_aside(&mut waits, 0, 1 << 20), None);
+        buffers.leave(&mut waits);
+        assert!(!buffers.is_tight_for_large(), "the last that waited gave up");
+        buffers.free(held + small);
     }
 }
