@@ -15,7 +15,7 @@ use engine::io::{
 };
 
 use crate::faults::{Buggify, CutAt, Fate, Side};
-use crate::inode::{Inode, InodeRef};
+use crate::inode::{Inode, InodeRef, Write};
 use crate::memory::Pool;
 pub use crate::memory::{Buf, Chunk};
 use crate::storage::NameError;
@@ -263,8 +263,8 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         // What the kernel was given it carries out, also when nobody waits for it any longer.
         let write = self.world.inner.under_way.borrow_mut().remove(&self.number);
-        if let Some((inode, at, bytes)) = write {
-            inode.borrow_mut().write(at, bytes);
+        if let Some((inode, write)) = write {
+            inode.borrow_mut().write(write);
         }
     }
 }
@@ -354,8 +354,15 @@ impl Disk for SimDisk {
         let old = file.inode.borrow().len();
         self.grows(DiskOp::Write, &file.name, old, at + chunk.len())?;
         let number = self.storage(|s| s.counters.ops);
-        let write = (file.inode.clone(), self.place(at, old), chunk.memory());
-        self.world().inner.under_way.borrow_mut().insert(number, write);
+        let bytes = chunk.memory();
+        let place = self.place(file, at, bytes.len());
+        if place != Some(at) {
+            file.inode.borrow_mut().missed(at, bytes.len());
+        }
+        if let Some(place) = place {
+            let write = Write { at: place, bytes, astray: place != at };
+            self.world().inner.under_way.borrow_mut().insert(number, (file.inode.clone(), write));
+        }
         if fate == Fate::Stalls {
             // Never seen again, and neither is its buffer.
             std::mem::forget(chunk);
@@ -386,10 +393,11 @@ impl Disk for SimDisk {
             return Err(SimDisk::error(DiskOp::Read, &file.name, DiskFault::Timeout, 0));
         }
         self.pass(DiskOp::Read).await;
-        if fate == Fate::Eio {
+        let range = at as usize..at as usize + len;
+        if fate == Fate::Eio || !file.inode.borrow().is_readable(range.clone()) {
             return Err(SimDisk::error(DiskOp::Read, &file.name, DiskFault::Io, EIO));
         }
-        let chunk = lease.hold(file.inode.borrow().read(at as usize..at as usize + len));
+        let chunk = lease.hold(file.inode.borrow().read(range));
         let of_segment = if file.name.as_str().ends_with(".log") { chunk.len() as u64 } else { 0 };
         self.storage(|s| {
             s.counters.bytes_read += chunk.len() as u64;
@@ -524,15 +532,24 @@ impl Disk for SimDisk {
 }
 
 impl SimDisk {
-    /// Where a write to `at` goes: there, or astray to another block that the file has.
-    fn place(&self, at: usize, len: usize) -> usize {
-        let ppm = self.world().inner.faults.borrow().stray_ppm;
-        let blocks = len / BLOCK;
-        if ppm == 0 || blocks == 0 || !self.world().random(|r| r.chance(ppm)) {
-            return at;
+    /// Where a write to `at` goes: there, astray to another block that the file has, or nowhere although it
+    /// is acknowledged.
+    fn place(&self, file: &File, at: usize, bytes: usize) -> Option<usize> {
+        let (ppm, may) = {
+            let faults = self.world().inner.faults.borrow();
+            (faults.stray_ppm, faults.may_stray(&file.name))
+        };
+        if ppm == 0 || !may || !self.world().random(|r| r.chance(ppm)) {
+            return Some(at);
         }
         self.storage(|s| s.counters.strays += 1);
-        self.world().random(|r| r.index(blocks)) * BLOCK
+        let room = (file.inode.borrow().len() / BLOCK + 1).saturating_sub(bytes / BLOCK);
+        let place = self.world().random(|r| (r.coin() && room > 0).then(|| r.index(room) * BLOCK));
+        self.world().note(&[11, place.map_or(0, |p| p as u64 + 1)], || match place {
+            Some(place) => format!("  disk: that write goes astray to {place}"),
+            None => "  disk: that write is lost".to_owned(),
+        });
+        place
     }
 
     fn begin_read(&self, file: &File, blocks: std::ops::Range<u64>) -> Fate {

@@ -33,8 +33,11 @@ pub struct Faults {
     pub stall_writes_of: Option<&'static str>,
     /// As `stall_at`, this often in a million.
     pub stall_ppm: u32,
-    /// Writes put the right bytes in the wrong place of their file, this often in a million.
+    /// Writes of segments and their indexes put the right bytes in the wrong place of their file, or nowhere,
+    /// this often in a million.
     pub stray_ppm: u32,
+    /// Files whose names contain this are spared of that.
+    pub stray_spares: Option<String>,
     /// Bytes that all files together may have; `None` is no limit.
     pub capacity: Option<u64>,
     /// Segment files that a shard keeps open at most; `None` is more than any needs.
@@ -113,6 +116,14 @@ impl Faults {
 
     pub(crate) fn breaks_flush_of(&self, name: &FileName) -> bool {
         self.broken_flush || self.broken_flush_of.is_some_and(|end| name.as_str().ends_with(end))
+    }
+
+    /// Whether a write of this file may go astray. What was written to a journal last can no longer be told
+    /// from what a power cut tore, so its damage comes while the machine is down.
+    pub(crate) fn may_stray(&self, name: &FileName) -> bool {
+        let name = name.as_str();
+        let spared = self.stray_spares.as_ref().is_some_and(|part| name.contains(part.as_str()));
+        !spared && [".log", ".index", ".timeindex"].iter().any(|end| name.ends_with(end))
     }
 }
 

@@ -5,8 +5,11 @@
 //!
 //! Contents are pages that are shared, never copied: a write lends its own memory, and a file of zeros is
 //! free. So a crash costs what it changes, whatever the size of the files.
+//!
+//! Which pages ever were damaged is known: so whoever compares can tell what damage may cost and what not.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -119,25 +122,56 @@ impl Content {
         (kept, lost)
     }
 
-    /// Flips one bit of a byte that is not zero, from a position on. False if there is none.
-    fn rot(&mut self, random: &mut Random) -> bool {
-        let count = self.pages.len();
+    /// The pages that hold anything.
+    fn pages_held(&self) -> Vec<usize> {
         let held = |page: &Page| page.bytes().iter().any(|b| *b != 0);
-        let from = if count == 0 { 0 } else { random.index(count) };
-        let Some(index) = (from..count).chain(0..from).find(|i| held(&self.pages[*i])) else { return false };
-        let mut bytes = self.pages[index].bytes().to_vec();
-        let set: Vec<usize> = (0..BLOCK).filter(|i| bytes[*i] != 0).collect();
-        bytes[set[random.index(set.len())]] ^= 1 << random.index(8);
-        self.pages[index] = Page::In(Rc::new(bytes), 0);
-        true
+        self.pages.iter().enumerate().filter(|(_, page)| held(page)).map(|(i, _)| i).collect()
+    }
+
+    /// A page becomes these bytes.
+    fn put(&mut self, page: usize, bytes: Vec<u8>) {
+        self.pages[page] = Page::In(Rc::new(bytes), 0);
     }
 }
 
 /// A change of a file that no flush has made sure.
 #[derive(Debug)]
 enum Change {
-    Write { at: usize, bytes: Memory },
+    Write(Write),
     Length(usize),
+}
+
+/// Bytes on their way to a place of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) at: usize,
+    pub(crate) bytes: Memory,
+    /// They belong to another place.
+    pub(crate) astray: bool,
+}
+
+impl Write {
+    fn pages(&self) -> Range<usize> {
+        self.at / BLOCK..(self.at + self.bytes.len()).div_ceil(BLOCK)
+    }
+}
+
+/// How a page is damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Harm {
+    /// One bit changes.
+    Bit,
+    /// It holds zeros: the disk lost the write.
+    Zeros,
+    /// It holds what belongs to another page: a write of that one went astray.
+    Astray,
+    /// It cannot be read until it is written again.
+    Unreadable,
+}
+
+impl Harm {
+    /// Every kind.
+    pub const ALL: [Harm; 4] = [Harm::Bit, Harm::Zeros, Harm::Astray, Harm::Unreadable];
 }
 
 /// One file's contents, whatever its name.
@@ -150,12 +184,16 @@ pub(crate) struct Inode {
     next: u64,
     /// A flush failed and the caches forgot what they should have written.
     forgot: bool,
+    /// Pages that at some time held something else than what was written there last.
+    damaged: BTreeSet<usize>,
+    /// Pages that the disk cannot read.
+    unreadable: BTreeSet<usize>,
 }
 
 pub(crate) type InodeRef = Rc<RefCell<Inode>>;
 
-/// A write that has not returned: the file, the position, the bytes.
-pub(crate) type UnderWay = (InodeRef, usize, Memory);
+/// A write that has not returned.
+pub(crate) type UnderWay = (InodeRef, Write);
 
 impl Inode {
     /// Its length in bytes.
@@ -168,20 +206,44 @@ impl Inode {
         self.seen.read(range)
     }
 
+    /// Whether the disk can read this range.
+    pub(crate) fn is_readable(&self, range: Range<usize>) -> bool {
+        self.unreadable.range(range.start / BLOCK..range.end.div_ceil(BLOCK)).next().is_none()
+    }
+
+    /// The pages that at some time held something else than what was written there last, or could not be read.
+    pub(crate) fn damaged(&self) -> &BTreeSet<usize> {
+        &self.damaged
+    }
+
     fn change(&mut self, change: Change) {
         apply(&mut self.seen, &change);
+        if let Change::Write(write) = &change {
+            // A sector that could not be read is replaced when it is written.
+            for page in write.pages() {
+                self.unreadable.remove(&page);
+            }
+            if write.astray {
+                self.damaged.extend(write.pages());
+            }
+        }
         self.unsure.push((self.next, change));
         self.next += 1;
     }
 
     /// A write as a read sees it from now on.
-    pub(crate) fn write(&mut self, at: usize, bytes: Memory) {
-        self.change(Change::Write { at, bytes });
+    pub(crate) fn write(&mut self, write: Write) {
+        self.change(Change::Write(write));
+    }
+
+    /// A write was lost, or went elsewhere: where it belongs stands what stood there.
+    pub(crate) fn missed(&mut self, at: usize, bytes: usize) {
+        self.damaged.extend(at / BLOCK..(at + bytes).div_ceil(BLOCK));
     }
 
     /// A write that was under way: nothing saw it, some of it may be there after a crash.
-    pub(crate) fn write_under_way(&mut self, at: usize, bytes: Memory) {
-        self.unsure.push((self.next, Change::Write { at, bytes }));
+    pub(crate) fn write_under_way(&mut self, write: Write) {
+        self.unsure.push((self.next, Change::Write(write)));
         self.next += 1;
     }
 
@@ -213,6 +275,11 @@ impl Inode {
     /// A flush failed and the device dropped all of it: what reads see, too.
     pub(crate) fn dropped(&mut self, mark: u64) {
         self.unsure.retain(|(n, _)| *n >= mark);
+        self.see();
+    }
+
+    /// Reads see the platter and what the caches hold beyond it.
+    fn see(&mut self) {
         self.seen = self.platter.clone();
         for (_, change) in &self.unsure {
             apply(&mut self.seen, change);
@@ -225,13 +292,41 @@ impl Inode {
         Inode { platter: content.clone(), seen: content, ..Inode::default() }
     }
 
-    /// One bit changes on the platter, and where a read sees it. False if the file holds nothing.
-    pub(crate) fn rot(&mut self, random: &mut Random) -> bool {
-        let rotten = self.platter.rot(random);
-        if rotten {
-            self.seen = self.platter.clone();
+    /// What the platter holds.
+    pub(crate) fn on_platter(&self) -> Vec<u8> {
+        let (memory, range) = self.platter.read(0..self.platter.len);
+        memory[range].to_vec()
+    }
+
+    /// Its pages on the platter that hold anything.
+    pub(crate) fn pages_held(&self) -> Vec<usize> {
+        self.platter.pages_held()
+    }
+
+    /// What the platter holds of a page.
+    pub(crate) fn page(&self, page: usize) -> Vec<u8> {
+        self.platter.pages[page].bytes().to_vec()
+    }
+
+    /// A page is damaged on the platter; `other` is what belongs to another page.
+    pub(crate) fn harm(&mut self, page: usize, harm: Harm, other: Vec<u8>, random: &mut Random) {
+        let mut bytes = self.page(page);
+        match harm {
+            Harm::Bit => {
+                let set: Vec<usize> = (0..BLOCK).filter(|i| bytes[*i] != 0).collect();
+                if !set.is_empty() {
+                    bytes[set[random.index(set.len())]] ^= 1 << random.index(8);
+                }
+            }
+            Harm::Zeros => bytes.fill(0),
+            Harm::Astray => bytes = other,
+            Harm::Unreadable => {
+                self.unreadable.insert(page);
+            }
         }
-        rotten
+        self.platter.put(page, bytes);
+        self.see();
+        self.damaged.insert(page);
     }
 
     /// The power goes.
@@ -249,7 +344,9 @@ impl Inode {
             match change {
                 Change::Length(len) if i < lengths_kept => self.platter.resize(len),
                 Change::Length(_) => {}
-                Change::Write { at, bytes } => {
+                Change::Write(write) => {
+                    let Write { at, bytes, astray } = &write;
+                    let at = *at;
                     if i < lengths_kept && self.platter.len < at + bytes.len() {
                         self.platter.resize(at + bytes.len());
                     }
@@ -261,7 +358,10 @@ impl Inode {
                         Luck::Mixed => None,
                     };
                     let (kept, lost) =
-                        self.platter.tear(at, &bytes, || whole.unwrap_or_else(|| random.coin()));
+                        self.platter.tear(at, bytes, || whole.unwrap_or_else(|| random.coin()));
+                    if *astray {
+                        self.damaged.extend(write.pages());
+                    }
                     counters.writes_lost += u64::from(kept == 0);
                     counters.writes_torn += u64::from(kept > 0 && lost > 0);
                 }
@@ -275,7 +375,7 @@ impl Inode {
 fn apply(content: &mut Content, change: &Change) {
     match change {
         Change::Length(len) => content.resize(*len),
-        Change::Write { at, bytes } => content.write(*at, bytes),
+        Change::Write(write) => content.write(write.at, &write.bytes),
     }
 }
 

@@ -31,6 +31,7 @@ pub mod world;
 
 pub use disk::SimDisk;
 pub use faults::Faults;
+pub use inode::Harm;
 pub use null::NullDisk;
 pub use random::Random;
 pub use storage::Counters;

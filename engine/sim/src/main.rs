@@ -4,6 +4,7 @@
 //! cargo run --release -p sim -- --for 1h              seeds 0, 1, 2 … on all cores
 //! cargo run --release -p sim -- --seed 42 --trace     one of them, told as it happens
 //! cargo run --release -p sim -- --seed 42 --keep 3-7,9    only those of its acts
+//! cargo run --release -p sim -- --seed 42 --every-step    its first acts, stopped at each step of the disk
 //! ```
 
 use std::process::{Command, ExitCode, Stdio};
@@ -12,8 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use sim::run::plan::{Keep, Plan};
-use sim::run::search::{cores, search};
+use sim::run::keep::Keep;
+use sim::run::plan::Plan;
+use sim::run::search::{cores, search, stop_everywhere, try_plan};
 use sim::run::shrink::{kind, shrink};
 
 /// Simulated machines that crash: every seed is one, and the same for ever.
@@ -29,12 +31,18 @@ struct Args {
     /// The first seed, or with --trace or --keep the only one
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Run only these acts of the seed, as a failure names them: 3-7,9
+    /// Run only these acts of the seed, as a failure names them: calm,3-7,9!
     #[arg(long, value_name = "ACTS")]
     keep: Option<Keep>,
     /// On disks that fail, hang, fill and rot
     #[arg(long)]
     rough: bool,
+    /// Stop the load of the seed, and its recovery, before and after every step that changes the disk
+    #[arg(long, conflicts_with_all = ["rough", "keep", "trace"])]
+    every_step: bool,
+    /// Go on behind a seed that fails, and list them all; needs a build that unwinds (`--profile fuzz`)
+    #[arg(long, conflicts_with_all = ["every_step", "keep", "trace"])]
+    all: bool,
     /// Tell what happens in the seed as it happens
     #[arg(long)]
     trace: bool,
@@ -64,7 +72,26 @@ fn main() -> ExitCode {
     if args.trace || args.keep.is_some() {
         return one(&args);
     }
+    if args.every_step {
+        return every_step(args.seed);
+    }
     many(&args)
+}
+
+/// One load and its recovery, stopped before and after each of their steps.
+fn every_step(seed: u64) -> ExitCode {
+    let (story, failure) = stop_everywhere(seed, |plan| {
+        let outcome = sim::run::run(plan, None, false);
+        outcome.failure.map_or(Ok(outcome.story), Err)
+    });
+    println!("seed {seed}: {story}");
+    match failure {
+        None => ExitCode::SUCCESS,
+        Some(failure) => {
+            println!("FAILED {failure}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// One seed in this process. An assertion that fails ends it as a failure does.
@@ -98,9 +125,12 @@ thread_local! {
 static FAILED: AtomicBool = AtomicBool::new(false);
 
 fn many(args: &Args) -> ExitCode {
-    let rough = args.rough;
+    let (rough, all) = (args.rough, args.all);
     // A release build ends with its first panic: what has to be told is told before.
     std::panic::set_hook(Box::new(move |panic| {
+        if all {
+            return;
+        }
         if !FAILED.swap(true, Ordering::SeqCst) {
             tell(SEED.get(), rough, &format!("panic: {}", told(panic)));
             std::process::exit(1);
@@ -115,7 +145,10 @@ fn many(args: &Args) -> ExitCode {
     let last = if args.time.is_some() { u64::MAX } else { args.seed.saturating_add(args.seeds) };
     let in_time = || args.time.is_none_or(|time| began.elapsed() < time);
     let goes_on = || in_time() && !FAILED.load(Ordering::SeqCst);
-    let (story, runs, _) = search(args.seed..last, args.jobs, goes_on, |seed| {
+    let (story, runs, failures) = search(args.seed..last, args.jobs, goes_on, |seed| {
+        if all {
+            return try_plan(&plan(seed, rough));
+        }
         SEED.set(seed);
         let outcome = sim::run::run(&plan(seed, rough), None, false);
         if let Some(failure) = outcome.failure
@@ -128,9 +161,16 @@ fn many(args: &Args) -> ExitCode {
     });
     let seconds = began.elapsed().as_secs_f64();
     println!("{runs} seeds in {seconds:.1} s on {} threads: {story}", args.jobs);
-    let rate = story.crashes as f64 / seconds / args.jobs as f64;
-    println!("{rate:.0} crashes and recoveries a second and thread");
-    let missing = story.missing(runs);
+    let busy = cpu_seconds().unwrap_or(seconds * args.jobs as f64);
+    let rate = story.crashes as f64 / busy;
+    println!("{rate:.0} cycles/s per core: {} crashes and recoveries in {busy:.2} s of CPU", story.crashes);
+    for (seed, failure) in &failures {
+        println!("seed {seed} FAILED: {failure}");
+    }
+    if !failures.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    let missing = story.missing(runs, rough);
     if missing.is_empty() {
         return ExitCode::SUCCESS;
     }
@@ -138,11 +178,22 @@ fn many(args: &Args) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// CPU time that this process has used, as Linux counts it in hundredths of a second.
+fn cpu_seconds() -> Option<f64> {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name before it may hold anything, a closing parenthesis too.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
+}
+
 /// Tells a failure: the seed, the acts that it needs, what they do, and how to see it again. The smaller
 /// runs are processes of their own, so that an assertion that ends one is a verdict like any other.
 fn tell(seed: u64, rough: bool, failure: &str) {
     println!("seed {seed} FAILED: {failure}");
-    let acts = plan(seed, rough).ops.len();
+    let plan = plan(seed, rough);
+    let acts = plan.ops.len();
     let flag = if rough { "--rough " } else { "" };
     let program = std::env::current_exe().expect("a program knows where it is");
     let replay = |keep: &Keep| {
@@ -159,8 +210,9 @@ fn tell(seed: u64, rough: bool, failure: &str) {
         text.lines().find_map(|line| line.strip_prefix("FAILED ")).map(str::to_owned)
     };
     let wanted = kind(failure);
-    let kept = shrink(acts, |keep| failed(keep).is_some_and(|f| kind(&f) == wanted));
-    println!("{} of its {acts} acts are enough:", kept.0.len());
+    let kept =
+        shrink(acts, |act| plan.is_crash(act), |keep| failed(keep).is_some_and(|f| kind(&f) == wanted));
+    println!("{} of its {acts} acts are enough:", kept.acts.len());
     if let Ok(output) = replay(&kept).arg("--trace").output() {
         print!("{}", String::from_utf8_lossy(&output.stdout));
     }

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use engine::io::{DirEntry, FileName, Open};
+use engine::io::{BLOCK, DirEntry, FileName, Open};
 
-use crate::inode::{InodeRef, Luck, UnderWay};
+use crate::inode::{Harm, InodeRef, Luck, UnderWay};
 use crate::random::Random;
 
 /// What was done to a machine's disk, and what it did to us.
@@ -32,10 +32,10 @@ pub struct Counters {
     pub files_read: BTreeSet<FileName>,
     /// Steps that changed the disk, or were about to: where a machine can be told to stop.
     pub persist_steps: u64,
-    /// Writes that went astray.
+    /// Writes that went astray, or were lost though they were acknowledged.
     pub strays: u64,
-    /// Bits that rotted.
-    pub rotten: u64,
+    /// Pages that were damaged.
+    pub damaged: u64,
     /// Power cuts.
     pub crashes: u64,
     /// Writes of which a power cut took every sector.
@@ -88,6 +88,14 @@ enum NameChange {
 }
 
 impl NameChange {
+    /// The name that it gives or takes.
+    fn place(&self) -> &str {
+        match self {
+            NameChange::Put { path, .. } | NameChange::Remove { path } => path,
+            NameChange::Rename { to, .. } => to,
+        }
+    }
+
     /// What the name stands for; nothing once it is removed.
     fn node(&self) -> Option<&Node> {
         match self {
@@ -111,6 +119,14 @@ struct UnsureName {
 pub(crate) enum NameError {
     NotFound,
     IsDir,
+}
+
+/// What kind of file a name is of: writes go astray among files of one kind.
+fn kind_of(name: &str) -> &str {
+    let base = name.rsplit('/').next().unwrap_or(name);
+    base.rsplit_once('.')
+        .or_else(|| base.split_once('-').map(|(kind, _)| ("", kind)))
+        .map_or(base, |(_, kind)| kind)
 }
 
 /// One machine's disk.
@@ -249,9 +265,12 @@ impl Storage {
 
     fn keep_with_earlier(&mut self, index: usize) {
         self.unsure[index].synced = true;
-        let Some(node) = self.unsure[index].change.node().cloned() else { return };
-        for earlier in &mut self.unsure[..index] {
-            earlier.synced |= earlier.change.node().is_some_and(|n| n.is(&node));
+        let (before, rest) = self.unsure.split_at_mut(index);
+        let change = &rest[0].change;
+        for earlier in before {
+            let same = earlier.change.node().zip(change.node()).is_some_and(|(a, b)| a.is(b));
+            // One name is changed in order: nothing is created where the old one still stands.
+            earlier.synced |= same || earlier.change.place() == change.place();
         }
     }
 
@@ -283,23 +302,43 @@ impl Storage {
         self.seen.iter().any(|(name, node)| matches!(node, Node::File(_)) && pick(name))
     }
 
-    /// One bit rots in one of the files whose names `pick` accepts. Gives that file.
-    pub(crate) fn rot(&mut self, pick: impl Fn(&str) -> bool, random: &mut Random) -> Option<String> {
-        let files: Vec<(&String, &InodeRef)> = self
-            .platter
-            .iter()
-            .filter_map(|(name, node)| match node {
-                Node::File(inode) if pick(name) => Some((name, inode)),
-                _ => None,
-            })
-            .collect();
-        if files.is_empty() {
-            return None;
+    /// Every file, by the name that it has now.
+    pub(crate) fn seen_files(&self) -> impl Iterator<Item = (&str, &InodeRef)> {
+        self.seen.iter().filter_map(|(name, node)| match node {
+            Node::File(inode) => Some((name.as_str(), inode)),
+            Node::Dir(_) => None,
+        })
+    }
+
+    /// The files on the platter whose names `pick` accepts.
+    pub(crate) fn files(&self, pick: impl Fn(&str) -> bool) -> Vec<(String, InodeRef)> {
+        let file = |(name, node): (&String, &Node)| match node {
+            Node::File(inode) if pick(name) => Some((name.clone(), inode.clone())),
+            _ => None,
+        };
+        self.platter.iter().filter_map(file).collect()
+    }
+
+    /// A page of a file is damaged on the platter. False if there is nothing to damage.
+    pub(crate) fn harm(&mut self, name: &str, page: usize, harm: Harm, random: &mut Random) -> bool {
+        let files = self.files(|other| kind_of(other) == kind_of(name));
+        let Some((_, inode)) = files.iter().find(|(other, _)| other == name) else { return false };
+        let mut others = Vec::new();
+        for (_, other) in &files {
+            // A batch does not name its partition: at its own place in another file nothing tells it from the right one.
+            let pages = other.borrow().pages_held().into_iter().filter(|p| *p != page);
+            others.extend(pages.map(|p| (other.clone(), p)));
         }
-        let (name, inode) = files[random.index(files.len())];
-        let rotten = inode.borrow_mut().rot(random);
-        self.counters.rotten += u64::from(rotten);
-        rotten.then(|| name.clone())
+        let other = match others.len() {
+            0 => vec![0; BLOCK],
+            len => {
+                let (file, page) = &others[random.index(len)];
+                file.borrow().page(*page)
+            }
+        };
+        inode.borrow_mut().harm(page, harm, other, random);
+        self.counters.damaged += 1;
+        true
     }
 
     /// Bytes of all files that have a name.
@@ -315,8 +354,8 @@ impl Storage {
     pub(crate) fn crash(&mut self, under_way: Vec<UnderWay>, random: &mut Random) {
         self.counters.crashes += 1;
         let luck = Luck::draw(random);
-        for (inode, at, bytes) in under_way {
-            inode.borrow_mut().write_under_way(at, bytes);
+        for (inode, write) in under_way {
+            inode.borrow_mut().write_under_way(write);
         }
         for i in (0..self.unsure.len()).rev() {
             let survives = match luck {

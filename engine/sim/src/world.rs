@@ -2,7 +2,7 @@
 //! passes only when nobody can run, and its disk may lose power at any step.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -11,16 +11,17 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use engine::base::{Instant, JUMP_MS, Now, STEADY, Signal, WallMs};
+use engine::io::FileName;
 
 use crate::disk::SimDisk;
 use crate::faults::{CutAt, Faults};
-use crate::inode::UnderWay;
+use crate::inode::{Harm, UnderWay};
 use crate::random::Random;
 use crate::storage::{Counters, Storage};
 use crate::trace::Trace;
 
 /// More steps than any job of a test needs: a job that takes them runs in a circle.
-pub const STEPS_MAX: u64 = 20_000_000;
+pub const STEPS_MAX: u64 = 4_000_000;
 
 /// The wall clock when a world begins, milliseconds since the epoch.
 pub const WALL_AT_START: i64 = 1_700_000_000_000;
@@ -248,10 +249,31 @@ impl World {
         stops
     }
 
-    /// One bit changes on the platter, in one of the files that `pick` accepts. Gives that file's name.
-    pub fn rot(&self, pick: impl Fn(&str) -> bool) -> Option<String> {
+    /// The files on the platter whose names `pick` accepts, with what they hold.
+    #[must_use]
+    pub fn files(&self, pick: impl Fn(&str) -> bool) -> Vec<(String, Vec<u8>)> {
+        let files = self.inner.storage.borrow().files(pick);
+        files.into_iter().map(|(name, inode)| (name, inode.borrow().on_platter())).collect()
+    }
+
+    /// A page of a file is damaged on the platter. False if there is nothing to damage.
+    pub fn harm(&self, name: &str, page: usize, harm: Harm) -> bool {
         let mut random = self.random(Random::split);
-        self.inner.storage.borrow_mut().rot(pick, &mut random)
+        self.inner.storage.borrow_mut().harm(name, page, harm, &mut random)
+    }
+
+    /// The pages of a file that at some time held something else than what was written there last.
+    #[must_use]
+    pub fn damaged(&self, name: &FileName) -> BTreeSet<usize> {
+        let file = self.inner.storage.borrow().file(name).ok().flatten();
+        file.map_or_else(BTreeSet::new, |inode| inode.borrow().damaged().clone())
+    }
+
+    /// Whether any of the files that `pick` accepts was ever damaged.
+    #[must_use]
+    pub fn is_damaged(&self, pick: impl Fn(&str) -> bool) -> bool {
+        let storage = self.inner.storage.borrow();
+        storage.seen_files().any(|(name, inode)| pick(name) && !inode.borrow().damaged().is_empty())
     }
 
     /// Draws from the world's chance.
@@ -388,8 +410,8 @@ impl World {
     /// Ends every task, as `kill -9` would: the kernel goes on with what it was given.
     pub fn kill(&self) {
         self.inner.life.set(self.inner.life.get() + 1);
-        for (inode, at, bytes) in std::mem::take(&mut *self.inner.under_way.borrow_mut()).into_values() {
-            inode.borrow_mut().write(at, bytes);
+        for (inode, write) in std::mem::take(&mut *self.inner.under_way.borrow_mut()).into_values() {
+            inode.borrow_mut().write(write);
         }
         self.stop();
     }

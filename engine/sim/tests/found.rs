@@ -9,7 +9,7 @@ use engine::config::{CleanerSettings, Cleanup, TopicSettings};
 use engine::io::DiskOp;
 use engine::record::{BatchBuilder, Codec};
 use sim::faults::{CutAt, Side};
-use sim::{SimDisk, World};
+use sim::{Harm, SimDisk, World};
 
 const MIB: usize = 1 << 20;
 const HOUR_MS: u64 = 3_600_000;
@@ -256,4 +256,165 @@ fn compaction_leaves_segments_below_the_log_start_to_retention() {
         shard.stats()
     });
     assert_eq!((stats.compactions, stats.compaction_errors), (1, 0));
+}
+
+/// What a relaxed topic wrote is acknowledged before any flush. Then a flush fails and the journal moves: its new
+/// file vouched for all before it, and what the power cut took of that looked like damage.
+#[test]
+fn a_journal_that_moves_vouches_for_nothing_that_was_not_flushed() {
+    let relaxed = PartitionKey { index: 1, ..key() };
+    let hosted = [(key(), 1), (relaxed, 1_000)].map(|(key, flush_messages)| HostedPartition {
+        key,
+        core: CoreId(0),
+        leader_epoch: LeaderEpoch(0),
+        settings: TopicSettings { flush_messages, ..TopicSettings::default() },
+    });
+    for seed in 0..60 {
+        let world = World::new(seed);
+        let (inner, before) = (world.clone(), hosted.clone());
+        world.run_until(async move {
+            let disk = inner.disk(8 * MIB);
+            let mut recovered = recover(&disk, &before, 1, inner.now()).await.expect("recovery");
+            let core = recovered.cores.remove(0);
+            let shard = Shard::open(disk, core, ShardSettings::default(), inner.now()).await.expect("open");
+            let (commits, writer, clock, time) = (shard.clone(), shard.clone(), shard.clone(), inner.clone());
+            inner.spawn(async move { commits.run_commits().await });
+            inner.spawn(async move { writer.run_writer().await });
+            inner.spawn(async move {
+                loop {
+                    time.sleep(Duration::from_millis(20)).await;
+                    clock.tick(time.now());
+                }
+            });
+            let appended = shard.append(inner.now(), relaxed, &batch(1_000, 600)).expect("room");
+            shard.until_durable(appended.ticket).await.expect("online");
+            inner.faults(|f| (f.eio_ppm, f.eio_ops) = (1_000_000, vec![DiskOp::Flush]));
+            let appended = shard.append(inner.now(), key(), &batch(1_000, 600)).expect("room");
+            while shard.stats().journals_failed == 0 {
+                inner.sleep(Duration::from_millis(1)).await;
+            }
+            inner.faults(|f| f.eio_ppm = 0);
+            while shard.until_durable(appended.ticket).await.is_err() {
+                inner.sleep(Duration::from_millis(20)).await;
+            }
+        });
+        world.crash();
+        let (inner, after) = (world.clone(), hosted.clone());
+        let recovered = world.run_until(async move {
+            recover(&inner.disk(8 * MIB), &after, 1, inner.now()).await.expect("recovery")
+        });
+        assert_eq!(recovered.report.frames_damaged, 0, "seed {seed}: nothing was damaged");
+        assert_eq!(recovered.report.partitions_damaged, [], "seed {seed}");
+        let durable = recovered.cores[0].partitions.iter().find(|(hosted, _)| hosted.key == key());
+        assert_eq!(durable.map(|(_, state)| state.segments.end()), Some(Offset(1)), "seed {seed}");
+    }
+}
+
+/// A broker is killed while its journal moves: the next start reads from the cache that a frame is void. The power
+/// took the header that said so, and the frame came back under offsets that were free again.
+#[test]
+fn what_a_start_found_void_does_not_come_back_with_the_next() {
+    const STEPS: u64 = 8;
+    const TRIES: u64 = 40;
+    let mut stopped = 0;
+    for run in 0..TRIES * STEPS {
+        let world = World::new(run);
+        let inner = world.clone();
+        let shard = world.run_until(async move {
+            let shard = open(&inner, 20_000).await;
+            append(&inner, &shard, 600).await;
+            shard
+        });
+        world.faults(|f| (f.eio_ppm, f.eio_ops) = (1_000_000, vec![DiskOp::Flush]));
+        shard.append(world.now(), key(), &batch(1_000, 600)).expect("room");
+        while shard.stats().journals_failed == 0 {
+            world.pass(Duration::from_micros(50));
+        }
+        world.faults(|f| f.eio_ppm = 0);
+        world.cut_at(Some(CutAt { step: world.persist_steps() + 1 + run % STEPS, side: Side::Before }));
+        world.pass(Duration::from_millis(60));
+        stopped += u64::from(world.is_cut());
+        world.kill();
+        drop(shard);
+        let end = |world: &World| {
+            let inner = world.clone();
+            world.run_until(async move { open(&inner, 20_000).await.bounds(key()).expect("hosted") })
+        };
+        let told = end(&world).high_watermark;
+        world.crash();
+        assert_eq!(end(&world).high_watermark, told, "run {run}");
+    }
+    assert!(stopped > 20, "only {stopped} moves were cut");
+}
+
+/// Records that were deleted are damaged, and share a segment with records that were not: readers of those come by.
+#[test]
+fn damage_below_the_log_start_keeps_no_reader_from_what_is_above_it() {
+    for page in [0, 1] {
+        let world = World::new(211);
+        let inner = world.clone();
+        world.run_until(async move {
+            let shard = open(&inner, 60_000).await;
+            for _ in 0..6 {
+                append(&inner, &shard, 6_000).await;
+            }
+            let want = DeleteRecords { key: key(), before: Some(Offset(2)) };
+            shard.delete_records(&[want]).await.pop().expect("one answer").expect("deleted");
+            shard.close(inner.now()).await.expect("closed");
+        });
+        world.crash();
+        let segment = world.files(|name| name.ends_with(".log")).remove(0).0;
+        assert!(world.harm(&segment, page, Harm::Zeros));
+        let inner = world.clone();
+        world.run_until(async move {
+            let shard = open(&inner, 60_000).await;
+            for from in 2..6 {
+                let read = shard.read(key(), Offset(from), 10_000, true).await.map(|fetched| fetched.bytes);
+                assert!(read.as_ref().is_ok_and(|bytes| *bytes > 6_000), "page {page}, at {from}: {read:?}");
+            }
+        });
+    }
+}
+
+/// The header of a journal file was lost, as if the file had never been used: its frames were passed over.
+#[test]
+fn a_journal_file_whose_header_was_lost_is_read_all_the_same() {
+    let world = World::new(7);
+    let inner = world.clone();
+    world.run_until(async move { append(&inner, &open(&inner, 20_000).await, 600).await });
+    world.crash();
+    assert!(world.harm("cores/0/journal-00000000", 0, Harm::Zeros));
+    let inner = world.clone();
+    let end = world.run_until(async move { open(&inner, 20_000).await.bounds(key()).expect("hosted") });
+    assert_eq!(end.high_watermark, Offset(1));
+}
+
+/// Damage in a journal is told by the start that finds it, and that start may be cut short. And the file that it
+/// keeps aside went with the directory of a core that is no more.
+#[test]
+fn a_journal_that_is_kept_for_its_damage_stays_and_every_start_tells_of_it() {
+    let world = World::new(218);
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open_on(&inner, 20_000, CoreId(1)).await;
+        for _ in 0..3 {
+            append(&inner, &shard, 600).await;
+        }
+    });
+    world.crash();
+    assert!(world.harm("cores/1/journal-00000000", 1, Harm::Bit));
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let inner = world.clone();
+        let report = world.run_until(async move {
+            let settings = TopicSettings::default();
+            let hosted =
+                HostedPartition { key: key(), core: CoreId(0), leader_epoch: LeaderEpoch(0), settings };
+            recover(&inner.disk(8 * MIB), &[hosted], 1, inner.now()).await.expect("recovery").report
+        });
+        told.push((report.frames_damaged, report.journals_kept));
+        world.crash();
+    }
+    assert_eq!(told, [(1, 0), (0, 1), (0, 1)]);
+    assert_eq!(world.files(|name| name.contains("damaged-journal-")).len(), 1);
 }

@@ -23,9 +23,14 @@ struct Found {
     failure: String,
 }
 
-/// A failed write is swallowed only where one fails.
+/// A failed write is swallowed only where one fails, and damage is taken for something else where there is some.
 fn plan(bug: Bug, seed: u64) -> Plan {
-    if bug == Bug::SwallowWriteError { Plan::rough(seed) } else { Plan::of(seed) }
+    match bug {
+        Bug::SwallowWriteError | Bug::TruncateDamage | Bug::ReadUnchecked => Plan::rough(seed),
+        Bug::SkipExtentFlush => Plan::large(seed),
+        Bug::TrimTooSoon => Plan::tight(seed),
+        _ => Plan::of(seed),
+    }
 }
 
 fn find(bug: Bug, base: u64) -> Found {

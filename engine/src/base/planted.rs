@@ -71,6 +71,14 @@ bugs! {
     BelieveClockJump,
     /// An offset is committed before its record is durable.
     CommitTooEarly,
+    /// Journal files are free as soon as any checkpoint is written.
+    TrimTooSoon,
+    /// What was durable once and does not verify is cut off as torn.
+    TruncateDamage,
+    /// What a reader gets is not held against its checksum.
+    ReadUnchecked,
+    /// A checkpoint leaves out a partition.
+    ForgetSnapshotEntry,
     /// After a restart the first commit counts, not the last.
     LoseCommits,
     /// After a restart the end of what was committed is forgotten.

@@ -16,7 +16,7 @@ use super::commit::slices_of;
 use super::extent::is_placed;
 use super::partition::Partition;
 use super::recovery_error::RecoveryError;
-use super::replay::{FrameReader, ReadFrame};
+use super::replay::{FrameReader, KEPT_ASIDE, ReadFrame};
 use super::replay_file::PassedOver;
 use super::segment::SegmentWriter;
 use super::shard::{HostedPartition, Shard, ShardSettings};
@@ -50,6 +50,8 @@ pub struct RecoveryReport {
     pub extents_torn: u64,
     /// Frames that were durable once and do not verify now.
     pub frames_damaged: u64,
+    /// Journal files that earlier starts kept aside, for such frames or for blocks that the disk could not read.
+    pub journals_kept: u64,
     /// Partitions that could not be continued: fenced, their bytes kept.
     pub partitions_damaged: Vec<PartitionKey>,
     /// Whether a frame lay behind the end that was never acknowledged as flushed.
@@ -104,6 +106,8 @@ struct Recovery<D: Disk> {
     incarnation_max: u64,
     /// Journal files with damage, or that cannot be read in places, which are kept aside.
     damaged: BTreeSet<FileName>,
+    /// Cores whose directories hold such files from earlier starts.
+    keeps_damaged: BTreeSet<CoreId>,
     /// Partitions whose log ended at an extent that was not completely written, or at one of a relaxed
     /// topic's batches that was not flushed.
     ended: FxHashSet<PartitionKey>,
@@ -183,6 +187,7 @@ impl<D: Disk> Recovery<D> {
             sequence_max,
             incarnation_max,
             damaged: BTreeSet::new(),
+            keeps_damaged: BTreeSet::new(),
             ended: FxHashSet::default(),
             swaps,
             report: RecoveryReport { passed_over, ..RecoveryReport::default() },
@@ -233,6 +238,10 @@ impl<D: Disk> Recovery<D> {
         }
         let end = reader.end();
         self.report.journals += end.files;
+        self.report.journals_kept += end.kept_aside;
+        if end.kept_aside > 0 {
+            self.keeps_damaged.insert(core);
+        }
         self.report.torn |= end.torn;
         self.sequence_max = self.sequence_max.max(end.sequence_max);
         self.incarnation_max = self.incarnation_max.max(end.incarnation_max);
@@ -428,11 +437,12 @@ impl<D: Disk> Recovery<D> {
         }
         for file in &self.damaged {
             let Some(dir) = file.parent() else { continue };
-            self.disk.rename(file, &dir.join(format_args!("damaged-{}", file.base()))).await?;
+            self.disk.rename(file, &dir.join(format_args!("{KEPT_ASIDE}{}", file.base()))).await?;
             self.disk.sync_dir(&dir).await?;
         }
         for core in self.old.keys().filter(|core| usize::from(core.0) >= self.shards.len()) {
-            let kept = self.damaged.iter().any(|file| file.parent() == Some(FileName::core_dir(*core)));
+            let kept = self.keeps_damaged.contains(core)
+                || self.damaged.iter().any(|file| file.parent() == Some(FileName::core_dir(*core)));
             if !kept {
                 self.disk.remove(&FileName::core_dir(*core)).await?;
             }

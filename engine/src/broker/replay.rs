@@ -25,6 +25,9 @@ use crate::journal::{
     EntryKind, FILE_HEADER_BYTES, FrameHeader, FrameView, ScanEnd, Verdict, file_number, judge,
 };
 
+/// How the name begins of a journal file that is kept for the damage in it, or for a block that cannot be read.
+pub(super) const KEPT_ASIDE: &str = "damaged-";
+
 /// More blocks of one file that cannot be read are no bad spot: the disk is broken.
 const UNREADABLE_BLOCKS_MAX: usize = 64;
 
@@ -54,6 +57,8 @@ enum Met {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReplayEnd {
     pub(super) files: u64,
+    /// Files that earlier starts kept aside.
+    pub(super) kept_aside: u64,
     /// The highest number seen in any frame or file header, void ones too.
     pub(super) sequence_max: u64,
     pub(super) incarnation_max: u64,
@@ -89,6 +94,8 @@ impl<D: Disk> FrameReader<D> {
         let mut files = Vec::new();
         let mut end = ReplayEnd { sequence_max: included, flush_mark: included, ..ReplayEnd::default() };
         for entry in disk.list(&FileName::core_dir(core)).await? {
+            let aside = entry.name.base().strip_prefix(KEPT_ASIDE).and_then(file_number);
+            end.kept_aside += u64::from(aside.is_some());
             if file_number(entry.name.base()).is_none() {
                 continue;
             }
@@ -112,6 +119,12 @@ impl<D: Disk> FrameReader<D> {
             files.push(File { name: entry.name, handle, header, bytes: entry.len });
         }
         files.sort_by_key(|f| f.header.incarnation());
+        // A killed broker may not have flushed what is read here. A header says which frames of earlier files are
+        // void: were it gone at the next start, they would come back.
+        if files.len() > 1 {
+            let handles: Vec<D::File> = files.iter().map(|f: &File<D>| f.handle.clone()).collect();
+            disk.flush_all(&handles).await?;
+        }
         let mut files = VecDeque::from(files);
         while files.get(1).is_some_and(|next| next.header.first_sequence() <= included + 1) {
             files.pop_front();

@@ -165,8 +165,9 @@ async fn read_narrowing<D: Disk>(disk: &D, file: &D::File, at: u64) -> DiskResul
     }
 }
 
-/// What opens a journal file. Where its header does not verify, or cannot be read, the first frame tells: it
-/// names incarnation and number under its own checksum.
+/// What opens a journal file. The first frame names incarnation and number under its own checksum: it stands in
+/// for a header that does not verify, cannot be read, was lost, or is that of an earlier use, for a frame is
+/// written only behind its durable header.
 ///
 /// That holds for a file whose latest use left no frame, too: nothing was acknowledged in it then, and what
 /// stands in front is a frame of the use before, which a checkpoint covers, or zeros.
@@ -179,43 +180,25 @@ pub(super) async fn open_journal<D: Disk>(
     name: &FileName,
     handle: &D::File,
 ) -> Result<Opened, RecoveryError> {
-    let unreadable = match disk.read(handle, 0, BLOCK).await {
-        Ok(block) => {
-            if let Some(header) = FileHeader::read(&block) {
-                return Ok(Opened::Used(header));
-            }
-            if FileHeader::is_newer(&block) {
-                return Err(RecoveryError::Newer(name.clone()));
-            }
-            if block.iter().all(|b| *b == 0) {
-                return Ok(Opened::Unused);
-            }
-            None
-        }
-        Err(error) if error.fault == DiskFault::Io => Some(error),
+    let (header, zeros, unreadable) = match disk.read(handle, 0, BLOCK).await {
+        Ok(block) if FileHeader::is_newer(&block) => return Err(RecoveryError::Newer(name.clone())),
+        Ok(block) => (FileHeader::read(&block), block.iter().all(|b| *b == 0), None),
+        Err(error) if error.fault == DiskFault::Io => (None, false, Some(error)),
         Err(error) => return Err(error.into()),
     };
-    let (mut bytes, mut wanted) = (Vec::new(), BLOCK);
-    while bytes.len() < wanted {
-        let at = FILE_HEADER_BYTES + bytes.len() as u64;
-        let chunk = match read_narrowing(disk, handle, at).await? {
-            Read::All(chunk) | Read::Part(chunk) => chunk,
-            Read::Nothing(error) => return Err(error.into()),
-        };
-        if chunk.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&chunk);
-        wanted = FrameHeader::peek(&bytes).map_or(0, |header| header.disk_bytes());
-    }
+    let bytes = match first_frame(disk, handle).await? {
+        FirstFrame::Bytes(bytes) => bytes,
+        FirstFrame::Unreadable(error) => return header.map(Opened::Used).ok_or(error.into()),
+    };
     let claimed = FrameHeader::peek(&bytes);
     let frame = claimed.and_then(|h| FrameView::verify(&bytes, h.incarnation(), h.sequence()).ok());
-    let first = bytes.iter().take(BLOCK);
-    match (frame, unreadable) {
-        (None, None) => Err(RecoveryError::JournalHeader(name.clone())),
-        (None, Some(_)) if first.len() == BLOCK && first.into_iter().all(|b| *b == 0) => Ok(Opened::NoFrame),
-        (None, Some(error)) => Err(error.into()),
-        (Some(frame), unreadable) => {
+    let no_frame = bytes.len() >= BLOCK && bytes[..BLOCK].iter().all(|b| *b == 0);
+    match (header, frame, unreadable) {
+        (Some(header), None, _) => Ok(Opened::Used(header)),
+        (Some(header), Some(frame), _) if frame.header.incarnation() <= header.incarnation() => {
+            Ok(Opened::Used(header))
+        }
+        (_, Some(frame), unreadable) => {
             let frame = frame.header;
             let mark = frame.flush_mark().min(frame.sequence().saturating_sub(1));
             let header = FileHeader::new(core.0, frame.incarnation(), frame.sequence().max(1), mark);
@@ -225,5 +208,33 @@ pub(super) async fn open_journal<D: Disk>(
             tracing::error!(file = %name, "the header of a journal file is damaged: its first frame stands in for it");
             Ok(Opened::Used(header))
         }
+        (None, None, None) if zeros => Ok(Opened::Unused),
+        (None, None, None) => Err(RecoveryError::JournalHeader(name.clone())),
+        (None, None, Some(_)) if no_frame => Ok(Opened::NoFrame),
+        (None, None, Some(error)) => Err(error.into()),
     }
+}
+
+/// What stands behind the header.
+enum FirstFrame {
+    /// A frame, or what else is there: its first block.
+    Bytes(Vec<u8>),
+    Unreadable(DiskError),
+}
+
+async fn first_frame<D: Disk>(disk: &D, handle: &D::File) -> DiskResult<FirstFrame> {
+    let (mut bytes, mut wanted) = (Vec::new(), BLOCK);
+    while bytes.len() < wanted {
+        let at = FILE_HEADER_BYTES + bytes.len() as u64;
+        let chunk = match read_narrowing(disk, handle, at).await? {
+            Read::All(chunk) | Read::Part(chunk) => chunk,
+            Read::Nothing(error) => return Ok(FirstFrame::Unreadable(error)),
+        };
+        if chunk.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(&chunk);
+        wanted = FrameHeader::peek(&bytes).map_or(0, |header| header.disk_bytes());
+    }
+    Ok(FirstFrame::Bytes(bytes))
 }

@@ -11,7 +11,7 @@ use super::partition::Partition;
 use super::shard::{Shard, State};
 use super::transfer::yield_now;
 use super::trouble::Trouble;
-use crate::base::Instant;
+use crate::base::{Bug, Instant, planted};
 use crate::io::{Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::FILE_HEADER_BYTES;
 use crate::log::names::SegmentFile;
@@ -185,7 +185,7 @@ impl<D: Disk> Shard<D> {
             let mut state = inner.state.borrow_mut();
             state.checkpoint_generation = head.generation;
             state.checkpoint_buffer = out;
-            state.ring.trim(included);
+            state.ring.trim(if planted(Bug::TrimTooSoon) { u64::MAX } else { included });
             state.starved = false;
             state.stats.checkpoints += 1;
         }
@@ -274,8 +274,10 @@ impl<D: Disk> State<D> {
                 None => return true,
                 Some(Some(partition)) => {
                     partition.captured = (self.checkpoint_generation + 1, partition.written.active().base);
-                    add(out, &partition.to_state());
-                    *count += 1;
+                    if *slot > 0 || !planted(Bug::ForgetSnapshotEntry) {
+                        add(out, &partition.to_state());
+                        *count += 1;
+                    }
                 }
                 Some(None) => {}
             }

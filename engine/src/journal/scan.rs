@@ -200,5 +200,9 @@ pub fn judge(end: ScanEnd) -> Verdict {
     if planted(Bug::TearIsDamage) {
         return Verdict::Damaged;
     }
-    if end.missing <= end.flush_mark { Verdict::Damaged } else { Verdict::Torn }
+    if end.missing <= end.flush_mark && !planted(Bug::TruncateDamage) {
+        Verdict::Damaged
+    } else {
+        Verdict::Torn
+    }
 }

@@ -11,7 +11,7 @@ use std::ops::Deref;
 use super::damage::Cause;
 use super::epochs::LeaderEpochs;
 use super::scan::{Step, Walk};
-use crate::base::Offset;
+use crate::base::{Bug, Offset, planted};
 use crate::record::{BatchHeader, CRC_FROM};
 
 /// What the log knows of the batches that it expects.
@@ -87,7 +87,7 @@ pub fn check<S: Deref<Target = [u8]>>(
         let due = Expectation { next: checked.next, inside, ..expectation };
         let flaw = header_flaw(&found.header, due).or_else(|| {
             let crc = crc_of(slices, checked.bytes + CRC_FROM, found.bytes - CRC_FROM);
-            (crc != found.header.crc()).then_some(Cause::Checksum)
+            (crc != found.header.crc() && !planted(Bug::ReadUnchecked)).then_some(Cause::Checksum)
         });
         if let Some(cause) = flaw {
             checked.stop = Stop::Flaw(cause);

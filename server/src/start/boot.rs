@@ -121,6 +121,12 @@ fn tell(report: &RecoveryReport) {
             "recovered"
         );
     }
+    if report.journals_kept > 0 {
+        tracing::warn!(
+            files = report.journals_kept,
+            "journal files are kept aside for what earlier starts found damaged or unreadable: `ringlog log damage` lists them"
+        );
+    }
     if report.frames_damaged > 0 || !report.partitions_damaged.is_empty() {
         tracing::error!(
             frames = report.frames_damaged,

@@ -36,6 +36,8 @@ pub(crate) struct Ledger {
     high_watermark: i64,
     /// Log starts that a client asked for, answered or not.
     starts_asked: BTreeSet<i64>,
+    /// A client asked for all to be deleted that is visible when that is done: at least what was below this.
+    all_asked: Option<i64>,
     /// The highest that was answered: it may never go back.
     start_promised: i64,
     /// Batches whose fate a crash left open and that turned out lost.
@@ -189,9 +191,18 @@ impl Ledger {
         self.given.values().map(|g| g.time).collect()
     }
 
-    /// A client asks for a higher log start.
-    pub(crate) fn ask_start(&mut self, start: Offset) {
+    /// A client asks for a higher log start, or with `all` for whatever is visible then.
+    pub(crate) fn ask_start(&mut self, start: Offset, all: bool) {
         self.starts_asked.insert(start.0);
+        if all {
+            self.all_asked = Some(self.all_asked.map_or(start.0, |from| from.min(start.0)));
+        }
+    }
+
+    /// Whether a client asked for a log start: this one, or all that was visible, which ends with a batch.
+    fn was_asked(&self, start: i64) -> bool {
+        let ends_there = || start == self.end() || self.given.contains_key(&start);
+        self.starts_asked.contains(&start) || self.all_asked.is_some_and(|from| start >= from) && ends_there()
     }
 
     /// A client was told where the log starts.
@@ -216,7 +227,7 @@ impl Ledger {
         if start > self.log_start {
             let kept: u64 = self.given.range(start..).map(|(_, g)| g.bytes.len() as u64).sum();
             match self.retention_bytes {
-                _ if self.starts_asked.contains(&start) => {}
+                _ if self.was_asked(start) => {}
                 Some(bytes) if kept >= bytes => {}
                 _ if self.is_old_below(start) => {}
                 limit => {
@@ -285,6 +296,11 @@ impl Ledger {
     /// Records that compaction took, and those of them that ended their keys.
     pub(crate) fn compacted(&self) -> (u64, u64) {
         self.fold.as_ref().map_or((0, 0), |fold| (fold.dropped, fold.ended))
+    }
+
+    /// The longest batch in the log, bytes.
+    pub(crate) fn largest(&self) -> u64 {
+        self.given.values().map(|g| g.bytes.len() as u64).max().unwrap_or(0)
     }
 
     /// Whether a client was ever told of a higher log start.

@@ -6,43 +6,34 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine::base::{CoreId, JUMP_MS};
-use engine::broker::{HostedPartition, Recovered, RecoveryReport, Shard, recover};
-use engine::io::IO_BYTES_MAX;
+use engine::broker::Shard;
 
 use super::Outcome;
+use super::atlas::Atlas;
 use super::crew::{self, Crew};
-use super::plan::{Act, Crash, End, Keep, Plan, Rot, Scene, Weather};
-use super::seat::{Files, Seat};
+use super::keep::Keep;
+use super::life::Life;
+use super::plan::{Act, Crash, End, Plan, Rot, Scene, Weather};
+use super::seat::Files;
 use super::story::Story;
 use super::topic::{Finding, Topic};
 use crate::disk::SimDisk;
-use crate::faults::{Buggify, CutAt};
+use crate::faults::CutAt;
 use crate::random::Random;
 use crate::world::World;
 
-const POOL_BYTES: usize = 16 * IO_BYTES_MAX;
-
-/// Segment files that a shard may keep open where they are made few.
-const FEW_FILES: usize = 2;
-
 /// A machine that was told to stop at a step and does not come there stops after this.
 const STOP_WITHIN: Duration = Duration::from_millis(60);
-
-/// Starts that may fail on a disk with errors before it has none.
-const STARTS_MAX: u32 = 3;
 
 /// What is sent at the end is acknowledged within this.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// The clock of every shard, and how many beats are a round of retention.
-const BEAT: Duration = Duration::from_millis(20);
-const BEATS_PER_ROUND: u64 = 5;
+pub(super) const BEAT: Duration = Duration::from_millis(20);
+pub(super) const BEATS_PER_ROUND: u64 = 5;
 
 /// What is old is brought to its segment in one round and deleted in the next, or the one behind it.
 const ROUNDS_AFTER_JUMP: u64 = 4;
-
-/// A late beat comes after so many.
-const LATE_BEATS: u32 = 10;
 
 /// What is sent last is compacted for so long.
 const LAST_ROUND: Duration = Duration::from_millis(200);
@@ -50,39 +41,25 @@ const LAST_ROUND: Duration = Duration::from_millis(200);
 /// The first thing that was wrong.
 type Verdict = Rc<RefCell<Option<String>>>;
 
-/// A machine that is up.
-struct Life {
-    shards: Vec<Shard<SimDisk>>,
-    seat: Rc<Seat>,
-}
-
-/// How a start ended, if nothing was wrong.
-enum Start {
-    Up(Vec<Shard<SimDisk>>, RecoveryReport),
-    /// It stopped on the way.
-    Stopped,
-    /// It said that it cannot.
-    Refused(String),
-}
-
 pub(super) struct Machine {
-    world: World,
-    scene: Scene,
-    topics: Vec<Rc<Topic>>,
-    groups: Files,
-    cores: u16,
+    pub(super) world: World,
+    pub(super) scene: Scene,
+    pub(super) topics: Vec<Rc<Topic>>,
+    pub(super) groups: Files,
+    pub(super) cores: u16,
     verdict: Verdict,
-    story: Story,
-    /// Something on the disk was damaged: it may be lost, but not in silence.
-    damaged: bool,
-    errors: Act,
+    pub(super) story: Story,
+    /// What was damaged on the disk: it may be lost, but not in silence.
+    pub(super) atlas: Atlas,
+    pub(super) errors: Act,
 }
 
-const NO_ERRORS: Act = Act::Errors { eio_ppm: 0, stall_ppm: 0, only: None };
+pub(super) const NO_ERRORS: Act = Act::Errors { eio_ppm: 0, stall_ppm: 0, only: None };
 
 /// Runs a plan, or those of its acts that are kept.
 pub(super) fn run(plan: &Plan, keep: Option<&Keep>, printed: bool) -> Outcome {
-    let mut machine = Machine::new(&plan.scene);
+    let scene = if keep.is_some_and(|k| k.calm) { plan.scene.calm() } else { plan.scene.clone() };
+    let mut machine = Machine::new(&scene);
     if printed {
         machine.world.print_trace();
     }
@@ -96,6 +73,8 @@ impl Machine {
     fn new(scene: &Scene) -> Machine {
         let world = World::new(scene.world_seed);
         world.drift(scene.drift_ppm);
+        // Where the commits of groups go is damaged in the journal only: its reader goes over nothing.
+        world.faults(|f| f.stray_spares = Some(scene.offsets.hosted.key.topic.to_string()));
         Machine {
             world,
             topics: scene.topics.iter().map(|t| Rc::new(Topic::new(t))).collect(),
@@ -108,30 +87,36 @@ impl Machine {
             cores: scene.cores,
             verdict: Rc::default(),
             story: Story::default(),
-            damaged: false,
+            atlas: Atlas::default(),
             errors: NO_ERRORS,
             scene: scene.clone(),
         }
     }
 
-    fn all_topics(&self) -> impl Iterator<Item = &Rc<Topic>> {
+    pub(super) fn all_topics(&self) -> impl Iterator<Item = &Rc<Topic>> {
         self.topics.iter().chain([&self.groups.log])
     }
 
     fn carry_out(&mut self, plan: &Plan, keep: Option<&Keep>) -> Finding {
         let Some(mut life) = self.start(None)? else { return Ok(()) };
         for (number, op) in plan.ops.iter().enumerate() {
-            if keep.is_some_and(|keep| keep.0.binary_search(&number).is_err()) {
+            if keep.is_some_and(|keep| keep.acts.binary_search(&number).is_err()) {
                 continue;
             }
             self.world.pass(op.after);
             self.judge()?;
+            if self.world.is_cut() {
+                let Some(next) = self.stopped_by_itself(life)? else { return Ok(()) };
+                life = next;
+            }
             self.world.note(&[6, number as u64], || format!("act {number}: {:?}", op.act));
             match &op.act {
                 Act::Crash(crash) => {
-                    self.stop(&life, crash)?;
+                    let is_plain = keep.is_some_and(|keep| keep.plain.contains(&number));
+                    let crash = if is_plain { crash.plain() } else { crash.clone() };
+                    self.stop(&life, &crash)?;
                     drop(life);
-                    let Some(next) = self.start(Some(crash))? else { return Ok(()) };
+                    let Some(next) = self.start(Some(&crash))? else { return Ok(()) };
                     life = next;
                 }
                 act => self.act(&life, act),
@@ -139,6 +124,14 @@ impl Machine {
         }
         self.judge()?;
         self.at_last(life)
+    }
+
+    /// The machine came to a step where it was told to stop.
+    fn stopped_by_itself(&mut self, life: Life) -> Result<Option<Life>, String> {
+        self.story.stops_at_steps += 1;
+        self.fall(true);
+        drop(life);
+        self.start(None)
     }
 
     fn judge(&self) -> Finding {
@@ -173,7 +166,7 @@ impl Machine {
         self.start(None).map(drop)
     }
 
-    fn heal(&mut self) {
+    pub(super) fn heal(&mut self) {
         self.errors = NO_ERRORS;
         self.world.faults(|f| {
             f.capacity = None;
@@ -182,7 +175,7 @@ impl Machine {
         self.set_errors(&NO_ERRORS);
     }
 
-    fn set_errors(&self, act: &Act) {
+    pub(super) fn set_errors(&self, act: &Act) {
         if let Act::Errors { eio_ppm, stall_ppm, only } = act {
             self.world.faults(|f| {
                 f.eio_ppm = *eio_ppm;
@@ -192,7 +185,7 @@ impl Machine {
         }
     }
 
-    fn shard_of<'a>(&self, life: &'a Life, topic: &Topic) -> &'a Shard<SimDisk> {
+    pub(super) fn shard_of<'a>(&self, life: &'a Life, topic: &Topic) -> &'a Shard<SimDisk> {
         &life.shards[usize::from(topic.hosted.borrow().core.0)]
     }
 
@@ -262,7 +255,9 @@ impl Machine {
             }
             Act::Stray { ppm } => {
                 world.faults(|f| f.stray_ppm = *ppm);
-                self.damaged |= *ppm > 0;
+            }
+            Act::StopAt { step, side } => {
+                world.cut_at(Some(CutAt { step: world.persist_steps() + step, side: *side }));
             }
             Act::Crash(_) => {}
         }
@@ -275,7 +270,7 @@ impl Machine {
         self.all_topics().for_each(|t| t.ledger.borrow_mut().told_time(times));
     }
 
-    fn guard(&self, client: impl Future<Output = Finding> + 'static) {
+    pub(super) fn guard(&self, client: impl Future<Output = Finding> + 'static) {
         let verdict = self.verdict.clone();
         self.world.spawn(async move {
             if let Err(error) = client.await {
@@ -319,12 +314,12 @@ impl Machine {
         if let Some(spread) = crash.spread {
             self.spread(&mut Random::new(spread));
         }
-        self.rot(crash.rot);
+        self.rot(crash.rot.as_ref());
         Ok(())
     }
 
     /// The machine is down.
-    fn fall(&mut self, power: bool) {
+    pub(super) fn fall(&mut self, power: bool) {
         self.world.note(&[7, u64::from(power)], || {
             (if power { "the power goes" } else { "the process is killed" }).to_owned()
         });
@@ -340,7 +335,7 @@ impl Machine {
         self.stopped(power);
     }
 
-    fn stopped(&mut self, power: bool) {
+    pub(super) fn stopped(&mut self, power: bool) {
         self.tell_time();
         self.story.crashes += 1;
         self.groups.commits.borrow_mut().stopped();
@@ -357,168 +352,11 @@ impl Machine {
         }
     }
 
-    fn rot(&mut self, rot: Option<Rot>) {
-        let part = match rot {
-            None => return,
-            Some(Rot::Journal) => "/journal-",
-            Some(Rot::Checkpoint) => "/checkpoint-",
-        };
-        if let Some(file) = self.world.rot(|name| name.contains(part)) {
-            self.world.note(&[8], || format!("a bit of {file} rots"));
-            self.damaged = true;
-            self.story.damages += 1;
+    fn rot(&mut self, rot: Option<&Rot>) {
+        let Some(rot) = rot else { return };
+        if let Some(place) = self.atlas.damage(&self.world, rot, &self.groups.log.key()) {
+            self.world.note(&[8], || format!("{place} is damaged: {:?}", rot.harm));
         }
-    }
-
-    /// Starts the machine, through the recoveries that are cut short. `None` if it refuses to for damage,
-    /// which it may.
-    fn start(&mut self, crash: Option<&Crash>) -> Result<Option<Life>, String> {
-        for (steps, side) in crash.iter().flat_map(|c| &c.recoveries) {
-            let step = self.world.persist_steps() + steps;
-            self.world.cut_at(Some(CutAt { step, side: *side }));
-            if let Start::Stopped = self.boot() {
-                self.story.recoveries_cut += 1;
-                self.story.stops_at_steps += 1;
-            }
-            self.fall(true);
-        }
-        let mut tries = 0;
-        let (shards, report) = loop {
-            match self.boot() {
-                Start::Up(shards, report) => break (shards, report),
-                Start::Stopped => return Err("a machine stopped that was not told to".to_owned()),
-                Start::Refused(error) if self.damaged => {
-                    self.world.note(&[9], || format!("it does not start: {error}"));
-                    self.story.damages_told += 1;
-                    return Ok(None);
-                }
-                Start::Refused(error) if self.scene.weather == Weather::Fair || tries > STARTS_MAX => {
-                    return Err(format!("it does not start: {error}"));
-                }
-                Start::Refused(_) => {
-                    tries += 1;
-                    self.story.starts_failed += 1;
-                    if tries == STARTS_MAX {
-                        self.heal();
-                    }
-                    self.world.kill();
-                    self.stopped(false);
-                }
-            }
-        };
-        self.hear(&report)?;
-        // What is there is compared on a disk that works.
-        self.set_errors(&NO_ERRORS);
-        let seat = self.verify(&shards, &report)?;
-        self.set_errors(&self.errors);
-        self.story.groups_loaded += seat.as_ref().map_or(0, |seat| seat.groups() as u64);
-        Ok(seat.map(|seat| self.live(shards, seat)))
-    }
-
-    /// Damage is told only where there is some.
-    fn hear(&mut self, report: &RecoveryReport) -> Finding {
-        self.story.extents_read += report.extents_read;
-        self.story.extents_torn += report.extents_torn;
-        let told = report.frames_damaged > 0 || !report.partitions_damaged.is_empty();
-        self.story.damages_told += u64::from(told);
-        if told && !self.damaged {
-            return Err(format!("recovery takes a crash for damage: {report:?}"));
-        }
-        if report.frames_damaged > 0 {
-            // Whatever the frame held may be gone.
-            self.all_topics().for_each(|t| t.given_up.set(true));
-        }
-        self.all_topics()
-            .filter(|t| report.partitions_damaged.contains(&t.key()))
-            .for_each(|t| t.given_up.set(true));
-        Ok(())
-    }
-
-    fn boot(&mut self) -> Start {
-        self.world.begin_life();
-        // Nobody else runs in a recovery: who is refused memory there would wait for ever.
-        self.world.faults(|f| {
-            f.buggify = Buggify { refuse_memory: false, ..self.scene.buggify };
-            f.files_max = self.scene.buggify.few_files.then_some(FEW_FILES);
-        });
-        let hosted: Vec<HostedPartition> = self.all_topics().map(|t| t.hosted.borrow().clone()).collect();
-        let (world, cores, settings) = (self.world.clone(), self.cores, self.scene.settings.clone());
-        let cleaner = self.scene.cleaner;
-        let started = self.world.run_until_cut(async move {
-            let disk = world.disk(POOL_BYTES);
-            let recovered = recover(&disk, &hosted, cores, world.now()).await;
-            let Recovered { cores, report } = recovered.map_err(|e| format!("recovery: {e}"))?;
-            let mut shards = Vec::new();
-            for core in cores {
-                let disk = world.disk(POOL_BYTES);
-                let shard = Shard::open(disk, core, settings.clone(), world.now()).await;
-                let shard = shard.map_err(|e| format!("open: {e}"))?;
-                shard.set_cleaner(cleaner);
-                shards.push(shard);
-            }
-            Ok((shards, report))
-        });
-        match started {
-            Some(Ok((shards, report))) => {
-                self.world.note(&[10, report.frames, report.batches], || format!("it is up: {report:?}"));
-                Start::Up(shards, report)
-            }
-            Some(Err(error)) => Start::Refused(error),
-            None => Start::Stopped,
-        }
-    }
-
-    /// Compares every partition and every commit with what was promised. No seat if the offsets' partition
-    /// is damaged.
-    fn verify(&self, shards: &[Shard<SimDisk>], report: &RecoveryReport) -> Result<Option<Rc<Seat>>, String> {
-        for topic in self.all_topics().filter(|t| !t.given_up.get()) {
-            let shard = shards[usize::from(topic.hosted.borrow().core.0)].clone();
-            let (topic, world) = (topic.clone(), self.world.clone());
-            self.world
-                .run_until(async move { topic.verify(world, shard).await })
-                .map_err(|e| if self.damaged { format!("{e}, in silence: {report:?}") } else { e })?;
-        }
-        if self.groups.log.given_up.get() {
-            return Ok(None);
-        }
-        let shard = shards[usize::from(self.groups.log.hosted.borrow().core.0)].clone();
-        let seat = Seat::load(self.world.clone(), shard, self.groups.clone());
-        self.world.run_until(seat).map(Some)
-    }
-
-    /// The jobs of every shard, and the clients of every topic.
-    fn live(&self, shards: Vec<Shard<SimDisk>>, seat: Rc<Seat>) -> Life {
-        self.world.faults(|f| f.buggify = self.scene.buggify);
-        let late_ticks = self.scene.buggify.late_ticks;
-        for shard in &shards {
-            let (clock, time) = (shard.clone(), self.world.clone());
-            self.world.run_shard(shard);
-            self.world.run_cleaner(shard);
-            self.world.spawn(async move {
-                for beat in 1_u64.. {
-                    let late = late_ticks && time.random(|r| r.chance(Buggify::FIRES_PPM));
-                    time.sleep(if late { BEAT * LATE_BEATS } else { BEAT }).await;
-                    clock.tick(time.now());
-                    if beat % BEATS_PER_ROUND == 0 {
-                        clock.housekeep(time.now()).await;
-                    }
-                }
-            });
-        }
-        self.guard(seat.clone().serve());
-        let (ticks, time) = (seat.clone(), self.world.clone());
-        self.world.spawn(async move {
-            loop {
-                time.sleep(BEAT).await;
-                ticks.tick();
-            }
-        });
-        let life = Life { shards, seat };
-        for topic in self.topics.iter().filter(|t| !t.given_up.get()) {
-            let shard = self.shard_of(&life, topic).clone();
-            self.guard(topic.clone().produce(self.world.clone(), shard));
-        }
-        life
     }
 
     fn finish(mut self) -> Story {
@@ -527,7 +365,7 @@ impl Machine {
         self.story.writes_torn = counters.writes_torn;
         self.story.names_lost = counters.names_lost;
         self.story.faults = counters.faults;
-        self.story.damages += counters.strays;
+        self.story.damages += counters.strays + counters.damaged;
         self.story.commits = self.groups.commits.borrow().acknowledged;
         self.story.commits_ended = self.groups.commits.borrow().ended;
         self.story.synced = self.groups.crew.synced.get();
@@ -545,6 +383,7 @@ impl Machine {
             self.story.retained += u64::from(ledger.moved() && !ledger.deleted());
             self.story.deleted += u64::from(ledger.deleted());
             self.story.duplicates += topic.duplicates.get();
+            self.story.fenced += topic.fenced.get();
         }
         self.story
     }

@@ -3,25 +3,29 @@
 //! | file | what |
 //! |---|---|
 //! | [`plan`] | what a seed wants to happen, as data |
-//! | `machine` | carries it out: boots, acts, crashes, compares |
+//! | `machine` · `life` | carries it out: acts, stops · starts, compares with what was promised |
 //! | `topic_plan` | the partitions that it wants |
 //! | `topic` · `ledger` | a partition's clients · what they were promised |
 //! | `fold` | what compaction may take of that |
 //! | `seat` | the coordinator of groups, over the partition that keeps its records |
 //! | `commits` · `crew` | what groups committed, and what they were promised · their members |
+//! | `atlas` | what is damaged on its disk, and what that may cost |
 //! | [`story`] | what happened; a run in which nothing did proves nothing |
 //! | [`search`] | many seeds on all cores |
-//! | [`shrink`] | leaves out of a failing run what it does not need |
+//! | [`keep`] · [`shrink`] | what is left of a plan · leaves out of a failing run what it does not need |
 //!
 //! After every recovery each acknowledged batch stands at its offset, byte for byte, in order, under its
 //! epoch and to be found by its time; nothing that a consumer saw is gone; no offset was given twice; what
 //! an idempotent producer sends again is not stored twice; log starts and committed offsets never go back;
 //! and in the end a healed machine takes new records. Damage may cost data, but not in silence.
 
+mod atlas;
 mod commits;
 mod crew;
 mod fold;
+pub mod keep;
 mod ledger;
+mod life;
 mod machine;
 pub mod plan;
 pub mod search;
@@ -31,7 +35,8 @@ pub mod story;
 mod topic;
 mod topic_plan;
 
-use plan::{Keep, Plan};
+use keep::Keep;
+use plan::Plan;
 use story::Story;
 
 /// What came of a run.

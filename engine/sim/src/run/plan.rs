@@ -1,15 +1,15 @@
 //! What a seed wants to happen, as data: so that a failing run can be made smaller by leaving things out.
 
-use std::fmt;
 use std::time::Duration;
 
 use engine::broker::ShardSettings;
 use engine::config::CleanerSettings;
-use engine::io::{BLOCK, DiskOp, IO_BYTES_MAX};
+use engine::io::{BLOCK, DiskOp};
 
 use super::crew::MEMBERS;
 use super::topic_plan::TopicPlan;
 use crate::faults::{Buggify, Side};
+use crate::inode::Harm;
 use crate::random::Random;
 
 /// The wall clock is set ahead or back by at most this, ms: a third of it or more is a jump.
@@ -21,6 +21,34 @@ const PRODUCER_EXPIRATION_MS: u64 = 30 * 86_400_000;
 /// Groups that commit.
 pub(super) const GROUPS: usize = 2;
 
+/// Journal files where there is little room.
+const TIGHT_BYTES: u64 = 64 * 1024;
+
+/// Segments and journal files where batches are large.
+const LARGE_BYTES: u64 = 1 << 20;
+
+/// Acts of a run that is stopped at every step.
+const SYSTEMATIC_ACTS: usize = 24;
+
+/// After this long what was sent is on the disk.
+const SETTLED: Duration = Duration::from_millis(60);
+
+/// Every kind of operation that may fail.
+const OPERATIONS: [DiskOp; 12] = [
+    DiskOp::Open,
+    DiskOp::Allocate,
+    DiskOp::Write,
+    DiskOp::Read,
+    DiskOp::Flush,
+    DiskOp::Truncate,
+    DiskOp::Rename,
+    DiskOp::Remove,
+    DiskOp::MakeDir,
+    DiskOp::SyncDir,
+    DiskOp::List,
+    DiskOp::Replace,
+];
+
 /// What may go wrong in a run beside crashes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Weather {
@@ -30,7 +58,7 @@ pub enum Weather {
     Errors,
     /// The disk gets full.
     Full,
-    /// Bits rot and writes go astray while the machine is down or up.
+    /// Pages rot while the machine is down, and writes go astray or are lost while it is up.
     Damage,
 }
 
@@ -75,16 +103,36 @@ pub struct Crash {
     pub recoveries: Vec<(u64, Side)>,
     /// The partitions are spread anew, by this draw.
     pub spread: Option<u64>,
-    /// What rots meanwhile.
+    /// What is damaged meanwhile.
     pub rot: Option<Rot>,
 }
 
-/// What rots.
+impl Crash {
+    /// The same end, and a start that nothing disturbs.
+    pub(super) fn plain(&self) -> Crash {
+        Crash { recoveries: Vec::new(), spread: None, rot: None, ..self.clone() }
+    }
+}
+
+/// What is damaged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "each is the file of that name")]
-pub enum Rot {
+pub enum Part {
     Journal,
     Checkpoint,
+    Segment,
+    Index,
+}
+
+/// Damage that comes while the machine is down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rot {
+    /// Of which files.
+    pub part: Part,
+    /// What becomes of a page.
+    pub harm: Harm,
+    /// Which page, by this draw.
+    pub draw: u64,
 }
 
 /// One thing that happens. Places are given in a million parts of the log as it is then.
@@ -115,8 +163,10 @@ pub enum Act {
     Errors { eio_ppm: u32, stall_ppm: u32, only: Option<DiskOp> },
     /// The disk has room for this many bytes more, or all it wants.
     Room { bytes: Option<u64> },
-    /// Writes go astray this often in a million.
+    /// Writes of segments and indexes go astray or are lost this often in a million.
     Stray { ppm: u32 },
+    /// The machine stops by itself before or after the n-th step from now on that changes its disk.
+    StopAt { step: u64, side: Side },
     /// The machine stops and starts again.
     Crash(Crash),
 }
@@ -138,43 +188,6 @@ pub struct Plan {
     pub ops: Vec<Op>,
 }
 
-/// Which of a plan's acts happen: ranges of their numbers, in order. Written `3-7,9`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Keep(pub Vec<usize>);
-
-impl fmt::Display for Keep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = &self.0[..];
-        let mut comma = "";
-        while let Some(&first) = rest.first() {
-            let run = rest.iter().enumerate().take_while(|(i, n)| **n == first + i).count();
-            match run {
-                1 => write!(f, "{comma}{first}")?,
-                _ => write!(f, "{comma}{first}-{}", first + run - 1)?,
-            }
-            comma = ",";
-            rest = &rest[run..];
-        }
-        Ok(())
-    }
-}
-
-impl std::str::FromStr for Keep {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Keep, String> {
-        let number = |t: &str| t.trim().parse::<usize>().map_err(|_| format!("`{t}` is no number of an act"));
-        let mut kept = Vec::new();
-        for part in text.split(',').filter(|p| !p.is_empty()) {
-            match part.split_once('-') {
-                Some((first, last)) => kept.extend(number(first)?..=number(last)?),
-                None => kept.push(number(part)?),
-            }
-        }
-        Ok(Keep(kept))
-    }
-}
-
 impl Plan {
     /// The plan of a seed in fair weather: the machine crashes, its disk works.
     #[must_use]
@@ -188,11 +201,66 @@ impl Plan {
         Plan::draw(seed, true)
     }
 
+    /// The plan of a seed in fair weather, with batches that go straight to their segments.
+    #[must_use]
+    pub fn large(seed: u64) -> Plan {
+        let mut plan = Plan::of(seed);
+        let scene = &mut plan.scene;
+        (scene.settings.journal_bytes_first, scene.settings.journal_bytes) = (LARGE_BYTES, LARGE_BYTES);
+        scene.settings.extent_bytes_min = BLOCK;
+        for topic in &mut scene.topics {
+            topic.leave_uncompacted();
+            topic.extents = true;
+            let settings = &mut topic.hosted.settings;
+            (settings.segment_bytes, settings.flush_messages) = (LARGE_BYTES as u32, 1);
+            settings.retention_bytes = settings.retention_bytes.map(|_| 2 * LARGE_BYTES);
+        }
+        plan
+    }
+
+    /// The plan of a seed in fair weather, with the least of journal files.
+    #[must_use]
+    pub fn tight(seed: u64) -> Plan {
+        let mut plan = Plan::of(seed);
+        let settings = &mut plan.scene.settings;
+        (settings.journal_bytes_first, settings.journal_bytes) = (TIGHT_BYTES, TIGHT_BYTES);
+        settings.journal_files = 2;
+        plan
+    }
+
+    /// The first acts of a seed, without its crashes, on a machine that loses its power at one step: of the load, or
+    /// of the `recovery` behind it.
+    #[must_use]
+    pub fn stopped_at(seed: u64, step: u64, side: Side, recovery: bool) -> Plan {
+        let mut plan = Plan::of(seed);
+        plan.ops.retain(|op| !matches!(op.act, Act::Crash(_) | Act::Wait { .. }));
+        plan.ops.truncate(SYSTEMATIC_ACTS);
+        if recovery {
+            let recoveries = vec![(step, side)];
+            let crash = Crash { end: End::Power, stop: None, recoveries, spread: Some(seed), rot: None };
+            plan.ops.push(Op { after: SETTLED, act: Act::Crash(crash) });
+        } else {
+            plan.ops.insert(0, Op { after: Duration::ZERO, act: Act::StopAt { step, side } });
+            plan.ops.push(Op { after: SETTLED, act: Act::Housekeep });
+        }
+        plan
+    }
+
+    /// Whether the machine crashes with this act.
+    #[must_use]
+    pub fn is_crash(&self, act: usize) -> bool {
+        self.ops.get(act).is_some_and(|op| matches!(op.act, Act::Crash(_)))
+    }
+
     fn draw(seed: u64, rough: bool) -> Plan {
         let mut random = Random::new(seed);
         let mut scene = Scene::draw(&mut random);
         if !rough {
             scene.weather = Weather::Fair;
+        }
+        if scene.weather == Weather::Damage {
+            // What compaction takes and what damage takes is not told apart here.
+            scene.topics.iter_mut().for_each(TopicPlan::leave_uncompacted);
         }
         let mut ops = Vec::new();
         for _ in 0..random.within(3..9) {
@@ -211,6 +279,11 @@ impl Plan {
 }
 
 impl Scene {
+    /// The same, with a clock that runs true and nothing rare made usual.
+    pub(super) fn calm(&self) -> Scene {
+        Scene { buggify: Buggify::default(), drift_ppm: 0, ..self.clone() }
+    }
+
     fn draw(random: &mut Random) -> Scene {
         let weather = match random.within(0..4) {
             0 | 1 => Weather::Errors,
@@ -226,7 +299,7 @@ impl Scene {
             journal_bytes_first,
             journal_files: random.within(2..5) as usize,
             frame_bytes_early: [0, 1024, 64 * 1024][random.index(3)],
-            extent_bytes_min: [BLOCK, 4 * BLOCK, IO_BYTES_MAX][random.index(3)],
+            extent_bytes_min: [BLOCK, BLOCK, 4 * BLOCK][random.index(3)],
             producer_expiration_ms: PRODUCER_EXPIRATION_MS,
             ..ShardSettings::default()
         };
@@ -277,17 +350,18 @@ impl Scene {
                 Act::Errors { eio_ppm: 0, stall_ppm: 0, only: None }
             }
             Weather::Errors => {
-                let kinds = [DiskOp::Write, DiskOp::Flush, DiskOp::Read, DiskOp::Open, DiskOp::SyncDir];
                 let ppm = |random: &mut Random, max: u64| random.within(0..max) as u32;
                 let eio_ppm = ppm(random, 100_000);
                 let stall_ppm = if random.within(0..4) == 0 { ppm(random, 20_000) } else { 0 };
-                let only = random.coin().then(|| kinds[random.index(kinds.len())]);
+                let only = random.coin().then(|| OPERATIONS[random.index(OPERATIONS.len())]);
                 Act::Errors { eio_ppm, stall_ppm, only }
             }
             Weather::Full => {
                 Act::Room { bytes: (random.within(0..3) > 0).then(|| random.within(0..1 << 20)) }
             }
-            Weather::Damage => Act::Housekeep,
+            Weather::Damage => {
+                Act::Stray { ppm: if random.coin() { random.within(0..100_000) as u32 } else { 0 } }
+            }
         }
     }
 
@@ -304,8 +378,20 @@ impl Scene {
             recoveries.push((random.within(1..40), side(random)));
         }
         let spread = (random.within(0..4) == 0).then(|| random.bits());
-        let rots = self.weather == Weather::Damage && random.within(0..3) == 0;
-        let rot = rots.then(|| if random.coin() { Rot::Journal } else { Rot::Checkpoint });
+        let rots = self.weather == Weather::Damage && random.coin();
+        let rot = rots.then(|| rot(random));
         Crash { end, stop, recoveries, spread, rot }
     }
+}
+
+fn rot(random: &mut Random) -> Rot {
+    let part = match random.within(0..8) {
+        0..3 => Part::Journal,
+        3 => Part::Checkpoint,
+        4..7 => Part::Segment,
+        _ => Part::Index,
+    };
+    // A start is refused where it cannot read what it needs; nothing is learnt from that.
+    let kinds = if matches!(part, Part::Journal | Part::Checkpoint) { 3 } else { Harm::ALL.len() };
+    Rot { part, harm: Harm::ALL[random.index(kinds)], draw: random.bits() }
 }

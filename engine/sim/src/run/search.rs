@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::plan::Plan;
 use super::story::Story;
+use crate::faults::Side;
 
 /// A seed and what was wrong with it.
 pub type Failure = (u64, String);
@@ -52,6 +53,25 @@ pub fn search(
         }
     });
     result.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs the first acts of a seed, and the recovery behind them, as often as they have steps that change the disk:
+/// each run stops before or after another one. The sum of the stories, and what was wrong first.
+pub fn stop_everywhere(seed: u64, one: impl Fn(&Plan) -> Result<Story, String>) -> (Story, Option<String>) {
+    let mut all = Story::default();
+    for (recovery, side) in [false, true].into_iter().flat_map(|r| [(r, Side::Before), (r, Side::After)]) {
+        for step in 1.. {
+            match one(&Plan::stopped_at(seed, step, side, recovery)) {
+                Ok(story) if story.stops_at_steps == 0 => break,
+                Ok(story) => all.add(&story),
+                Err(error) => {
+                    let place = if recovery { "the recovery" } else { "the load" };
+                    return (all, Some(format!("stopped {side:?} step {step} of {place}: {error}")));
+                }
+            }
+        }
+    }
+    (all, None)
 }
 
 /// How many threads a search should have.

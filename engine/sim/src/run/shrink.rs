@@ -1,6 +1,6 @@
 //! Leaves out of a failing run what it does not need to fail.
 
-use super::plan::Keep;
+use super::keep::Keep;
 
 /// What is alike of two failures: their words without the numbers.
 #[must_use]
@@ -8,14 +8,15 @@ pub fn kind(failure: &str) -> String {
     failure.lines().next().unwrap_or_default().chars().filter(|c| !c.is_ascii_digit() && *c != '-').collect()
 }
 
-/// Leaves out acts, in ever smaller pieces, as long as `fails` says that the rest still does.
-pub fn shrink(acts: usize, mut fails: impl FnMut(&Keep) -> bool) -> Keep {
+/// Leaves out acts, in ever smaller pieces, and then what is not needed of those that are left, as long as `fails`
+/// says that the rest still does.
+pub fn shrink(acts: usize, is_crash: impl Fn(usize) -> bool, mut fails: impl FnMut(&Keep) -> bool) -> Keep {
     let mut kept: Vec<usize> = (0..acts).collect();
     // What comes after the failure is not needed: the shortest beginning that fails.
     let (mut fewer, mut enough) = (0, acts);
     while fewer + 1 < enough {
         let middle = usize::midpoint(fewer, enough);
-        if fails(&Keep(kept[..middle].to_vec())) { enough = middle } else { fewer = middle }
+        if fails(&Keep::acts(kept[..middle].to_vec())) { enough = middle } else { fewer = middle }
     }
     kept.truncate(enough);
     let mut piece = kept.len().div_ceil(2);
@@ -25,7 +26,7 @@ pub fn shrink(acts: usize, mut fails: impl FnMut(&Keep) -> bool) -> Keep {
         while at < kept.len() {
             let without: Vec<usize> =
                 kept[..at].iter().chain(kept.iter().skip(at + piece)).copied().collect();
-            if fails(&Keep(without.clone())) {
+            if fails(&Keep::acts(without.clone())) {
                 kept = without;
             } else {
                 at += piece;
@@ -33,7 +34,19 @@ pub fn shrink(acts: usize, mut fails: impl FnMut(&Keep) -> bool) -> Keep {
         }
         piece = if piece == 1 && kept.len() < before { 1 } else { piece / 2 };
     }
-    Keep(kept)
+    let mut keep = Keep::acts(kept);
+    let calm = Keep { calm: true, ..keep.clone() };
+    if fails(&calm) {
+        keep = calm;
+    }
+    for act in keep.acts.clone().into_iter().filter(|act| is_crash(*act)) {
+        let mut plainer = keep.clone();
+        plainer.plain.insert(act);
+        if fails(&plainer) {
+            keep = plainer;
+        }
+    }
+    keep
 }
 
 #[cfg(test)]
@@ -43,16 +56,21 @@ mod tests {
     #[test]
     fn only_what_a_failure_needs_is_kept() {
         let needs = [3, 17, 40];
-        let kept = shrink(100, |keep| needs.iter().all(|n| keep.0.contains(n)));
-        assert_eq!(kept.0, needs);
-        assert_eq!(kept.to_string(), "3,17,40");
+        let enough = |keep: &Keep| needs.iter().all(|n| keep.acts.contains(n));
+        let kept =
+            shrink(100, |act| act != 40, |keep| enough(keep) && !keep.calm && !keep.plain.contains(&17));
+        assert_eq!(kept.acts, needs);
+        assert_eq!(kept.to_string(), "3!,17,40");
     }
 
     #[test]
     fn what_is_kept_is_written_and_read_back() {
-        let keep = Keep(vec![0, 1, 2, 5, 8, 9]);
+        let keep = Keep::acts(vec![0, 1, 2, 5, 8, 9]);
         assert_eq!(keep.to_string(), "0-2,5,8-9");
         assert_eq!("0-2,5,8-9".parse(), Ok(keep));
+        let keep = Keep { acts: vec![0, 1, 2, 3], plain: [2].into(), calm: true };
+        assert_eq!(keep.to_string(), "calm,0-1,2!,3");
+        assert_eq!("calm,0-1,2!,3".parse(), Ok(keep));
         assert!("0-x".parse::<Keep>().is_err());
     }
 

@@ -3,18 +3,27 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use engine::base::{Offset, PartitionKey, ProducerEpoch, ProducerId, Signal, WallMs};
 use engine::broker::{
     AppendError, DeleteRecords, DeleteRecordsError, FetchError, HostedPartition, Shard, Ticket,
 };
+use engine::log::{Cause, DamagedRange};
 use engine::record::{BatchBuilder, BatchHeader, Codec};
 
+use super::atlas;
 use super::ledger::{Ledger, joined};
 use super::topic_plan::{BIG_BYTES, TopicPlan};
 use crate::disk::SimDisk;
 use crate::random::Random;
 use crate::world::World;
+
+/// What the disk could not read is tried again after this long, ms.
+const UNREADABLE_AGAIN_MS: i64 = 10_000;
+
+/// … and no more than so often in one look at a log.
+const WAITS_MAX: u32 = 40;
 
 /// Batches that a producer's answers are remembered for, as Kafka does.
 const REMEMBERED: usize = 5;
@@ -57,11 +66,15 @@ pub(super) struct Topic {
     pub(super) duplicates: Cell<u64>,
     /// Damage was told of it: nothing is promised any more.
     pub(super) given_up: Cell<bool>,
+    /// Reads that met a fenced range.
+    pub(super) fenced: Cell<u64>,
     producer: Option<ProducerId>,
     big: bool,
     /// How many keys its records have, if they have keys: those of a compacted topic.
     keys: Option<u64>,
     value_bytes_max: u64,
+    /// One value in so many is larger than usual.
+    large_every: u64,
     next_sequence: Cell<i32>,
     orders: RefCell<VecDeque<Order>>,
     ordered: Signal,
@@ -81,6 +94,7 @@ impl Topic {
             hosted: RefCell::new(plan.hosted.clone()),
             duplicates: Cell::new(0),
             given_up: Cell::new(false),
+            fenced: Cell::new(0),
             producer: plan.producer,
             big: plan.big,
             keys: plan.keys,
@@ -89,6 +103,7 @@ impl Topic {
             } else {
                 fifth.min(VALUE_BYTES_MAX)
             },
+            large_every: if plan.extents { 2 } else { 8 },
             next_sequence: Cell::new(0),
             orders: RefCell::default(),
             ordered: Signal::new(),
@@ -145,7 +160,9 @@ impl Topic {
         for n in 0..records {
             let len = match self.big {
                 true if n == 0 && random.within(0..8) == 0 => BIG_BYTES as usize,
-                _ if random.within(0..8) == 0 => random.within(0..self.value_bytes_max) as usize,
+                _ if random.within(0..self.large_every) == 0 => {
+                    random.within(0..self.value_bytes_max) as usize
+                }
                 _ => random.within(0..VALUE_BYTES_USUAL) as usize,
             };
             let value = vec![random.bits() as u8; len];
@@ -325,6 +342,8 @@ impl Topic {
             // Retention was faster.
             Err(FetchError::OutOfRange(now)) if now.log_start.0 > from => {}
             Err(FetchError::Disk(_)) if world.has_errors() => {}
+            Err(FetchError::Fenced(range)) => self.meet(&world, &range).map_err(told)?,
+            Err(FetchError::Damaged(_)) if self.is_damaged(&world) => {}
             Err(error) => return Err(format!("{key}: a read at {from} of {start}..{end} failed: {error}")),
         }
         Ok(())
@@ -337,7 +356,7 @@ impl Topic {
         let (start, end) = (bounds.log_start.0, bounds.high_watermark.0);
         let asked = Offset(start + ((end - start) as u64 * at_ppm / 1_000_000) as i64);
         let before = (asked < bounds.high_watermark).then_some(asked);
-        self.ledger.borrow_mut().ask_start(asked);
+        self.ledger.borrow_mut().ask_start(asked, before.is_none());
         let answer = shard.delete_records(&[DeleteRecords { key, before }]).await.pop();
         match answer.expect("an answer for the one that was asked") {
             Ok(start) => {
@@ -359,7 +378,7 @@ impl Topic {
             ledger.ends_at(bounds.high_watermark).map_err(told)?;
             ledger.starts_at(bounds.log_start).map_err(told)?;
         }
-        let mut next = bounds.log_start.0;
+        let (mut next, mut waits) = (bounds.log_start.0, 0);
         while next < bounds.high_watermark.0 {
             let epoch = shard.epoch_at(key, Offset(next));
             let written = self.ledger.borrow().epoch_of(next);
@@ -367,14 +386,60 @@ impl Topic {
                 return Err(told(format!("offset {next} is of epoch {epoch:?}, written under {written:?}")));
             }
             let began = self.ledger.borrow_mut().begin_read();
-            let fetched =
-                shard.read(key, Offset(next), 100_000, true).await.map_err(|e| told(e.to_string()))?;
+            let fetched = match shard.read(key, Offset(next), 100_000, true).await {
+                Ok(fetched) => fetched,
+                Err(FetchError::Fenced(range)) if waits < WAITS_MAX && self.is_passing(&world, &range) => {
+                    // The disk works again, and that is tried after a while.
+                    waits += 1;
+                    let until = range.found_at.0 + UNREADABLE_AGAIN_MS - world.now().wall.0;
+                    world.skip(Duration::from_millis(u64::try_from(until).unwrap_or(1)));
+                    shard.tick(world.now());
+                    continue;
+                }
+                Err(FetchError::Fenced(range)) => {
+                    self.meet(&world, &range).map_err(told)?;
+                    next = range.end.0;
+                    continue;
+                }
+                Err(error) => return Err(told(error.to_string())),
+            };
             let bytes = joined::<SimDisk>(&fetched);
             let shown = self.ledger.borrow_mut().show(began, next, bounds.high_watermark.0, &bytes);
             next = shown.map_err(told)?;
         }
+        // Who asks for a time is not told of what is fenced.
+        if self.is_damaged(&world) {
+            return Ok(());
+        }
         self.ledger.borrow().read_whole().map_err(told)?;
         self.verify_times(&world, &shard).await.map_err(told)
+    }
+
+    /// Whether any of its files was damaged.
+    pub(super) fn is_damaged(&self, world: &World) -> bool {
+        let dir = atlas::dir_of(&self.key());
+        world.is_damaged(|name| name.starts_with(&dir))
+    }
+
+    /// Whether a range is fenced only because the disk gave an error once.
+    fn is_passing(&self, world: &World, range: &DamagedRange) -> bool {
+        range.cause == Cause::Unreadable && world.has_errors() && !self.is_damaged(world)
+    }
+
+    /// A reader is told that a range is fenced: it must hold damage, and little else.
+    fn meet(&self, world: &World, range: &DamagedRange) -> Finding {
+        self.fenced.set(self.fenced.get() + 1);
+        world.note(&[12, range.first.0 as u64, range.end.0 as u64], || {
+            format!("{} fences {} to {}: {}", self.key(), range.first, range.end, range.cause.name())
+        });
+        if self.is_passing(world, range) {
+            return Ok(());
+        }
+        let most = {
+            let interval = u64::from(self.hosted.borrow().settings.index_interval_bytes);
+            interval + 2 * self.ledger.borrow().largest()
+        };
+        atlas::judge(world, &self.key(), range, most)
     }
 
     /// Asks for an offset by time and compares it with what was written.

@@ -58,6 +58,12 @@ impl TopicPlan {
         TopicPlan { hosted, producer, big, extents, keys }
     }
 
+    /// It is not compacted.
+    pub(super) fn leave_uncompacted(&mut self) {
+        self.keys = None;
+        self.hosted.settings.cleanup = Cleanup::Delete;
+    }
+
     /// Where the commits of groups go: one partition, on the first core, compacted.
     pub(super) fn offsets(random: &mut Random) -> TopicPlan {
         let key = PartitionKey { topic: TopicId(Uuid::from_u128(999)), index: 0 };
