@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId};
 use engine::broker::{HostedPartition, Shard, ShardSettings, SpaceLimits, recover};
 use engine::config::TopicSettings;
-use engine::io::{Disk, FileName};
+use engine::io::{Disk, FileName, Open};
 use engine::record::{BatchBuilder, Codec};
 use sim::{SimDisk, World};
 
@@ -152,5 +152,65 @@ fn a_disk_that_is_nearly_full_gets_all_of_it_at_once() {
         delete_all(&inner, &shard).await;
         assert_eq!((logs(&inner).await, of_core(&inner, "dead-").await.0), (0, 0));
         assert!(inner.used() < used - 6 * SEGMENT);
+    });
+}
+
+/// Writes a file as a broker would have that is not there any more.
+async fn leave(world: &World, name: &FileName, bytes: u64) {
+    let disk = world.disk(1 << 20);
+    disk.make_dir(&name.parent().expect("a directory")).await.expect("made");
+    let file = disk.open(name, Open::OrCreate).await.expect("opened");
+    disk.allocate(&file, bytes).await.expect("allocated");
+    disk.flush(&file).await.expect("flushed");
+}
+
+#[test]
+fn what_an_earlier_life_left_of_a_deleted_topic_goes_slowly_and_what_is_only_unknown_stays() {
+    let world = World::new(5);
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open(&inner, 0).await;
+        let topic = |n| TopicId(uuid::Uuid::from_u128(n));
+        let log = |n: u128, index: i32| {
+            FileName::partition_dir(PartitionKey { topic: topic(n), index }).join("00000000000000000000.log")
+        };
+        let stranger = FileName::topic_dir(topic(3)).join("notes");
+        leave(&inner, &log(1, 0), 3 * STEP).await;
+        leave(&inner, &log(1, 1), 1000).await;
+        leave(&inner, &log(2, 0), 1000).await;
+        leave(&inner, &log(3, 0), 1000).await;
+        leave(&inner, &stranger, 1000).await;
+        // One of them left nothing.
+        shard.bury_topics(&[topic(1), topic(3), topic(4)]).await.expect("a disk that works");
+        let topics = || async {
+            let disk = inner.disk(1 << 20);
+            let entries = disk.list(&FileName::new("topics")).await.expect("listed");
+            entries.into_iter().map(|entry| entry.name).collect::<Vec<_>>()
+        };
+        assert_eq!(topics().await, [FileName::topic_dir(topic(2)), FileName::topic_dir(topic(3))]);
+        let disk = inner.disk(1 << 20);
+        let left = disk.list(&FileName::topic_dir(topic(3))).await.expect("listed");
+        assert_eq!(left.into_iter().map(|entry| entry.name).collect::<Vec<_>>(), [stranger]);
+        let (_, before) = of_core(&inner, "dead-").await;
+        assert!(before >= 2 * STEP, "{before} bytes wait");
+        for _ in 0..4 {
+            shard.tick(inner.now());
+            inner.sleep(TICK).await;
+        }
+        assert_eq!(of_core(&inner, "dead-").await.0, 0);
+    });
+}
+
+#[test]
+fn the_last_partition_of_a_topic_takes_its_directory_along() {
+    let world = World::new(6);
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open(&inner, 0).await;
+        fill(&inner, &shard).await;
+        assert!(logs(&inner).await > 0);
+        shard.delete(key()).await.expect("a disk that works");
+        let topics = inner.disk(1 << 20).list(&FileName::new("topics")).await.expect("listed");
+        assert_eq!(topics, []);
     });
 }

@@ -4,12 +4,18 @@
 //! deleted is renamed to `cores/<core>/dead-<number>`, which takes a moment, and is cut there from its end, a
 //! step with each tick of the clock. No other name leads to it, and the next start goes on where this one
 //! stopped. When the disk is nearly full nothing is held back.
+//!
+//! A topic is deleted once the metadata log says so, and that is before its first file goes. So a broker that dies in
+//! between leaves files that no partition leads to; the next one removes them, of those topics only whose
+//! deletion it has read. What the metadata merely does not know is kept.
 
 use std::collections::VecDeque;
 
+use rustc_hash::FxHashMap;
+
 use super::shard::Shard;
 use super::space::SpaceLevel;
-use crate::base::CoreId;
+use crate::base::{CoreId, TopicId};
 use crate::io::{Disk, DiskFault, DiskResult, FileName, Open};
 
 /// Bytes given back at a time, at least; files that are no larger are removed at once.
@@ -94,6 +100,42 @@ impl<D: Disk> Shard<D> {
             self.bury(&entry.name, entry.len).await?;
         }
         self.inner.disk.remove(dir).await
+    }
+
+    /// Removes a deleted topic's directory if nothing is left in it: the last of its cores does.
+    pub(super) async fn leave_topic(&self, topic: TopicId) -> DiskResult<()> {
+        let dir = FileName::topic_dir(topic);
+        if self.inner.disk.list(&dir).await?.is_empty() {
+            self.inner.disk.remove(&dir).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what an earlier life left of these topics, which are deleted and hosted by nobody.
+    ///
+    /// # Errors
+    /// The disk's. The next start tries again.
+    pub async fn bury_topics(&self, deleted: &[TopicId]) -> DiskResult<()> {
+        if deleted.is_empty() || self.inner.settings.read_only {
+            return Ok(());
+        }
+        let deleted: FxHashMap<FileName, TopicId> =
+            deleted.iter().map(|&topic| (FileName::topic_dir(topic), topic)).collect();
+        let mut left = self.inner.disk.list(&FileName::new("topics")).await?;
+        left.retain(|entry| entry.is_dir && deleted.contains_key(&entry.name));
+        if left.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(topics = left.len(), "removing what was left of topics that are deleted");
+        for topic in &left {
+            for partition in self.inner.disk.list(&topic.name).await? {
+                if partition.is_dir && partition.name.base().parse::<u32>().is_ok() {
+                    self.bury_dir(&partition.name).await?;
+                }
+            }
+            self.leave_topic(deleted[&topic.name]).await?;
+        }
+        Ok(())
     }
 
     /// Gives back the bytes of deleted files until [`Shard::close`].

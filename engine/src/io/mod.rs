@@ -10,7 +10,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use crate::base::{CoreId, Instant, PartitionKey};
+use crate::base::{CoreId, Instant, PartitionKey, TopicId};
 
 /// Every direct transfer starts and ends on a multiple of this, in bytes.
 pub const BLOCK: usize = 4096;
@@ -49,6 +49,12 @@ impl FileName {
     #[must_use]
     pub fn core_dir(core: CoreId) -> FileName {
         FileName::new(format!("cores/{}", core.0))
+    }
+
+    /// `topics/<topic uuid>`.
+    #[must_use]
+    pub fn topic_dir(topic: TopicId) -> FileName {
+        FileName::new(format!("topics/{topic}"))
     }
 
     /// `topics/<topic uuid>/<partition>`.

@@ -5,6 +5,7 @@ use std::ops::DerefMut;
 use super::image::{ApplyError, Image, Position};
 use super::record::MetadataRecord;
 use super::storage::{self, Entry, FRAME_BYTES_MAX, StorageError, Verdict};
+use crate::base::TopicId;
 use crate::io::{BLOCK, Disk, DiskError, DiskFault, FileName, IO_BYTES_MAX, Open};
 
 /// A log file of at least this many bytes is followed by a snapshot and a new file.
@@ -69,6 +70,7 @@ pub struct MetadataLog<D: Disk> {
     name: FileName,
     end: u64,
     image: Image,
+    deleted: Vec<TopicId>,
     failed: bool,
     snapshot_error: Option<DiskError>,
 }
@@ -95,6 +97,7 @@ impl<D: Disk> MetadataLog<D> {
             .map(|e| (e.name, e.len))
             .collect();
         let mut last: Option<(FileName, D::File, u64)> = None;
+        let mut deleted = Vec::new();
         for (name, len) in names {
             // A file before the last holds nothing above the snapshot, unless the step to a new file
             // was cut short.
@@ -103,16 +106,24 @@ impl<D: Disk> MetadataLog<D> {
                 disk.remove(&older).await?;
             }
             let file = disk.open(&name, Open::Existing).await?;
-            let end = replay(&disk, &name, &file, len, &mut image).await?;
+            let end = replay(&disk, &name, &file, len, &mut image, &mut deleted).await?;
             last = Some((name, file, end));
         }
         let (name, file, end) = match last {
             Some(found) => found,
             None => create_file(&disk, image.position().index + 1).await?,
         };
-        let log = MetadataLog { disk, file, name, end, image, failed: false, snapshot_error: None };
+        deleted.retain(|&id| image.topic_by_id(id).is_none());
+        let log = MetadataLog { disk, file, name, end, image, deleted, failed: false, snapshot_error: None };
         let image = log.image.clone();
         Ok((log, image))
+    }
+
+    /// Topics whose deletion is among the log's entries that were read when it was opened. The broker that wrote them
+    /// may have died before it had removed their files. A topic that is only unknown is not among them: its
+    /// creation may be what the disk has lost.
+    pub fn take_deleted(&mut self) -> Vec<TopicId> {
+        std::mem::take(&mut self.deleted)
     }
 
     /// The image after the last append.
@@ -212,7 +223,7 @@ async fn create_file<D: Disk>(disk: &D, first: u64) -> Result<(FileName, D::File
     Ok((name, file, 0))
 }
 
-/// Applies a log file's entries that are above the image. Leaves the file ending with its last
+/// Applies a log file's entries that are above the image, and notes which topics any of them deleted. Leaves the file ending with its last
 /// whole frame, durably; gives that end.
 async fn replay<D: Disk>(
     disk: &D,
@@ -220,6 +231,7 @@ async fn replay<D: Disk>(
     file: &D::File,
     len: u64,
     image: &mut Image,
+    deleted: &mut Vec<TopicId>,
 ) -> Result<u64, OpenError> {
     if len > LOG_BYTES_HARD_MAX + FRAME_BYTES_MAX as u64 {
         return Err(OpenError::TooLarge { file: name.clone(), len });
@@ -237,6 +249,10 @@ async fn replay<D: Disk>(
         return Err(OpenError::Damaged { file: name.clone(), at, intact_at });
     }
     for entry in &scan.entries {
+        deleted.extend(entry.records.iter().filter_map(|record| match record {
+            MetadataRecord::TopicDeleted { id } => Some(*id),
+            _ => None,
+        }));
         let (expected, got) = (image.position().index + 1, entry.position.index);
         if got < expected {
             continue;

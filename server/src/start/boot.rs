@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engine::base::TopicId;
 use engine::broker::{CoreState, RecoveryError, RecoveryReport, recover};
 use engine::config::BrokerSettings;
 use engine::controller::{Context, Start, start_records};
@@ -39,12 +40,15 @@ pub(super) struct BootedHere {
     pub(super) booted: Booted,
     pub(super) state: CoreState,
     pub(super) log: MetadataLog<Disk>,
+    /// Topics that are deleted, and whose files may be there still.
+    pub(super) deleted: Vec<TopicId>,
 }
 
 /// Opens the metadata, says that this broker starts, and recovers every journal.
 pub(super) async fn boot(shared: &Shared, origin: Origin, disk: &Disk) -> Result<BootedHere, StartError> {
     let failed = |what: &str, e: &dyn std::fmt::Display| StartError::failed(format!("{what}: {e}"));
     let (mut log, image) = MetadataLog::open(disk.clone()).await.map_err(|e| failed("the metadata", &e))?;
+    let deleted = log.take_deleted();
     let settings = settings_of(&shared.config.broker, &image);
     let start = Start {
         cluster: origin.cluster,
@@ -78,7 +82,7 @@ pub(super) async fn boot(shared: &Shared, origin: Origin, disk: &Disk) -> Result
     tell(&recovered.report);
     let mut states = recovered.cores.into_iter();
     let state = states.next().expect("recovery gives a state for each core");
-    Ok(BootedHere { booted: Booted { node, image, others: states.collect() }, state, log })
+    Ok(BootedHere { booted: Booted { node, image, others: states.collect() }, state, log, deleted })
 }
 
 /// What to do if the disk had no space for something.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use engine::base::CoreId;
+use engine::base::{CoreId, TopicId};
 use engine::broker::{CoreState, ScrubLimits, Shard, ShardSettings, SpaceLevel, SpaceLimits};
 use engine::config::{BrokerSettings, CleanerSettings, Listener};
 use engine::io::READERS_SHARE;
@@ -75,7 +75,9 @@ pub(super) async fn first(
         let here = boot(&parts.shared, origin, &disk).await?;
         let (node, image) = (here.booted.node.clone(), here.booted.image.clone());
         let _ = others.send(here.booted);
-        up(parts, disk, node, image, here.state, Some(Control::new(here.log))).await
+        let serving = up(parts, disk, node, image, here.state, Some(Control::new(here.log))).await?;
+        glommio::spawn_local(bury(serving.core.clone(), here.deleted)).detach();
+        Ok(serving)
     };
     ended(result.await, &report).await
 }
@@ -220,6 +222,13 @@ fn start_jobs(core: &Rc<Core>, net: &Rc<Net>, shared: &Arc<Shared>) -> Vec<Task<
         jobs.push(glommio::spawn_local(publish(core.clone(), net.clone(), shared.board.clone())));
     }
     jobs
+}
+
+/// What the last broker here left of deleted topics.
+async fn bury(core: Rc<Core>, deleted: Vec<TopicId>) {
+    if let Err(error) = core.shard.bury_topics(&deleted).await {
+        tracing::warn!(%error, "what is left of deleted topics stays until the next start");
+    }
 }
 
 async fn tick(core: Rc<Core>, every: Duration) {

@@ -335,3 +335,10 @@ fn topics(client: &mut Client) -> BTreeSet<String> {
     let answer = metadata::Response::decode(12, &mut Reader::new(&body)).expect("an answer");
     answer.topics.iter().filter_map(|topic| topic.name.as_ref().map(ToString::to_string)).collect()
 }
+
+/// The ids of all topics, as their directories are named.
+pub(crate) fn topic_ids(client: &mut Client) -> BTreeSet<String> {
+    let body = client.call(12, &metadata::Request { topics: None, ..Default::default() });
+    let answer = metadata::Response::decode(12, &mut Reader::new(&body)).expect("an answer");
+    answer.topics.iter().map(|topic| topic.topic_id.to_string()).collect()
+}

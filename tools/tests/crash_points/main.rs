@@ -22,10 +22,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use history::{History, Seen};
-use process::{Ended, Gone, Line, Process, serve};
+use process::{Ended, Gone, Line, Process, serve, until};
 use rustix::process::Signal;
 use steps::{Case, Phase, cases};
-use wire::{ApiKey, create_topics};
+use wire::{ApiKey, ErrorCode, create_topics, delete_topics};
 
 /// Records acknowledged before a step counts.
 const WARM: u64 = 120;
@@ -222,9 +222,13 @@ fn run(case: &Case, killed: &Killed) -> (Place, History) {
 }
 
 /// What must hold after every death.
-fn check(place: &Place, mut history: History) {
+fn check(place: &Place, mut history: History, phase: Phase) {
     let process = place.start();
     let seen = history.check(&process);
+    // A snapshot of the metadata ends the file that tells of deletions.
+    if phase != Phase::Full {
+        leaves_no_deleted_topics(place, &process);
+    }
     process.kill();
     let process = place.start();
     let again = Seen::of(&process);
@@ -233,6 +237,60 @@ fn check(place: &Place, mut history: History) {
     let mut verify = Command::new(env!("CARGO_BIN_EXE_ringlog"));
     let done = verify.args(["log", "verify"]).arg(place.data()).output().expect("the binary runs");
     assert!(done.status.success(), "ringlog log verify: {}", String::from_utf8_lossy(&done.stdout));
+}
+
+/// Waits until there is no directory but those of topics that are there.
+fn leaves_no_deleted_topics(place: &Place, process: &Process) {
+    let mut client = process.client();
+    until("deleted topics leave nothing", || {
+        let there = history::topic_ids(&mut client);
+        directories(place).iter().all(|dir| there.contains(dir))
+    });
+}
+
+/// The directories of topics.
+fn directories(place: &Place) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(place.data().join("topics")) else { return Vec::new() };
+    entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("our names")).collect()
+}
+
+#[test]
+fn a_death_between_the_record_of_a_deletion_and_its_files_leaves_nothing_behind() {
+    for step in ["after flush metadata", "before remove partition-dir", "before remove topic-dir"] {
+        let place = Place::new();
+        let case = Case { phase: Phase::Load, step: step.to_owned(), hit: 1 };
+        let mut process = place.start_doomed(&case).expect("it is not armed yet");
+        let mut client = process.client();
+        for topic in ["kept", "gone"] {
+            assert_eq!(client.create_topic(topic, 2, &[]), ErrorCode::None);
+            for partition in [0, 1] {
+                for _ in 0..3 {
+                    let batch = harness::batch(&[&[7; 700_000]]);
+                    assert_eq!(client.produce(topic, partition, -1, &batch).0, ErrorCode::None);
+                }
+            }
+        }
+        until("both are written", || directories(&place).len() == 2);
+        // Ours by its name, and nobody said that it was deleted.
+        let unknown = place.data().join("topics/5f0c1d9e-0d8e-4a53-9f41-2f1b6f6b6a10/0");
+        fs::create_dir_all(&unknown).expect("a directory");
+        fs::write(unknown.join("00000000000000000000.log"), "bytes").expect("a file");
+        place.arm();
+        let request =
+            delete_topics::Request { topic_names: vec!["gone"], timeout_ms: 1000, ..Default::default() };
+        client.send(4, &request);
+        dies(&mut process, &case);
+        assert_eq!(directories(&place).len(), 3, "{step}");
+
+        let process = place.start();
+        until("the deleted topic leaves nothing", || directories(&place).len() == 2);
+        assert!(process.said().contains("left of topics that are deleted"), "{step}: {}", process.said());
+        assert!(unknown.join("00000000000000000000.log").exists(), "{step}");
+        for partition in [0, 1] {
+            assert_eq!(process.client().list_offset("kept", partition, -1).offset, 3, "{step}");
+        }
+        process.stop();
+    }
 }
 
 #[test]
@@ -251,7 +309,7 @@ fn whatever_step_a_broker_dies_at_nothing_acknowledged_is_lost_or_there_twice() 
                     let begun = Instant::now();
                     let done = std::panic::catch_unwind(|| {
                         let (place, history) = run(&case, &killed);
-                        check(&place, history);
+                        check(&place, history, case.phase);
                     });
                     println!("{case}: {:.1} s", begun.elapsed().as_secs_f64());
                     if done.is_err() {

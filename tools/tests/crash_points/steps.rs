@@ -74,6 +74,7 @@ const STEPS: &[(&str, &[(Phase, u64)])] = &[
     ("replace leader-epochs", &[(Stop, 2)]),
     ("replace partition-metadata", &[(Stop, 2)]),
     ("remove partition-dir", &[(Load, 2)]),
+    ("remove topic-dir", &[(Load, 1)]),
     ("open cleaned", &[(Load, 2)]),
     ("write cleaned", &[(Load, 3)]),
     ("truncate cleaned", &[(Load, 2)]),

@@ -41,6 +41,28 @@ fn what_was_appended_is_there_after_opening_again() {
 }
 
 #[test]
+fn deleted_topics_are_those_whose_deletion_was_read_and_no_others() {
+    let disk = TestDisk::new();
+    let deleted = |disk: &TestDisk| open(disk).0.take_deleted();
+    assert_eq!(deleted(&disk), []);
+    let (mut log, _) = open(&disk);
+    run(log.append(&[created(1, "kept"), created(2, "gone")])).unwrap();
+    run(log.append(&[MetadataRecord::TopicDeleted { id: topic_id(2) }])).unwrap();
+    assert_eq!(deleted(&disk), [topic_id(2)]);
+    run(log.append(&[created(3, "late")])).unwrap();
+    assert_eq!(deleted(&disk), [topic_id(2)], "until a snapshot ends the file");
+    run(log.snapshot()).unwrap();
+    assert_eq!(deleted(&disk), []);
+    // A log whose end is gone knows nothing of the topics that it made: nobody deleted them.
+    let (mut log, _) = open(&disk);
+    run(log.append(&[created(4, "lost")])).unwrap();
+    disk.flip("meta/log-00000000000000000004", 20);
+    let (mut log, image) = open(&disk);
+    assert!(image.topic("lost").is_none());
+    assert_eq!(log.take_deleted(), []);
+}
+
+#[test]
 fn a_change_that_does_not_fit_writes_nothing() {
     let disk = TestDisk::new();
     let (mut log, _) = open(&disk);
