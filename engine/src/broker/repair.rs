@@ -157,7 +157,11 @@ impl<D: Disk> Shard<D> {
             let from = (start - patch.position) as usize;
             let bytes = &piece[from..from + (stop - start) as usize];
             buffer[(start - at) as usize..(stop - at) as usize].copy_from_slice(bytes);
-            self.inner.disk.write(source.file()?, at, self.inner.disk.seal(buffer, len)).await?;
+            let written = self.inner.disk.write(source.file()?, at, self.inner.disk.seal(buffer, len)).await;
+            if let Err(error) = written {
+                self.inner.state.borrow_mut().note_unanswered(&error);
+                return Err(error.into());
+            }
             at += len as u64;
         }
         if !active && patch.rest.is_none() && self.inner.disk.len(source.file()?).await? > source.end {

@@ -5,7 +5,7 @@ use super::segment::SegmentWriter;
 use super::shard::{Shard, State};
 use super::space::SpaceLevel;
 use crate::base::{Bug, Now, Offset, PartitionKey, WallMs, planted};
-use crate::io::{Disk, DiskResult, FileName};
+use crate::io::{Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName};
 use crate::journal::BatchPlace;
 use crate::log::names::{CLEANED_SUFFIX, DELETED_SUFFIX, SegmentFile};
 use crate::log::retention::{self, RetentionLimits};
@@ -137,6 +137,9 @@ impl<D: Disk> Shard<D> {
             partition.writing = true;
         }
         let finished = self.finish_segment(slot).await;
+        if let Err(error) = &finished {
+            self.inner.state.borrow_mut().note_unanswered(error);
+        }
         if finished.is_ok()
             && let Some(partition) = self.inner.state.borrow_mut().partition(slot)
         {
@@ -211,11 +214,13 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Takes a segment's file out of its partition: into the free pool, or away. Whether it is kept, under a
-    /// name that is yet to be made durable.
+    /// name that is yet to be made durable. A file with a write under way is never used again: the write would
+    /// land in what another partition has there.
     async fn retire(&self, name: &FileName, bytes: u64) -> DiskResult<bool> {
         let keep = {
             let mut state = self.inner.state.borrow_mut();
-            let room = state.free_segments.len() < FREE_SEGMENTS
+            let room = !state.unanswered.remove(name)
+                && state.free_segments.len() < FREE_SEGMENTS
                 && bytes >= FREE_SEGMENT_BYTES_MIN
                 && state.space.level() == SpaceLevel::Plenty;
             room.then(|| {
@@ -260,6 +265,14 @@ impl<D: Disk> State<D> {
         };
         let pushed = self.frame.push_log_start(slot, &place, |bytes| disk.take(bytes));
         Some(pushed.map(|()| super::shard::Ticket(self.sequence)).map_err(|_| ()))
+    }
+
+    /// Remembers a file of which an operation has no answer: it may be carried out at any time. Where nobody ever
+    /// gives the file another meaning that does no harm.
+    pub(super) fn note_unanswered(&mut self, error: &DiskError) {
+        if error.fault == DiskFault::Timeout && error.op != DiskOp::Flush {
+            self.unanswered.insert(error.file.clone());
+        }
     }
 
     /// Asks for another try of partitions whose segments failed. One with nothing left to write

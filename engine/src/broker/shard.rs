@@ -211,6 +211,8 @@ pub(super) struct State<D: Disk> {
     /// Segment files whose blocks were written before, for reuse.
     pub(super) free_segments: Vec<FileName>,
     pub(super) next_free: u64,
+    /// Segment files of which an operation has no answer.
+    pub(super) unanswered: FxHashSet<FileName>,
     /// Deleted files whose space is not given back yet.
     pub(super) graves: Graves,
     /// Whether there is room on the disk.
@@ -311,6 +313,7 @@ impl<D: Disk> Shard<D> {
             probes: Probes::default(),
             free_segments: Vec::new(),
             next_free: 0,
+            unanswered: FxHashSet::default(),
             graves: Graves::default(),
             space: Space::new(settings.space),
             space_told: SpaceLevel::Plenty,
@@ -445,6 +448,8 @@ impl<D: Disk> Shard<D> {
             let removed = state.partitions[slot as usize].take();
             state.forget_read(key);
             state.handles.forget(key);
+            let dir = FileName::partition_dir(key);
+            state.unanswered.retain(|name| name.parent().as_ref() != Some(&dir));
             for holds in removed.iter().flat_map(|p| [p.writing, p.tended]) {
                 if holds {
                     state.abandoned.push(slot);
@@ -461,7 +466,8 @@ impl<D: Disk> Shard<D> {
             inner.files.notify();
             self.until_let_go(slot).await;
         }
-        self.bury_dir(&FileName::partition_dir(key)).await
+        self.bury_dir(&FileName::partition_dir(key)).await?;
+        self.leave_topic(key.topic).await
     }
 
     /// Waits until nobody holds a deleted partition: its files would be made again.

@@ -2,7 +2,7 @@
 
 use futures_util::future::{OptionFuture, join, join4};
 
-use crate::io::{Disk, DiskResult};
+use crate::io::{Disk, DiskFault, DiskResult};
 
 /// Writes in flight at once.
 const AT_ONCE: usize = 8;
@@ -10,7 +10,8 @@ const AT_ONCE: usize = 8;
 /// Writes chunks from `at` on. Gives the position behind them.
 ///
 /// # Errors
-/// The first failure among those that were in flight together; what comes behind them was not begun.
+/// One of those that were in flight together: one without an answer if there is any, for that write is under way
+/// still, else the first. What comes behind them was not begun.
 pub(super) async fn write_chunks<D: Disk>(
     disk: &D,
     file: &D::File,
@@ -34,8 +35,14 @@ pub(super) async fn write_chunks<D: Disk>(
         let low = join4(write(), write(), write(), write());
         let high = join4(write(), write(), write(), write());
         let ((a, b, c, d), (e, f, g, h)) = join(low, high).await;
-        for written in [a, b, c, d, e, f, g, h] {
-            written.unwrap_or(Ok(()))?;
+        let mut failed = None;
+        for error in [a, b, c, d, e, f, g, h].into_iter().flatten().filter_map(Result::err) {
+            if failed.is_none() || error.fault == DiskFault::Timeout {
+                failed = Some(error);
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
     }
     Ok(position)

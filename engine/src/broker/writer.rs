@@ -110,6 +110,7 @@ impl<D: Disk> Shard<D> {
     /// is known of what was written since the last good one: that is written once more, too.
     pub(super) fn segment_failed(&self, slot: u32, error: &DiskError, trouble: SegmentTrouble) {
         let mut state = self.inner.state.borrow_mut();
+        state.note_unanswered(error);
         state.stats.segment_errors += 1;
         state.segment_error = Some(error.clone());
         let Some(partition) = state.partition(slot) else { return };
