@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`runtime`] | the only way to start an executor: glommio's defaults hang and starve, ours do not |
+//! | [`rings`] | rings that do not interrupt their executor |
 //! | [`fairness`] | gives the rings their turn, because preemption is off |
 //! | [`lend`] | record bytes lent to another core |
 //! | `pool` | one registered region per executor, handed out by credit |
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod data_dir;
 pub mod fairness;
 pub mod lend;
+pub mod rings;
 pub mod runtime;
 
 mod boxes;
