@@ -8,7 +8,7 @@ use engine::broker::{
 use engine::config::TopicSettings;
 use engine::io::{BLOCK, Disk, FileName, Open};
 use engine::record::{BatchBuilder, BatchHeader, Codec};
-use sim::{SimDisk, World};
+use sim::{Faults, SimDisk, World};
 
 const POOL: usize = 8 * 1024 * 1024;
 const SEEDS: u64 = 60;
@@ -40,9 +40,17 @@ fn settings() -> ShardSettings {
 }
 
 async fn open(world: &World, hosted: &[HostedPartition]) -> (Shard<SimDisk>, RecoveryReport) {
+    open_with(world, hosted, settings()).await
+}
+
+async fn open_with(
+    world: &World,
+    hosted: &[HostedPartition],
+    settings: ShardSettings,
+) -> (Shard<SimDisk>, RecoveryReport) {
     let disk = world.disk(POOL);
     let Recovered { mut cores, report } = recover(&disk, hosted, 1, world.now()).await.expect("recovery");
-    let shard = Shard::open(disk, cores.remove(0), settings(), world.now()).await.expect("open");
+    let shard = Shard::open(disk, cores.remove(0), settings, world.now()).await.expect("open");
     world.run_shard(&shard);
     (shard, report)
 }
@@ -291,4 +299,47 @@ fn recovery_reads_of_segments_only_the_extents_above_the_mark() {
     let segment: u64 = after.segment_bytes_read - before.segment_bytes_read;
     let middle = last.len() as u64 / BLOCK as u64 * BLOCK as u64;
     assert!(segment <= middle && segment >= middle - BLOCK as u64, "{segment} of {middle}");
+}
+
+/// That the journal's file failed was told only when the extents of its frame had come to their end: a flush of
+/// the frame before that ended well in the meantime was believed, and the device had dropped what it should have
+/// made durable.
+#[test]
+fn a_flush_that_ends_well_on_a_journal_file_that_failed_acknowledges_nothing() {
+    let (mut held, mut acknowledged) = (0, 0);
+    for (seed, failing) in (0..SEEDS).flat_map(|seed| (1..8).map(move |nth| (seed, nth))) {
+        let world = World::new(seed);
+        let w = world.clone();
+        let parts = hosted(2, &TopicSettings::default());
+        let is_acknowledged = world.run_until(async move {
+            // Frames do not wait for each other.
+            let settings = ShardSettings { frame_bytes_early: 0, ..settings() };
+            let (shard, _) = open_with(&w, &parts, settings).await;
+            warm(&w, &shard, 0).await;
+            let fails = w.counters().ops + failing;
+            w.faults(|f| {
+                f.eio_at = [fails].into();
+                f.drops_cache = true;
+                f.stall_writes_of = Some(".log");
+            });
+            let small = append(&w, &shard, 1, &batch(1, 100)).await;
+            w.sleep(std::time::Duration::from_nanos(1)).await;
+            append(&w, &shard, 0, &batch(2, VALUE_BYTES)).await;
+            // The extent's write still hangs then.
+            w.sleep(std::time::Duration::from_secs(1)).await;
+            shard.durable() >= small
+        });
+        world.crash();
+        world.faults(|f| *f = Faults::default());
+        let w = world.clone();
+        let left = world.run_until(async move {
+            let (shard, _) = open(&w, &hosted(2, &TopicSettings::default())).await;
+            read_all(&shard, 1).await
+        });
+        let is_there = left == bare(&[batch(1, 100)]);
+        assert!(is_there || !is_acknowledged, "seed {seed} operation {failing}: acknowledged and gone");
+        held += usize::from(!is_acknowledged);
+        acknowledged += usize::from(is_acknowledged);
+    }
+    assert!(held > 20 && acknowledged > 20, "{held} times held, {acknowledged} times acknowledged");
 }
