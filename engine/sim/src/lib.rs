@@ -11,6 +11,7 @@
 //! | [`run`] | whole runs: clients, crashes, and what must hold after them |
 //! | [`faults`] | what goes wrong when |
 //! | [`contract`] | every rule of `engine::io::Disk`, run against this disk and against the real one |
+//! | [`sites`] | rare ways of the engine made usual |
 //! | [`random`] | the one source of chance |
 //!
 //! Invariants: no thread, no clock, no chance but the seed's. The same seed gives the same run,
@@ -25,6 +26,7 @@ mod memory;
 pub mod null;
 pub mod random;
 pub mod run;
+pub mod sites;
 pub mod storage;
 mod trace;
 pub mod world;

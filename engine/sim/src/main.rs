@@ -161,6 +161,7 @@ fn many(args: &Args) -> ExitCode {
     });
     let seconds = began.elapsed().as_secs_f64();
     println!("{runs} seeds in {seconds:.1} s on {} threads: {story}", args.jobs);
+    println!("rare ways: {}", story.fired);
     let busy = cpu_seconds().unwrap_or(seconds * args.jobs as f64);
     let rate = story.crashes as f64 / busy;
     println!("{rate:.0} cycles/s per core: {} crashes and recoveries in {busy:.2} s of CPU", story.crashes);

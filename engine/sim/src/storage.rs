@@ -392,6 +392,10 @@ fn apply_name(tree: &mut Tree, change: &NameChange) {
     match change {
         NameChange::Put { path, node } => {
             if parent_there(tree, path) {
+                // A directory that is made where another was is empty: the name cannot have come before its removal.
+                if tree.get(path).is_some_and(|before| !before.is(node)) {
+                    take_below(tree, path);
+                }
                 tree.insert(path.clone(), node.clone());
             }
         }

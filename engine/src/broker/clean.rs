@@ -6,7 +6,7 @@ use super::cleaned::{CleanedSegment, TooLarge, Window};
 use super::shard::Shard;
 use super::space::SpaceLevel;
 use super::swap::remove_cleaned;
-use crate::base::{Offset, PartitionKey, WallMs};
+use crate::base::{Offset, PartitionKey, Site, WallMs, buggify};
 use crate::io::{Disk, DiskError, FileName, Open};
 use crate::log::cleaner::{
     Cleanable, Fill, Group, OffsetMap, Round, Survivors, Swap, Tally, Throttle, groups,
@@ -50,7 +50,7 @@ struct Pace {
 impl Pace {
     /// So many bytes were worked on, all in all.
     async fn step<D: Disk>(&mut self, worked: u64, disk: &D) {
-        if worked - self.paused_at >= STEP_BYTES {
+        if worked - self.paused_at >= STEP_BYTES || buggify(Site::CleanerPauses) {
             self.paused_at = worked;
             disk.pause().await;
         }

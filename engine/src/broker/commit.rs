@@ -27,7 +27,7 @@ use super::frame_times::FrameTimes;
 use super::shard::{Shard, State};
 use super::tail::{Held, TailBatch};
 use super::transfer::write_chunks;
-use crate::base::{Bug, Instant, Now, planted};
+use crate::base::{Bug, Instant, Now, Site, buggify, planted};
 use crate::io::{Disk, DiskResult, Slice};
 use crate::journal::{FILE_HEADER_BYTES, FrameEntry, SealedFrame, Shape, Stored};
 
@@ -298,6 +298,9 @@ impl<D: Disk> Shard<D> {
             if inner.disk.pool_free() * EVICT_BELOW_FREE < inner.disk.pool_size() {
                 state.evict(inner.disk.pool_size() / EVICT_BELOW_FREE - inner.disk.pool_free(), &inner.disk);
             }
+            if buggify(Site::EvictTails) {
+                state.evict(usize::MAX / 2, &inner.disk);
+            }
             for entry in &entries {
                 if let Some(Some(partition)) = state.partitions.get(entry.slot as usize) {
                     partition.signal.notify();
@@ -326,6 +329,9 @@ impl<D: Disk> Shard<D> {
 impl<D: Disk> State<D> {
     /// Seals the open frame if the active file has room for it.
     fn seal(&mut self, now: Instant) -> Option<Placed<D>> {
+        if self.ring.has_free() && buggify(Site::JournalFull) {
+            return None;
+        }
         let (file, at) = self.ring.place(self.sequence, self.frame.disk_bytes())?;
         let handle = self.journal_files.get(&file.number).cloned().expect("an active file is open");
         let spare = self.spare_entries.pop().unwrap_or_default();

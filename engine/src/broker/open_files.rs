@@ -3,6 +3,7 @@
 use super::handles::{FileKey, Handle};
 use super::partition::Partition;
 use super::shard::{Shard, State};
+use crate::base::{Site, buggify};
 use crate::io::{Disk, DiskFault, DiskResult, FileName, Open};
 use crate::log::names::SegmentFile;
 
@@ -47,7 +48,8 @@ impl<D: Disk> Shard<D> {
         if let Some(held) = self.inner.state.borrow_mut().handles.get(key) {
             return Ok(held);
         }
-        if self.inner.state.borrow().handles.wants_flush() {
+        let wants_flush = self.inner.state.borrow().handles.wants_flush();
+        if wants_flush || buggify(Site::FlushWritten) {
             self.flush_written().await?;
         }
         let file = self.open_file(key, Open::OrCreate).await?;
@@ -60,6 +62,9 @@ impl<D: Disk> Shard<D> {
         let inner = &self.inner;
         let name = key.name();
         inner.state.borrow_mut().handles.make_room();
+        if buggify(Site::CloseIdle) {
+            inner.state.borrow_mut().handles.close_idle();
+        }
         match inner.disk.open(&name, how).await {
             Err(error) if error.fault == DiskFault::NoDescriptor => {
                 self.flush_written().await?;

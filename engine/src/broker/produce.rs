@@ -2,7 +2,7 @@
 
 use super::shard::{Shard, ShardSettings, State, Ticket};
 use super::space::Purpose;
-use crate::base::{Now, Offset, PartitionKey};
+use crate::base::{Now, Offset, PartitionKey, Site, buggify};
 use crate::io::{BLOCK, Disk, IO_BYTES_MAX};
 use crate::journal::BatchPlace;
 use crate::log::producers::{ProducerError, Verdict};
@@ -133,7 +133,8 @@ impl<D: Disk> State<D> {
         settings: &ShardSettings,
         disk: &D,
     ) -> Result<(Appended, bool), AppendError> {
-        if !self.frame.fits(batch.len(), FRAME_BYTES_TARGET) {
+        let alone = !self.frame.is_empty() && buggify(Site::FrameAlone);
+        if alone || !self.frame.fits(batch.len(), FRAME_BYTES_TARGET) {
             return Err(AppendError::NoRoom);
         }
         let reserve = reserve(disk);
@@ -181,7 +182,8 @@ impl<D: Disk> State<D> {
             appended_at: now.wall,
         };
         let records = header.record_count().unsigned_abs();
-        let extent = partition.takes_extent(plan.place, batch.len(), settings.extent_bytes_min);
+        let extent = partition.takes_extent(plan.place, batch.len(), settings.extent_bytes_min)
+            && !buggify(Site::NoExtent);
         let flush = partition.needs_flush(u64::from(records));
         let take = |bytes: usize| {
             if disk.pool_free() >= reserve + bytes { disk.take(bytes) } else { None }

@@ -7,11 +7,12 @@ use super::pages::SegmentSource;
 use super::partition::SwapState;
 use super::shard::{Shard, State};
 use super::stretch::Stretch;
-use crate::base::{LeaderEpoch, Offset, PartitionKey};
+use crate::base::{LeaderEpoch, Offset, PartitionKey, Site, buggify};
 use crate::io::{Disk, DiskError, DiskFault, DiskOp, FileName, READERS_SHARE, Slice};
 use crate::log::DamagedRange;
 use crate::log::intact::{self, Checked, Expectation};
 use crate::log::scan::{self, Budget, Damaged, Located, Walk};
+use crate::record::HEADER_BYTES;
 
 /// Places remembered per partition, so that readers in sequence skip the index.
 const CURSORS: usize = 8;
@@ -276,7 +277,9 @@ impl<D: Disk> Shard<D> {
     ) -> Result<Cold<D::Chunk>, FetchError> {
         let fence = self.fence(key, from)?;
         let budget = Budget { below: fence.below(budget.below), ..budget };
+        let no_hint = buggify(Site::NoHint);
         let cursor = self.inner.state.borrow().by_key(key).and_then(|p| p.cursors.find(from));
+        let cursor = cursor.filter(|_| !no_hint);
         let mut source = match cursor {
             Some(cursor) => self.source(key, cursor.segment).await?,
             None => self.source_of(key, from).await?,
@@ -286,12 +289,16 @@ impl<D: Disk> Shard<D> {
         fence.limit(&mut source);
         let mut hint = match cursor {
             Some(_) => least,
+            None if no_hint => least,
             None => self.indexed_position(&source, from).await?.max(least),
         };
         let mut known = cursor.map(|c| c.position);
         // One batch may take more, if readers have it at all.
         let most = self.inner.disk.pool_size() / READERS_SHARE / 2;
         let mut want = budget.max_bytes.min(most).max(LOCATE_BYTES);
+        if buggify(Site::ReadLittle) {
+            want = HEADER_BYTES;
+        }
         loop {
             let located = match known {
                 Some(position) => Ok(position),

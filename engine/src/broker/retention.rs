@@ -4,7 +4,7 @@ use super::produce::FRAME_BYTES_TARGET;
 use super::segment::SegmentWriter;
 use super::shard::{Shard, State};
 use super::space::SpaceLevel;
-use crate::base::{Bug, Now, Offset, PartitionKey, WallMs, planted};
+use crate::base::{Bug, Now, Offset, PartitionKey, Site, WallMs, buggify, planted};
 use crate::io::{Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName};
 use crate::journal::BatchPlace;
 use crate::log::names::{CLEANED_SUFFIX, DELETED_SUFFIX, SegmentFile};
@@ -50,6 +50,9 @@ impl<D: Disk> Shard<D> {
         let mut state = self.inner.state.borrow_mut();
         let slot = state.slot(key)?;
         let partition = state.partition(slot)?;
+        if buggify(Site::Tended) {
+            return None;
+        }
         (!std::mem::replace(&mut partition.tended, true)).then_some(slot)
     }
 
@@ -221,7 +224,7 @@ impl<D: Disk> Shard<D> {
             let mut state = self.inner.state.borrow_mut();
             let room = !state.unanswered.remove(name)
                 && state.free_segments.len() < FREE_SEGMENTS
-                && bytes >= FREE_SEGMENT_BYTES_MIN
+                && (bytes >= FREE_SEGMENT_BYTES_MIN || buggify(Site::KeepSmallFiles))
                 && state.space.level() == SpaceLevel::Plenty;
             room.then(|| {
                 state.next_free += 1;

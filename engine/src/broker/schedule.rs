@@ -4,7 +4,7 @@
 //! when too much is acknowledged but not in its segment, those that have waited longest.
 
 use super::shard::State;
-use crate::base::PartitionKey;
+use crate::base::{PartitionKey, Site, buggify};
 use crate::io::{Disk, IO_BYTES_MAX};
 
 /// A partition with this much unwritten is written at once: the transfer is as large as they get.
@@ -14,7 +14,8 @@ impl<D: Disk> State<D> {
     /// A durable batch arrived in this partition.
     pub(super) fn mark_dirty(&mut self, slot: u32) {
         let Some(partition) = self.partition(slot) else { return };
-        let ripe = partition.tail.unwritten_bytes() >= RIPE_BYTES && !partition.ripe;
+        let enough = partition.tail.unwritten_bytes() >= RIPE_BYTES || buggify(Site::WriteAtOnce);
+        let ripe = enough && !partition.ripe;
         let dirty = !partition.dirty;
         partition.dirty = true;
         partition.ripe |= ripe;

@@ -11,7 +11,7 @@ use super::partition::Partition;
 use super::shard::{Shard, State};
 use super::transfer::yield_now;
 use super::trouble::Trouble;
-use crate::base::{Bug, Instant, planted};
+use crate::base::{Bug, Instant, Site, buggify, planted};
 use crate::io::{Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Open};
 use crate::journal::FILE_HEADER_BYTES;
 use crate::log::names::SegmentFile;
@@ -97,7 +97,7 @@ impl<D: Disk> Shard<D> {
         let ring = &state.ring;
         let needed = FILE_HEADER_BYTES + state.frame.disk_bytes() as u64;
         let bytes = self.inner.settings.journal_bytes.max(needed.next_multiple_of(IO_BYTES_MAX as u64));
-        let half_used = ring.bytes_used() * 2 >= ring.bytes_total();
+        let half_used = ring.bytes_used() * 2 >= ring.bytes_total() || buggify(Site::JournalAhead);
         let more = half_used && ring.files() < self.inner.settings.journal_files && state.has_room_for(bytes);
         (more || needed > ring.bytes_largest()).then_some(bytes)
     }
@@ -111,6 +111,7 @@ impl<D: Disk> Shard<D> {
         (full && last)
             || (state.starved && needed <= ring.bytes_largest())
             || ring.lets_go_below(self.inner.durable.get())
+            || buggify(Site::CheckpointAtOnce)
     }
 
     /// Writes what the journal holds into the segments, makes it durable, and records it. One at a
@@ -282,6 +283,9 @@ impl<D: Disk> State<D> {
                 Some(None) => {}
             }
             *slot += 1;
+            if buggify(Site::CapturePauses) {
+                break;
+            }
         }
         false
     }

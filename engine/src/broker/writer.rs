@@ -15,7 +15,7 @@ use super::segment::{Lane, SegmentTrouble, SegmentWriter, Step};
 use super::shard::Shard;
 use super::space::{Purpose, SpaceLevel};
 use super::transfer::write_chunks;
-use crate::base::{Bug, Offset, planted};
+use crate::base::{Bug, Offset, Site, buggify, planted};
 use crate::io::{BLOCK, Disk, DiskError, DiskOp, DiskResult, FileName, IO_BYTES_MAX, Slice};
 use crate::log::names::SegmentFile;
 use crate::log::segments::Place;
@@ -191,7 +191,7 @@ impl<D: Disk> Shard<D> {
             let state = &mut *guard;
             let Some(partition) = state.partitions[slot as usize].as_deref_mut() else { return Ok(()) };
             let more = bytes.saturating_sub(partition.segment.reserved);
-            if !state.space.has(Purpose::Produce, more) {
+            if !state.space.has(Purpose::Produce, more) || buggify(Site::NothingAhead) {
                 partition.segment.allocated = partition.segment.reserved;
                 return Ok(());
             }
@@ -263,6 +263,9 @@ impl<D: Disk> Shard<D> {
 
     /// Gives a new segment a file from the free pool, if there is one and it has none yet.
     async fn reuse_segment(&self, name: &FileName) -> DiskResult<()> {
+        if buggify(Site::FreePoolEmpty) {
+            return Ok(());
+        }
         let Some(free) = self.inner.state.borrow_mut().free_segments.pop() else { return Ok(()) };
         let dir = name.parent().expect("a segment lies in its partition's directory");
         if self.inner.disk.list(&dir).await?.iter().any(|e| e.name == *name) {

@@ -249,11 +249,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether all below an offset is older than it has to be kept, but for what may go for its size before.
+    /// Whether all below an offset is older than it has to be kept, but for what may go for its size before, or
+    /// because a client asked for it.
     fn is_old_below(&self, start: i64) -> bool {
         let Some(ms) = self.retention_ms else { return false };
         let is_old = |time: i64| self.time_max.saturating_sub(time) > ms as i64;
-        let from = self.sized_to().min(start);
+        let asked = self.starts_asked.range(..=start).next_back().copied().unwrap_or(0);
+        let from = self.sized_to().max(asked).min(start);
         match &self.fold {
             Some(fold) => fold.times_that_stay(from..start).all(is_old),
             None => self.given.range(from..start).all(|(_, g)| is_old(g.time)),

@@ -39,6 +39,8 @@ use keep::Keep;
 use plan::Plan;
 use story::Story;
 
+use crate::sites::Sites;
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -56,5 +58,8 @@ pub struct Outcome {
 /// If an assertion of the engine fails: that is a failure of the run too.
 #[must_use]
 pub fn run(plan: &Plan, keep: Option<&Keep>, printed: bool) -> Outcome {
-    machine::run(plan, keep, printed)
+    let sites = Sites::draw(plan.scene.world_seed);
+    let (mut outcome, fired) = sites.run(|| machine::run(plan, keep, printed));
+    outcome.story.fired = fired;
+    outcome
 }

@@ -2,18 +2,23 @@
 
 use std::fmt;
 
+use crate::sites::Fired;
+
 macro_rules! story {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counts of what happened, in one run or in many.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
         pub struct Story {
             $($(#[$doc])* pub $name: u64,)*
+            /// How often each rare way of the engine was gone.
+            pub fired: Fired,
         }
 
         impl Story {
             /// Adds what happened in another run.
             pub fn add(&mut self, other: &Story) {
                 $(self.$name += other.$name;)*
+                self.fired.add(&other.fired);
             }
 
             fn counts(&self) -> Vec<(&'static str, u64)> {
@@ -101,13 +106,13 @@ impl Story {
     /// What should have happened in this many runs, in rough weather or fair, and did not. Nobody proves anything by
     /// idle runs.
     #[must_use]
-    pub fn missing(&self, runs: u64, rough: bool) -> Vec<&'static str> {
+    pub fn missing(&self, runs: u64, rough: bool) -> Vec<String> {
         let mut missing = Vec::new();
         if self.crashes < runs {
-            missing.push("crashes");
+            missing.push("crashes".to_owned());
         }
         if self.acknowledged < runs * 4 {
-            missing.push("acknowledged");
+            missing.push("acknowledged".to_owned());
         }
         if runs >= EXPECTED_WITHIN {
             let of_rough = ["faults", "starts_failed", "damages", "damages_told", "fenced"];
@@ -116,7 +121,8 @@ impl Story {
             let wanted = |(name, n): &(&str, u64)| {
                 *n == 0 && (rough || !of_rough.contains(name)) && !rare.contains(name)
             };
-            missing.extend(self.counts().into_iter().filter(wanted).map(|(name, _)| name));
+            missing.extend(self.counts().into_iter().filter(wanted).map(|(name, _)| name.to_owned()));
+            missing.extend(self.fired.never().into_iter().map(|site| format!("{site:?}")));
         }
         missing
     }

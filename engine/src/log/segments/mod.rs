@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::base::{Now, Offset, WallMs};
+use crate::base::{Now, Offset, Site, WallMs, buggify};
 use crate::config::TopicSettings;
 use crate::log::Malformed;
 use crate::log::cursor::Cursor;
@@ -235,7 +235,8 @@ impl Segments {
             return Err(PlaceError::LargerThanSegment { bytes: bytes as u64, limit: limits.segment_bytes });
         }
         let base_offset = self.end;
-        let roll = self.must_roll(header, bytes, now, limits);
+        let roll = self.must_roll(header, bytes, now, limits)
+            || (self.active().bytes > 0 && buggify(Site::SegmentFull));
         let place = if roll { Place { segment: base_offset, position: 0 } } else { self.end_place() };
         Ok(AppendPlan { base_offset, place, roll })
     }
