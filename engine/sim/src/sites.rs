@@ -54,10 +54,10 @@ impl fmt::Display for Fired {
     }
 }
 
-/// The sites of a world.
-#[derive(Clone, Debug)]
+/// The sites of a world: none, unless they are drawn.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sites {
-    /// The chance of each that is on.
+    /// The chance of each that is on, by its number.
     on: Vec<Option<Random>>,
 }
 
@@ -91,7 +91,11 @@ impl Deciding {
     fn begin(mut sites: Sites, fired: Rc<RefCell<Fired>>) -> Deciding {
         engine::base::decide(Some(Box::new(move |site| {
             let number = site as usize;
-            let fires = sites.on[number].as_mut().is_some_and(|chance| chance.chance(FIRES_PPM));
+            let fires = sites
+                .on
+                .get_mut(number)
+                .and_then(Option::as_mut)
+                .is_some_and(|chance| chance.chance(FIRES_PPM));
             fired.borrow_mut().0[number] += u64::from(fires);
             fires
         })));

@@ -194,13 +194,18 @@ impl Machine {
             self.world.run_shard(shard);
             self.world.run_cleaner(shard);
             self.world.spawn(async move {
-                for beat in 1_u64.. {
+                loop {
                     let late = late_ticks && time.random(|r| r.chance(Buggify::FIRES_PPM));
                     time.sleep(if late { BEAT * LATE_BEATS } else { BEAT }).await;
                     clock.tick(time.now());
-                    if beat % BEATS_PER_ROUND == 0 {
-                        clock.housekeep(time.now()).await;
-                    }
+                }
+            });
+            // Not by the same task: a round may wait for a tick.
+            let (retention, time) = (shard.clone(), self.world.clone());
+            self.world.spawn(async move {
+                loop {
+                    time.sleep(BEAT * BEATS_PER_ROUND).await;
+                    retention.housekeep(time.now()).await;
                 }
             });
         }

@@ -30,10 +30,10 @@ const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// The clock of every shard, and how many beats are a round of retention.
 pub(super) const BEAT: Duration = Duration::from_millis(20);
-pub(super) const BEATS_PER_ROUND: u64 = 5;
+pub(super) const BEATS_PER_ROUND: u32 = 5;
 
 /// What is old is brought to its segment in one round and deleted in the next, or the one behind it.
-const ROUNDS_AFTER_JUMP: u64 = 4;
+const ROUNDS_AFTER_JUMP: u32 = 4;
 
 /// What is sent last is compacted for so long.
 const LAST_ROUND: Duration = Duration::from_millis(200);
@@ -241,7 +241,7 @@ impl Machine {
                 self.story.jumps += 1;
                 if *ms > JUMP_MS {
                     // It is there for rounds of retention to see.
-                    world.pass(BEAT * (ROUNDS_AFTER_JUMP * BEATS_PER_ROUND) as u32);
+                    world.pass(BEAT * (ROUNDS_AFTER_JUMP * BEATS_PER_ROUND));
                 }
             }
             Act::Wait { ms } => world.skip(Duration::from_millis(*ms)),
