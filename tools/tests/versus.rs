@@ -40,6 +40,10 @@ workload = "tiny"
 figures = ["throughput"]
 [row.beside]
 mode = "relaxed"
+[[row.goal]]
+text = "not to be had"
+figure = "throughput"
+better-by = 1000
 "#;
 
 const WORKLOAD: &str = "mode = 'produce'\npartitions = 2\nproducers = 1\nrate = 500\nrecord-size = '1KiB'\n";
@@ -130,4 +134,31 @@ fn equal_brokers_take_turns_and_a_finished_row_is_kept() {
     }
     assert_eq!(second["rows"][1]["theirs"]["mode"], "relaxed");
     assert_eq!(second["rows"][1]["slots"].as_array().map(Vec::len), Some(4));
+}
+
+#[test]
+fn rows_with_a_load_in_common_share_its_slots() {
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory on a disk");
+    let dir = place.path();
+    lab(dir);
+    versus(dir, &["--row", "tiny", "--row", "relaxed"]);
+    let document = document(dir);
+    let [tiny, relaxed] = [0, 1].map(|row| document["rows"][row]["slots"].as_array().expect("slots").clone());
+    let folders = |slots: &[serde_json::Value], side: &str| -> Vec<String> {
+        let of = slots.iter().filter(|slot| slot["side"] == side);
+        of.map(|slot| slot["folder"].as_str().expect("a folder").to_string()).collect()
+    };
+    assert_eq!(folders(&tiny, "ours"), ["tiny/01-ours", "tiny/02-ours"]);
+    assert_eq!(folders(&relaxed, "ours"), folders(&tiny, "ours"), "our load ran once for both rows");
+    assert_eq!(folders(&relaxed, "theirs"), ["relaxed/01-theirs", "relaxed/02-theirs"]);
+    let ours =
+        |pair: u64| tiny.iter().find(|slot| slot["side"] == "ours" && slot["pair"] == pair).expect("a slot");
+    let settled = ours(1)["verdict"] == "valid" && ours(1)["warm_up"]["end"] == "agreed";
+    assert_eq!(
+        ours(2)["warm_up"]["before"].is_object(),
+        settled,
+        "held against the one before, if that had settled"
+    );
+    let measured = tiny[0]["time"]["measured_s"].as_f64().expect("its window");
+    assert!(measured > 0.0 && relaxed[0]["time"]["warm_s"].is_f64(), "each slot says where its time went");
 }

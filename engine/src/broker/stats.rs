@@ -56,6 +56,8 @@ pub struct ShardStats {
     pub compaction_dirty_percent_max: u64,
     /// Partitions that compaction leaves alone for a while because a round failed.
     pub compaction_uncleanable_partitions: u64,
+    /// Segments that were full or old and gave way to their successor.
+    pub segments_rolled: u64,
     /// Segments dropped by retention.
     pub segments_dropped: u64,
     /// Bytes of deleted files that are still to be given back to the disk.

@@ -380,6 +380,7 @@ impl<D: Disk> Shard<D> {
             partition.written.roll(self.inner.now.get());
             assert!(partition.written.end_place() == Place { segment: next, position: 0 });
             partition.segment = SegmentWriter::new(next);
+            state.stats.segments_rolled += 1;
             next
         };
         self.write_snapshot(slot, next).await

@@ -50,6 +50,7 @@ const SHARD: &[ShardMetric] = &[
         "Partitions left alone for a while because their compaction failed.",
         |r| r.shard.compaction_uncleanable_partitions,
     ),
+    ("segments_rolled", "counter", "Segments that gave way to their successor.", |r| r.shard.segments_rolled),
     ("segments_deleted", "counter", "Segments deleted by age, size or DeleteRecords.", |r| {
         r.shard.segments_dropped
     }),

@@ -36,6 +36,9 @@ pub struct Knobs {
     /// Such a warm-up ends after this long, agreed or not [default: 2m]
     #[arg(long, value_name = "TIME")]
     pub warmup_max: Option<Span>,
+    /// The report.json of this load on this very broker, settled: its window counts as the one before the first
+    #[arg(long, value_name = "FILE", requires = "warmup_tolerance")]
+    pub warmup_like: Option<String>,
     /// Open loop: records per second over all producers; 0 is a closed loop [default: 20000, unless --depth is given]
     #[arg(long, value_name = "N")]
     pub rate: Option<f64>,

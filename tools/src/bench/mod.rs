@@ -20,6 +20,7 @@
 //! | `sweep`, `limit` | several rates: the highest under a limit, and latency against load |
 //! | `words` | a bench in words: header, settings, the command that repeats it |
 //! | `run` | one load: the order of things |
+//! | `marks` | when the broker rolled segments, took checkpoints, …, while the window was measured |
 //! | `noise` | equal runs: the machine's A/A noise floor |
 //! | `floors` | what the machine can do without a broker |
 //! | `around` | the floors and the generator's ceiling right before and after a run |
@@ -37,6 +38,7 @@ pub mod floors;
 mod host;
 pub mod knobs;
 pub mod limit;
+mod marks;
 pub mod noise;
 pub mod omb;
 mod outcome;

@@ -43,7 +43,7 @@ pub(super) fn intervals(intervals: &[Interval]) -> Vec<ReportInterval> {
 }
 
 /// The warm-up as reports have it.
-pub(super) fn warm_up(outcome: &Outcome) -> Option<data::WarmUpFacts> {
+pub(super) fn warm_up(outcome: &Outcome, plan: &Plan) -> Option<data::WarmUpFacts> {
     let warm_up = outcome.warm_up.as_ref()?;
     let window = |w: &WarmWindow| data::WarmWindowFacts {
         start_s: w.start.as_secs_f64(),
@@ -55,6 +55,7 @@ pub(super) fn warm_up(outcome: &Outcome) -> Option<data::WarmUpFacts> {
     Some(data::WarmUpFacts {
         end: warm_up.end,
         untouched: warm_up.untouched as u64,
+        before: plan.warm_rule.and_then(|rule| rule.before).as_ref().map(window),
         windows: warm_up.windows.iter().map(window).collect(),
     })
 }

@@ -20,6 +20,7 @@ use crate::cli::exit;
 use crate::floors::usable_cpus;
 use crate::load::null::KEEP_BYTES_MAX;
 use crate::load::plan::Payload;
+use crate::load::warm::WarmWindow;
 use crate::load::{self, Outcome, clock};
 use crate::report::data::{BrokerFacts, MachineFingerprint, RunReport};
 use crate::report::json::Document;
@@ -81,7 +82,8 @@ impl Session {
     /// Settles one load on a topic of its own; `step` tells the topics of one session apart.
     pub(super) fn settle(&self, knobs: &Knobs, step: Option<usize>) -> anyhow::Result<Settled> {
         let step = step.map(|n| format!("-{n}")).unwrap_or_default();
-        let topic = format!("ringlog-bench-{}{step}", self.run_id);
+        // Two runs may begin in the same second.
+        let topic = format!("ringlog-bench-{}-{}{step}", self.run_id, std::process::id());
         let mut settled = settle(knobs, &self.file, topic);
         let plan = &mut settled.plan;
         if self.args.null {
@@ -99,6 +101,9 @@ impl Session {
         plan.brokers.clone_from(&self.brokers);
         if let Some(file) = &settled.payload_file {
             plan.payload = payload(file)?;
+        }
+        if let (Some(file), Some(rule)) = (&settled.warm_like, &mut plan.warm_rule) {
+            rule.before = Some(measured_before(file)?);
         }
         plan.check().map_err(exit::Usage::because)?;
         Ok(settled)
@@ -157,7 +162,7 @@ impl Session {
             started_unix_ms: u64::try_from(outcome.started_unix_ms).unwrap_or(0),
             duration: plan.duration,
             warm_up: outcome.warm_up.as_ref().map_or(plan.warm_up, |w| w.length),
-            warm_up_windows: outcome::warm_up(&outcome),
+            warm_up_windows: outcome::warm_up(&outcome, plan),
             command_line: words::command_line(&settled, &self.args),
             settings: words::settings(&settled, &self.args),
             load: crate::report::data::LoadSettings {
@@ -235,6 +240,22 @@ fn payload(file: &Path) -> anyhow::Result<Payload> {
         return Err(refuse(format!("it has {length} bytes, not 1 to {PAYLOAD_FILE_BYTES_MAX}")).into());
     }
     Ok(Payload::Bytes(std::fs::read(file).map_err(|e| refuse(e.to_string()))?.into()))
+}
+
+/// What a run that is over did in its window.
+fn measured_before(file: &Path) -> anyhow::Result<WarmWindow> {
+    let refuse = |what: String| exit::Usage::new(format!("--warmup-like {}: {what}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|e| refuse(e.to_string()))?;
+    let report: Document = serde_json::from_str(&text).map_err(|e| refuse(e.to_string()))?;
+    let (made, read) = (&report.throughput, report.throughput_read.as_ref());
+    let length = read.map_or(made.wall_s, |read| read.wall_s.max(made.wall_s));
+    Ok(WarmWindow {
+        start: Duration::ZERO,
+        length: Duration::try_from_secs_f64(length).map_err(|e| refuse(e.to_string()))?,
+        records: made.records + read.map_or(0, |read| read.records),
+        bytes: made.bytes + read.map_or(0, |read| read.bytes),
+        p50_ns: report.produce.response_us.and_then(|us| us.p50).map(|us| (us * 1e3) as u64),
+    })
 }
 
 /// Ctrl-C and SIGTERM end the load early and in order; a second one ends the process.

@@ -40,6 +40,8 @@ pub struct Settled {
     pub name: String,
     /// The file that fills values, to be read into the plan.
     pub payload_file: Option<PathBuf>,
+    /// The report whose window counts as the one before the first of the warm-up, to be read into the plan.
+    pub warm_like: Option<PathBuf>,
     /// Limits on figures: those of the flags and, where these name other figures, of the workload.
     pub slos: Vec<Slo>,
     /// Every knob in effect.
@@ -108,7 +110,9 @@ pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
         tolerance,
         window: p.pick("warmup-window", |k| &k.warmup_window, || Span(WARM_WINDOW)).0,
         max: p.pick("warmup-max", |k| &k.warmup_max, || Span(WARM_MAX)).0,
+        before: None,
     });
+    let warm_like = p.maybe("warmup-like", |k| &k.warmup_like);
     let catch_up = p.maybe("catch-up", |k| &k.catch_up).unwrap_or(0);
     let codec = p.pick("compression", |k| &k.compression, || CodecWord(Codec::None)).0;
     let payload_file = p.maybe("payload-file", |k| &k.payload_file);
@@ -163,7 +167,8 @@ pub fn settle(flags: &Knobs, file: &Knobs, topic: String) -> Settled {
     let name =
         flags.name.clone().or_else(|| file.name.clone()).unwrap_or_else(|| "embedded-default".to_string());
     let slos = slos(&mut p);
-    Settled { plan, name, slos, payload_file: payload_file.map(PathBuf::from), settings: p.settings }
+    let [payload_file, warm_like] = [payload_file, warm_like].map(|file| file.map(PathBuf::from));
+    Settled { plan, name, slos, payload_file, warm_like, settings: p.settings }
 }
 
 /// A rate makes an open loop; a depth without a rate a closed one; neither, the default rate. A rate or a depth given by a

@@ -42,7 +42,7 @@ pub(super) fn look(address: &str) -> anyhow::Result<Look> {
     Ok(look)
 }
 
-fn get(address: &str, path: &str) -> anyhow::Result<String> {
+pub(super) fn get(address: &str, path: &str) -> anyhow::Result<String> {
     let fail = || format!("the broker's admin endpoint {address}{path}");
     let mut stream = TcpStream::connect(address).with_context(fail)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -105,8 +105,14 @@ impl Look {
             let busy_share = if passed > 0.0 { (busy - busy_before) / passed } else { 0.0 };
             cores.push(CoreBusy { core, busy_share });
         }
-        let mut stages =
-            BrokerStages { window_s, time_us: Vec::new(), flush_bytes: None, acks_per_flush: None, cores };
+        let mut stages = BrokerStages {
+            window_s,
+            time_us: Vec::new(),
+            flush_bytes: None,
+            acks_per_flush: None,
+            cores,
+            marks: Vec::new(),
+        };
         for (name, after) in &self.histograms {
             let mut within = after.clone();
             if let Some(before) = start.histograms.get(name) {

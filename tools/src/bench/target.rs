@@ -8,6 +8,7 @@ use wire::ErrorCode;
 
 use super::BenchArgs;
 use super::child::{Broker, Usage};
+use super::marks::Marking;
 use super::stages::{self, Look};
 use super::{around, disk};
 use crate::floors::usable_cpus;
@@ -102,6 +103,12 @@ impl Target {
     pub(super) fn look(&self) -> Option<Look> {
         let Target::Own { broker, .. } = self else { return None };
         stages::look(broker.admin.as_deref()?).inspect_err(|e| eprintln!("ringlog: {e:#}")).ok()
+    }
+
+    /// Watches what it does from now on; `None` of a broker that has no counters of ours.
+    pub(super) fn mark(&self) -> Option<Marking> {
+        let Target::Own { broker, .. } = self else { return None };
+        Marking::start(broker.admin.as_deref()?)
     }
 
     /// What is known of it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::device::{Device, Watching};
 use super::host;
+use super::marks::Marking;
 use super::profile::{Profiler, Profiling};
 use super::target::Target;
 use crate::load::{Phase, Progress};
@@ -52,6 +53,7 @@ pub(super) fn watch(progress: &Receiver<Progress>, target: &Target, wanted: Want
     let mut cpu_at_start = None;
     let mut look_at_start = None;
     let mut disk: Option<Watching> = None;
+    let mut marking: Option<Marking> = None;
     let mut host_at_start = None;
     let mut profiling: Option<Profiling> = None;
     for progress in progress {
@@ -60,6 +62,7 @@ pub(super) fn watch(progress: &Receiver<Progress>, target: &Target, wanted: Want
             if progress.phase == Phase::Measure {
                 cpu_at_start = usage.map(|u| u.cpu_seconds);
                 look_at_start = target.look();
+                marking = target.mark();
                 host_at_start = host::Look::now();
                 profiling = wanted.profiler.zip(target.pid()).and_then(|(profiler, pid)| profiler.start(pid));
                 let device = target.pid().and_then(|pid| Device::below(wanted.data, pid));
@@ -68,6 +71,8 @@ pub(super) fn watch(progress: &Receiver<Progress>, target: &Target, wanted: Want
             } else if live.as_ref().is_some_and(|(phase, _)| *phase == Phase::Measure) {
                 seen.disk = disk.take().map(Watching::finish);
                 seen.stages = look_at_start.take().zip(target.look()).and_then(|(s, e)| e.since(&s).ok());
+                let marks = marking.take().map(Marking::finish).unwrap_or_default();
+                seen.stages.iter_mut().for_each(|stages| stages.marks.clone_from(&marks));
                 seen.cpu_seconds = usage.zip(cpu_at_start).map(|(end, start)| end.cpu_seconds - start);
                 let host = host::Look::now().zip(host_at_start.take());
                 seen.others = host.and_then(|(end, start)| end.since(&start, seen.cpu_seconds?));
@@ -85,6 +90,7 @@ pub(super) fn watch(progress: &Receiver<Progress>, target: &Target, wanted: Want
             live = Some((progress.phase, line));
         }
         disk.iter_mut().for_each(Watching::tick);
+        marking.iter_mut().for_each(Marking::tick);
         sends += progress.counts.sends;
         late += progress.counts.late_sends;
         if let Some((_, line)) = &live

@@ -71,7 +71,7 @@ struct Producer<'a> {
 pub fn run(args: &ProduceArgs) -> anyhow::Result<u64> {
     let mut client = args.brokers.connect()?;
     ask_for_topic(&mut client, &args.topic)?;
-    let view = await_topic(&mut client, &args.topic)?;
+    let view = await_topic(&mut client, &args.topic, None)?;
     let split = |h: &String| h.split_once('=').map(|(k, v)| (k.to_string(), v.to_string()));
     let headers: Option<Vec<_>> = args.header.iter().map(split).collect();
     let headers = headers.ok_or_else(|| Usage::new("--header takes NAME=VALUE"))?;

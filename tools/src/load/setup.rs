@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
-use wire::{ApiKey, ErrorCode, create_topics, delete_topics, describe_configs, init_producer_id, metadata};
+use wire::{
+    ApiKey, ErrorCode, create_partitions, create_topics, delete_topics, describe_configs, init_producer_id,
+    metadata,
+};
 
 use super::client::{Client, ClientError};
 
@@ -16,6 +19,10 @@ const LEADERS_POLL: Duration = Duration::from_millis(20);
 
 /// How long a broker may take to create or delete a topic, ms.
 const TIMEOUT_MS: i32 = 30_000;
+
+/// Partitions that are asked for at once. Kafka's controller refuses a request that becomes more than 10,000 records
+/// (POLICY_VIOLATION), and each partition is one.
+const PARTITIONS_AT_ONCE: i32 = 9_000;
 
 /// A topic as a client sees it.
 #[derive(Clone, Debug)]
@@ -54,6 +61,41 @@ pub fn create_topic(
     match answer.topics.into_iter().next() {
         Some(t) if t.error_code.is_err() => {
             Err(refused(format!("create topic {name}"), t.error_code, t.error_message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Creates a topic of any size: one of very many partitions begins with as many as one request may ask for and grows.
+pub fn create_topic_of(
+    client: &mut Client,
+    name: &str,
+    partitions: i32,
+    replication: i16,
+    configs: &[(String, String)],
+) -> Result<(), ClientError> {
+    // A broker that cannot grow topics makes them as they are asked for.
+    let grows = client.versions().of(ApiKey::CreatePartitions).is_some();
+    let mut there = if grows { partitions.min(PARTITIONS_AT_ONCE) } else { partitions };
+    create_topic(client, name, there, replication, configs)?;
+    while there < partitions {
+        // One that has no leaders yet may be unknown to the next request.
+        await_topic(client, name, Some(there))?;
+        there = there.saturating_add(PARTITIONS_AT_ONCE).min(partitions);
+        grow_topic(client, name, there)?;
+    }
+    Ok(())
+}
+
+fn grow_topic(client: &mut Client, name: &str, count: i32) -> Result<(), ClientError> {
+    let topic = create_partitions::Topic { name, count, assignments: None };
+    let request =
+        create_partitions::Request { topics: vec![topic], timeout_ms: TIMEOUT_MS, validate_only: false };
+    let answer: create_partitions::Response<'_> = client.call(&request)?;
+    match answer.results.into_iter().next() {
+        Some(result) if result.error_code.is_err() => {
+            let what = format!("give topic {name} {count} partitions");
+            Err(refused(what, result.error_code, result.error_message))
         }
         _ => Ok(()),
     }
@@ -118,13 +160,18 @@ pub fn view_topic(client: &mut Client, name: &str) -> Result<Option<TopicView>, 
     }))
 }
 
-/// Describes a topic as soon as every partition has a leader.
-pub fn await_topic(client: &mut Client, name: &str) -> Result<TopicView, ClientError> {
+/// Describes a topic as soon as every partition has a leader, and as many are known as there are to be.
+pub fn await_topic(
+    client: &mut Client,
+    name: &str,
+    partitions: Option<i32>,
+) -> Result<TopicView, ClientError> {
+    let all = |view: &TopicView| partitions.is_none_or(|count| view.leaders.len() == count as usize);
     let deadline = Instant::now() + LEADERS_TIMEOUT;
     loop {
         match view_topic(client, name) {
-            Ok(Some(view)) => return Ok(view),
-            Ok(None) | Err(ClientError::Refused { code: ErrorCode::UnknownTopicOrPartition, .. }) => {}
+            Ok(Some(view)) if all(&view) => return Ok(view),
+            Ok(_) | Err(ClientError::Refused { code: ErrorCode::UnknownTopicOrPartition, .. }) => {}
             Err(e) => return Err(e),
         }
         if Instant::now() > deadline {

@@ -5,6 +5,8 @@
 //! the load has a plan that the broker keeps up with, in the median of response times too. A broker that cannot hold the
 //! rate has a median that only grows, so its throughput alone decides.
 //!
+//! A load that was measured on the same broker before may bring what it did then as the window before the first.
+//!
 //! The warm-up also ends after a named time, or when it has used [`BYTES_SHARE`] of the run's bytes; what it saw is kept
 //! and reported, agreed or not.
 
@@ -32,6 +34,9 @@ pub struct WarmRule {
     pub tolerance: f64,
     /// The warm-up ends after this long, agreed or not.
     pub max: Duration,
+    /// What the same load did on the same broker when it was last measured, settled: it counts as the window before the
+    /// first, so that a broker which is still as warm as it was shows that in one window.
+    pub before: Option<WarmWindow>,
 }
 
 /// Why a warm-up ended.
@@ -139,7 +144,11 @@ impl Warming {
 
     /// Whether the last two windows agree.
     pub(super) fn agrees(&self) -> bool {
-        let [.., before, last] = &self.windows[..] else { return false };
+        let (before, last) = match (&self.windows[..], &self.rule.before) {
+            ([.., before, last], _) => (before, last),
+            ([last], Some(before)) => (before, last),
+            _ => return false,
+        };
         if last.bytes == 0 || !self.near(before.bytes_per_s(), last.bytes_per_s()) {
             return false;
         }
@@ -177,7 +186,12 @@ mod tests {
     const SECOND_NS: u64 = 1_000_000_000;
 
     fn warming(planned_per_s: Option<f64>) -> Warming {
-        let rule = WarmRule { window: Duration::from_secs(5), tolerance: 0.05, max: Duration::from_secs(60) };
+        let rule = WarmRule {
+            window: Duration::from_secs(5),
+            tolerance: 0.05,
+            max: Duration::from_secs(60),
+            before: None,
+        };
         Warming::new(rule, planned_per_s, 0)
     }
 
@@ -219,6 +233,28 @@ mod tests {
         let mut cannot = warming(Some(100.0));
         feed(&mut cannot, &[(80, 1_000_000_000), (80, 2_000_000_000)]);
         assert!(cannot.agrees(), "a queue that only grows has no stable median");
+    }
+
+    #[test]
+    fn one_window_is_enough_where_it_agrees_with_what_was_measured_before() {
+        let before = WarmWindow {
+            start: Duration::ZERO,
+            length: Duration::from_secs(30),
+            records: 30 * 150,
+            bytes: 30 * 150_000,
+            p50_ns: Some(1),
+        };
+        let mut w = warming(None);
+        w.rule.before = Some(before);
+        assert!(!w.agrees(), "nothing was seen yet");
+        feed(&mut w, &[(100, 1)]);
+        assert!(!w.agrees(), "it is slower than it was");
+        feed(&mut w, &[(150, 1)]);
+        assert!(!w.agrees(), "two windows of its own speak for themselves");
+        let mut w = warming(None);
+        w.rule.before = Some(before);
+        feed(&mut w, &[(155, 1)]);
+        assert!(w.agrees(), "as fast as before");
     }
 
     #[test]

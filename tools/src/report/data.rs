@@ -174,6 +174,9 @@ pub struct WarmUpFacts {
     pub end: WarmEnd,
     /// Partitions that had taken no record when it ended.
     pub untouched: u64,
+    /// What the same load did on the same broker in a window measured before, which the first window was held against.
+    #[serde(default)]
+    pub before: Option<WarmWindowFacts>,
     /// Its windows, in order of time.
     pub windows: Vec<WarmWindowFacts>,
 }

@@ -15,7 +15,7 @@ use super::disk::{DiskInterval, DiskUse, DiskWork};
 use super::floors::rounded;
 use super::json::{Document, Percentiles};
 use super::profile::{Hot, Profile};
-use super::stages::{BrokerStages, CoreBusy, StageTime};
+use super::stages::{BrokerStages, CoreBusy, Mark, MarkKind, StageTime};
 use super::{calendar, data};
 
 /// Seconds in the made-up run.
@@ -61,6 +61,7 @@ fn warm_up() -> data::WarmUpFacts {
     data::WarmUpFacts {
         end: data::WarmEnd::Agreed,
         untouched: 0,
+        before: None,
         windows: vec![window(0.0, 49_910, 463.2), window(2.5, 50_104, 455.8)],
     }
 }
@@ -102,7 +103,19 @@ fn stages() -> BrokerStages {
         flush_bytes: Some(spread(8_192.0, 120_000)),
         acks_per_flush: Some(spread(5.0, 120_000)),
         cores: vec![CoreBusy { core: 0, busy_share: 0.34 }],
+        marks: marks(),
     }
+}
+
+/// What its broker would have done when: the stall of the run is a slow flush.
+fn marks() -> Vec<Mark> {
+    let mark = |kind, second: u32, count| Mark { kind, start_s: f64::from(second), length_s: 1.0, count };
+    let mut all: Vec<Mark> =
+        (0..30).step_by(2).map(|s| mark(MarkKind::SegmentRolled, s, 1 + u64::from(s % 5))).collect();
+    all.extend([4, 12, 20, 28].map(|s| mark(MarkKind::Checkpoint, s, 1)));
+    all.extend([6, 12, 13, 21].map(|s| mark(MarkKind::Retention, s, 4)));
+    all.push(mark(MarkKind::SlowFlush, 11, 3));
+    all
 }
 
 /// A durable run of thirty seconds with one stall, a slow checkpoint and a valid verdict.

@@ -19,6 +19,55 @@ pub struct BrokerStages {
     pub acks_per_flush: Option<Percentiles>,
     /// Core by core.
     pub cores: Vec<CoreBusy>,
+    /// What it did when, in order of time; a second in which a kind of work did not happen has none of it.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
+}
+
+/// Work that may show in latency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkKind {
+    /// A segment was closed and the next begun.
+    SegmentRolled,
+    /// A checkpoint was taken.
+    Checkpoint,
+    /// Retention or DeleteRecords took a segment out of its log.
+    Retention,
+    /// A round of compaction ended.
+    Compaction,
+    /// A flush took longer than 10 ms.
+    SlowFlush,
+}
+
+impl MarkKind {
+    /// All of them, in the order in which they are drawn.
+    pub const ALL: [MarkKind; 5] =
+        [Self::SegmentRolled, Self::Checkpoint, Self::Retention, Self::Compaction, Self::SlowFlush];
+
+    /// As drawn.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::SegmentRolled => "segment roll",
+            Self::Checkpoint => "checkpoint",
+            Self::Retention => "retention",
+            Self::Compaction => "compaction",
+            Self::SlowFlush => "flush over 10 ms",
+        }
+    }
+}
+
+/// Work of one kind between two looks at the broker's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Which.
+    pub kind: MarkKind,
+    /// From the start of the window to the earlier look, seconds.
+    pub start_s: f64,
+    /// Between the looks, seconds.
+    pub length_s: f64,
+    /// How often it happened.
+    pub count: u64,
 }
 
 /// One stage of one API, microseconds.

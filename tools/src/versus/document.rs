@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::quiet::Quiet;
 use crate::compare::stats::{Better, Comparison};
@@ -28,8 +29,8 @@ pub struct Document {
     pub machine: MachineFingerprint,
     /// CPUs of the broker under load.
     pub broker_cores: String,
-    /// CPU of the generator.
-    pub load_core: usize,
+    /// CPU of the generator; `null`: wherever the scheduler put it.
+    pub load_core: Option<usize>,
     /// What held for every slot.
     pub rule: RuleDocument,
     /// Both brokers, ours first.
@@ -134,7 +135,7 @@ pub struct RowDocument {
     pub not_measured: Option<String>,
     /// When it began, milliseconds since the epoch.
     pub started_unix_ms: u64,
-    /// How long it took.
+    /// How long its slots took, those that it shares with another row too.
     pub seconds: f64,
     /// The measured window of a slot.
     pub duration_s: f64,
@@ -142,7 +143,7 @@ pub struct RowDocument {
     /// where it was not asked. A slot at half of it or more says so in its notes.
     #[serde(default)]
     pub ceiling_mb_per_s: Option<f64>,
-    /// Slots in the order in which they ran.
+    /// Slots in the order in which they ran. A slot may be one of another row too, and lie in that row's folder.
     pub slots: Vec<SlotDocument>,
     /// One run of each side in which nothing is pinned, ours first; empty when there was none. No figure of `results` and
     /// no goal takes it in.
@@ -173,10 +174,54 @@ pub struct SlotDocument {
     pub warm_up: Option<WarmUpFacts>,
     /// The wait for the disk before it.
     pub quiet: Option<Quiet>,
+    /// Where its time went.
+    #[serde(default)]
+    pub time: SlotTime,
     /// Bytes that it might write.
     pub bytes_max: u64,
     /// Value of each of the row's figures; `null`: the report has none.
     pub values: BTreeMap<String, Option<f64>>,
+}
+
+/// Where the time of a slot went, seconds. Its topic, a preload, floors, the deletion and the report are `other_s`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct SlotTime {
+    /// Its broker started and warmed, or continued.
+    pub start_s: f64,
+    /// The wait for the disk.
+    pub settle_s: f64,
+    /// Its warm-up.
+    pub warm_s: f64,
+    /// Its window.
+    pub measured_s: f64,
+    /// All the rest.
+    pub other_s: f64,
+}
+
+impl SlotTime {
+    /// Of `seconds` altogether, what is known from elsewhere and what is left.
+    pub(super) fn of(seconds: f64, start_s: f64, quiet: &Quiet, report: Option<&Value>) -> Self {
+        let of = |key: &str| report.and_then(|report| report[key].as_f64()).unwrap_or(0.0);
+        let wall = |key: &str| report.and_then(|report| report[key]["wall_s"].as_f64()).unwrap_or(0.0);
+        let measured_s = wall("throughput").max(wall("throughput_read"));
+        let known = start_s + quiet.seconds + of("warm_up_s") + measured_s;
+        let other_s = (seconds - known).max(0.0);
+        Self { start_s, settle_s: quiet.seconds, warm_s: of("warm_up_s"), measured_s, other_s }
+    }
+
+    /// Altogether.
+    pub fn seconds(&self) -> f64 {
+        self.start_s + self.settle_s + self.warm_s + self.measured_s + self.other_s
+    }
+
+    /// Both together.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.start_s += other.start_s;
+        self.settle_s += other.settle_s;
+        self.warm_s += other.warm_s;
+        self.measured_s += other.measured_s;
+        self.other_s += other.other_s;
+    }
 }
 
 /// One figure over all pairs.

@@ -169,6 +169,7 @@ mod tests {
             notes: Vec::new(),
             warm_up: None,
             quiet: None,
+            time: Default::default(),
             bytes_max: 0,
             values: BTreeMap::from([("p99".to_string(), Some(value))]),
         }

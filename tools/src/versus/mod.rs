@@ -8,7 +8,9 @@
 //! | `quiet` | waiting until the disk has nothing left to do |
 //! | `slot` | one load on one broker: an ordinary `ringlog bench` and its folder |
 //! | `footprint` | one slot of the row that asks what a broker costs at rest |
-//! | `row` | the slots of a row in the order A B B A, and what came of them |
+//! | `house` | both brokers: started, warmed, one awake at a time |
+//! | `chain` | rows that share a load, as one walk |
+//! | `row` | the slots of a walk, each row's in the order A B B A, and what came of them |
 //! | `figures` | values out of reports, pairs, goals |
 //! | `document` | `versus.json` |
 //! | `sample` | a made-up document, to test and to look at |
@@ -20,9 +22,11 @@
 //! topic is gone and the disk quiet, or the slot says that it was not; every wait has a named bound and is recorded; a
 //! row that is finished is never measured again into the same folder; what a goal asks is data, never code.
 
+mod chain;
 pub mod document;
 mod figures;
 mod footprint;
+mod house;
 mod lab;
 mod peer;
 mod process;
@@ -36,7 +40,7 @@ mod table;
 use std::path::PathBuf;
 
 pub use document::{
-    Document, GoalDocument, GoalVerdict, ResultDocument, RowDocument, SCHEMA_VERSION, SlotDocument,
+    Document, GoalDocument, GoalVerdict, ResultDocument, RowDocument, SCHEMA_VERSION, SlotDocument, SlotTime,
 };
 pub use run::{Interrupted, run};
 
@@ -85,4 +89,14 @@ pub struct VersusArgs {
     /// CPU of the generator
     #[arg(long, value_name = "CPU", default_value_t = 1)]
     pub load_core: usize,
+    /// The generator is wherever the scheduler puts it: for brokers on every CPU, which share them with it
+    #[arg(long, conflicts_with = "load_core")]
+    pub load_free: bool,
+}
+
+impl VersusArgs {
+    /// CPU of the generator; `None`: wherever it is put.
+    fn generator_core(&self) -> Option<usize> {
+        (!self.load_free).then_some(self.load_core)
+    }
 }

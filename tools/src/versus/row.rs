@@ -1,23 +1,24 @@
-//! One row: its slots in the order A B B A, and what came of them.
+//! A walk over the rows that are measured together, slot by slot, and what came of each row.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::bail;
 use serde_json::Value;
 
-use super::document::{BrokerDocument, RowDocument, Side, SideDocument, SlotDocument};
-use super::lab::{Kind, Lab, Row};
-use super::peer::{Mode, Peer};
-use super::process::{Place, Running};
-use super::quiet::{Quiet, Watch};
+use super::chain::{Chain, Lane, Link};
+use super::document::{RowDocument, Side, SlotDocument, SlotTime};
+use super::house::House;
+use super::lab::{Kind, Row};
+use super::process::Running;
+use super::quiet::Quiet;
 use super::slot::Load;
 use super::{figures, footprint};
 use crate::bench::quantity::Span;
 use crate::cli::exit::Precondition;
 use crate::load::clock;
+use crate::load::warm::WarmEnd;
 use crate::report::data::{GENERATOR_SHARE_MAX, WarmUpFacts};
 
 /// A slot that gives no report is tried this often.
@@ -29,179 +30,181 @@ const RESERVE: u64 = 6 << 30;
 /// A slot that may not write this much is not worth running.
 const BYTES_MIN: u64 = 1 << 30;
 
-/// The workload that warms a broker which asks for it, in pieces of this length.
-const WARM_WORKLOAD: &str = "durable-16p";
-const WARM_PIECE: std::time::Duration = std::time::Duration::from_secs(15);
-
-/// Bytes that such a piece may write.
-const WARM_BYTES: u64 = 8 << 30;
-
-/// Everything that the rows of one run share.
+/// One slot of a walk, before it becomes a slot of its rows.
 #[derive(Debug)]
-pub(super) struct House<'a> {
-    pub(super) lab: &'a Lab,
-    /// Folder of `versus.toml`.
-    pub(super) dir: &'a Path,
-    pub(super) out: &'a Path,
-    pub(super) place: Place,
-    /// `None`: wherever it is put.
-    pub(super) load_core: Option<usize>,
-    pub(super) stop: &'a AtomicBool,
-    pub(super) watch: Watch,
-    /// Description and packages of each side.
-    pub(super) peers: BTreeMap<Side, (Peer, PathBuf)>,
-    /// Those that run.
-    pub(super) running: BTreeMap<Side, (Running, BrokerDocument)>,
+struct Measured {
+    pair: u32,
+    folder: String,
+    tries: u32,
+    report: Result<Value, String>,
+    quiet: Quiet,
+    bytes_max: u64,
+    time: SlotTime,
 }
 
-/// How a row is measured now.
+/// What a walk has found so far, by row.
+#[derive(Debug)]
+struct Found {
+    slots: Vec<Vec<SlotDocument>>,
+    /// Why a row is measured no further: a load that fails in its first slot would fail in all, each for minutes.
+    given_up: Vec<Option<String>>,
+}
+
+impl Found {
+    fn of(chain: &Chain<'_>) -> Self {
+        let rows = chain.links.len();
+        Self { slots: vec![Vec::new(); rows], given_up: vec![None; rows] }
+    }
+}
+
+/// Where a load goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Order<'a> {
-    pub(super) pairs: u32,
-    pub(super) duration: Span,
-    /// The command that measures it again.
-    pub(super) command: &'a str,
-}
-
-/// One of the two loads of a row.
-#[derive(Debug)]
-struct Lane {
-    side: Side,
-    /// Whose broker it goes to.
-    broker: Side,
-    document: SideDocument,
+struct Target<'a> {
+    address: &'a str,
+    pid: u32,
 }
 
 impl House<'_> {
-    /// Measures a row.
-    pub(super) fn measure(&mut self, row: &Row, order: Order<'_>) -> anyhow::Result<RowDocument> {
-        let began = Instant::now();
+    /// Measures the rows of a walk; `command` is how each is measured again.
+    pub(super) fn measure(
+        &mut self,
+        chain: &Chain<'_>,
+        pairs: u32,
+        duration: Span,
+        command: impl Fn(&Row) -> String,
+    ) -> anyhow::Result<Vec<RowDocument>> {
         let started_unix_ms = u64::try_from(clock::wall_ms()).unwrap_or(0);
-        let duration = row.duration.unwrap_or(order.duration);
-        let (ours, theirs) = self.lanes(row);
-        let ours = ours?;
-        let mut slots = Vec::new();
-        let ceiling = self.ceiling(row, &ours, duration)?;
-        let mut not_measured = None;
-        let (ours_document, theirs_document) = match theirs {
-            Ok(theirs) => {
-                for pair in 1..=order.pairs {
-                    // A B, B A, A B …: a machine that drifts in one direction treats both alike.
-                    let both = if pair % 2 == 1 { [&ours, &theirs] } else { [&theirs, &ours] };
-                    for lane in both {
-                        slots.push(self.slot(row, lane, (pair, ceiling), duration)?);
-                    }
-                }
-                (ours.document, Some(theirs.document))
+        let ceilings = chain.links.iter().map(|link| self.ceiling(link, duration));
+        let ceilings: Vec<Option<f64>> = ceilings.collect::<anyhow::Result<_>>()?;
+        let mut found = Found::of(chain);
+        for pair in 1..=pairs {
+            self.walk(chain, (pair, duration), &ceilings, &mut found)?;
+        }
+        let rows = chain.links.iter().zip(found.slots).zip(found.given_up).zip(ceilings);
+        Ok(rows
+            .map(|(((link, slots), given_up), ceiling)| RowDocument {
+                command: command(link.row),
+                started_unix_ms,
+                duration_s: link.row.duration.unwrap_or(duration).0.as_secs_f64(),
+                ceiling_mb_per_s: ceiling,
+                ..self.row_document(link, slots, given_up)
+            })
+            .collect())
+    }
+
+    /// One slot of each lane, for every row of the walk.
+    pub(super) fn one_each(
+        &mut self,
+        chain: &Chain<'_>,
+        duration: Span,
+    ) -> anyhow::Result<Vec<Vec<SlotDocument>>> {
+        let mut found = Found::of(chain);
+        self.walk(chain, (0, duration), &vec![None; chain.links.len()], &mut found)?;
+        let mut slots = found.slots;
+        slots.iter_mut().for_each(|slots| slots.sort_by_key(|slot| slot.side));
+        Ok(slots)
+    }
+
+    fn walk(
+        &mut self,
+        chain: &Chain<'_>,
+        (pair, duration): (u32, Span),
+        ceilings: &[Option<f64>],
+        found: &mut Found,
+    ) -> anyhow::Result<()> {
+        for lane in chain.walk(pair) {
+            let rows = chain.rows_of(lane);
+            if rows.iter().all(|(index, _)| found.given_up[*index].is_some()) {
+                continue;
             }
-            Err(reason) => {
-                not_measured = Some(reason);
-                (ours.document, None)
+            let measured = self.slot(lane, pair, lane.row.duration.unwrap_or(duration))?;
+            if let Some(why) = measured.report.as_ref().err().filter(|_| pair <= 1) {
+                let why = format!("{} gave no figure: {why}", lane.document.broker);
+                eprintln!("note    {why}; not tried again in this row");
+                rows.iter().for_each(|(index, _)| found.given_up[*index] = Some(why.clone()));
             }
+            for (index, side) in rows {
+                let bound = |report| generator_bound(report, ceilings[index]?);
+                let mut document = self.slot_document(chain.links[index].row, side, &measured);
+                document.notes.extend(measured.report.as_ref().ok().and_then(bound));
+                found.slots[index].push(document);
+            }
+        }
+        Ok(())
+    }
+
+    fn row_document(
+        &self,
+        link: &Link<'_>,
+        slots: Vec<SlotDocument>,
+        given_up: Option<String>,
+    ) -> RowDocument {
+        let row = link.row;
+        let not_measured = link.theirs.as_ref().err().cloned().or(given_up);
+        let results = match &not_measured {
+            Some(_) => Vec::new(),
+            None => figures::results(self.lab, &row.figures, &slots),
         };
-        let results =
-            if slots.is_empty() { Vec::new() } else { figures::results(self.lab, &row.figures, &slots) };
         let judged = row.beside.is_some() || self.peers[&Side::Theirs].0.name == self.lab.rule.goals_against;
-        let goals = row.goal.iter().filter(|_| judged);
         let judge = |goal| figures::judge(goal, &results, slots.len(), not_measured.as_deref());
-        Ok(RowDocument {
+        RowDocument {
             name: row.name.clone(),
             title: row.title.clone(),
             about: row.about.clone(),
-            command: order.command.to_string(),
-            ours: ours_document,
-            theirs: theirs_document,
-            goals: goals.map(judge).collect(),
+            command: String::new(),
+            ours: link.ours.clone(),
+            theirs: link.theirs.as_ref().ok().cloned(),
+            goals: row.goal.iter().filter(|_| judged).map(judge).collect(),
             not_measured,
-            started_unix_ms,
-            seconds: began.elapsed().as_secs_f64(),
-            duration_s: duration.0.as_secs_f64(),
-            ceiling_mb_per_s: ceiling,
+            started_unix_ms: 0,
+            seconds: slots.iter().map(|slot| slot.time.seconds()).sum(),
+            duration_s: 0.0,
+            ceiling_mb_per_s: None,
             slots,
             unpinned: Vec::new(),
             results,
-        })
-    }
-
-    /// Ends every broker; from now on they have all CPUs and the generator has no CPU of its own.
-    pub(super) fn unpin(&mut self) {
-        self.end();
-        self.place.cores = crate::bench::all_cpus();
-        self.load_core = None;
-    }
-
-    /// Ends every broker.
-    pub(super) fn end(&mut self) {
-        for (running, _) in std::mem::take(&mut self.running).into_values() {
-            running.end();
         }
     }
 
-    /// One slot of each side, ours first.
-    pub(super) fn one_each(&mut self, row: &Row, duration: Span) -> anyhow::Result<Vec<SlotDocument>> {
-        let duration = row.duration.unwrap_or(duration);
-        let (ours, theirs) = self.lanes(row);
-        let lanes = [ours?, theirs.map_err(anyhow::Error::msg)?];
-        lanes.iter().map(|lane| self.slot(row, lane, (0, None), duration)).collect()
-    }
-
-    /// What the generator reaches with our load of this row on a broker that keeps nothing, while ours are stopped. `None`
+    /// What the generator reaches with our load of a row on a broker that keeps nothing, while ours are stopped. `None`
     /// where that is no question, or is what the row is about.
-    fn ceiling(&mut self, row: &Row, ours: &Lane, duration: Span) -> anyhow::Result<Option<f64>> {
+    fn ceiling(&mut self, link: &Link<'_>, duration: Span) -> anyhow::Result<Option<f64>> {
+        let row = link.row;
         let about_it = row.ours_flags.iter().any(|flag| flag == "--share-of-limit");
-        if !row.warm || row.kind != Kind::Load || about_it {
+        if !row.warm || row.kind != Kind::Load || about_it || link.theirs.is_err() {
             return Ok(None);
+        }
+        let load = format!("{} {}", link.ours.workload, link.ours.flags.join(" "));
+        if let Some(known) = self.ceilings.get(&load) {
+            return Ok(Some(*known));
         }
         self.watch.await_space();
         self.rest(None);
         let nobody = Target { address: "127.0.0.1:0", pid: 0 };
-        self.load_of(row, ours, nobody, duration, self.lab.rule.slot_bytes.0).ceiling().map(Some)
+        let lane = Lane { row, side: Side::Ours, broker: Side::Ours, document: link.ours.clone() };
+        let found = self.load_of(&lane, nobody, duration, self.lab.rule.slot_bytes.0).ceiling()?;
+        self.ceilings.insert(load, found);
+        Ok(Some(found))
     }
 
-    /// Our load, and theirs or why there is none.
-    fn lanes(&self, row: &Row) -> (anyhow::Result<Lane>, Result<Lane, String>) {
-        let lane = |side, broker, word: &str, workload: &str, flags: &[String]| {
-            let (peer, _) = &self.peers[&broker];
-            match peer.mode(word) {
-                Some(mode) => Ok(Lane { side, broker, document: side_document(peer, mode, workload, flags) }),
-                None => Err(format!("{} {} offers no {word} mode", peer.title, peer.version)),
-            }
-        };
-        let flags = [&row.flags[..], &row.ours_flags].concat();
-        let ours = lane(Side::Ours, Side::Ours, &row.ours, &row.workload, &flags);
-        let theirs = match (&row.beside, &row.theirs) {
-            (Some(beside), _) => {
-                let workload = beside.workload.as_ref().unwrap_or(&row.workload);
-                lane(Side::Theirs, Side::Ours, &beside.mode, workload, &beside.flags)
-            }
-            (None, Some(word)) => lane(Side::Theirs, Side::Theirs, word, &row.workload, &row.flags),
-            (None, None) => Err("the row names no other side".to_string()),
-        };
-        (ours.map_err(anyhow::Error::msg), theirs)
-    }
-
-    /// One slot; `ceiling` is the generator's own, if it is known.
-    fn slot(
-        &mut self,
-        row: &Row,
-        lane: &Lane,
-        (pair, ceiling): (u32, Option<f64>),
-        duration: Span,
-    ) -> anyhow::Result<SlotDocument> {
+    /// One slot.
+    fn slot(&mut self, lane: &Lane<'_>, pair: u32, duration: Span) -> anyhow::Result<Measured> {
         let name = if pair == 0 { "unpinned".to_string() } else { format!("{pair:02}") };
-        let folder = format!("{}/{name}-{}", row.name, lane.side.word());
+        let folder = format!("{}/{name}-{}", lane.row.name, lane.side.word());
         let out = self.out.join(&folder);
         eprintln!("slot    {folder}: {} {}", lane.document.broker, lane.document.mode);
-        let mut tries = 0;
-        let (report, quiet, bytes) = loop {
+        let (mut tries, began, mut start_s) = (0, Instant::now(), 0.0);
+        let (report, quiet, bytes_max) = loop {
             tries += 1;
             // What ran last deletes its topic: it is not stopped before its space is back.
             let waited = self.watch.await_space();
-            match row.kind {
+            let starting = Instant::now();
+            match lane.row.kind {
                 Kind::Load => self.turn_to(lane.broker)?,
                 // Its broker is one of its own.
                 Kind::Footprint => self.rest(None),
             }
+            start_s += starting.elapsed().as_secs_f64();
             let quiet = self.watch.wait(waited);
             let bytes = self.lab.rule.slot_bytes.0.min(self.watch.free().saturating_sub(RESERVE));
             if bytes < BYTES_MIN {
@@ -210,33 +213,38 @@ impl House<'_> {
                     quiet.free_bytes as f64 / (1u64 << 30) as f64
                 )));
             }
-            let report = self.load(row, lane, duration, bytes, &out);
+            let report = self.load(lane, duration, bytes, &out);
             self.go_on()?;
             match report {
                 Ok(report) => break (Ok(report), quiet, bytes),
-                Err(e) if tries == TRIES_MAX => break (Err(e), quiet, bytes),
+                Err(e) if tries == TRIES_MAX => break (Err(format!("{e:#}")), quiet, bytes),
                 Err(e) => {
                     eprintln!("note    {folder}: {e:#}; trying again");
-                    // A broker that does not answer any more gives way to a new one.
-                    if self.running.get_mut(&lane.broker).is_some_and(|(running, _)| running.wake().is_err())
-                    {
-                        self.running.remove(&lane.broker);
-                    }
+                    self.give_up_if_dead(lane.broker);
                 }
             }
         };
-        let bound = report.as_ref().ok().and_then(|report| generator_bound(report, ceiling?));
-        let mut document = self.slot_document(row, lane.side, pair, folder, tries, report, quiet, bytes);
-        document.notes.extend(bound);
-        Ok(document)
+        self.remember(lane, &out, report.as_ref().ok());
+        let time = SlotTime::of(began.elapsed().as_secs_f64(), start_s, &quiet, report.as_ref().ok());
+        Ok(Measured { pair, folder, tries, report, quiet, bytes_max, time })
     }
 
-    fn load(&self, row: &Row, lane: &Lane, duration: Span, bytes: u64, out: &Path) -> anyhow::Result<Value> {
+    /// A slot that had settled and counts is what the next one of its load is held against.
+    fn remember(&mut self, lane: &Lane<'_>, out: &Path, report: Option<&Value>) {
+        let settled = |report: &Value| report["warm_up"]["end"] == "agreed" && report["verdict"] == "valid";
+        let key = (lane.broker, load_name(lane));
+        match report {
+            Some(report) if settled(report) => drop(self.warm_for.insert(key, out.join("report.json"))),
+            _ => drop(self.warm_for.remove(&key)),
+        }
+    }
+
+    fn load(&self, lane: &Lane<'_>, duration: Span, bytes: u64, out: &Path) -> anyhow::Result<Value> {
         let load = |running: &Running| {
             let target = Target { address: &running.address, pid: running.pid() };
-            self.load_of(row, lane, target, duration, bytes)
+            self.load_of(lane, target, duration, bytes)
         };
-        match row.kind {
+        match lane.row.kind {
             Kind::Load => load(&self.running[&lane.broker].0).run(out, self.stop),
             Kind::Footprint => {
                 let (peer, home) = &self.peers[&lane.broker];
@@ -245,20 +253,14 @@ impl House<'_> {
         }
     }
 
-    fn load_of<'b>(
-        &'b self,
-        row: &Row,
-        lane: &'b Lane,
-        target: Target<'_>,
-        duration: Span,
-        bytes: u64,
-    ) -> Load<'b> {
+    fn load_of<'b>(&'b self, lane: &'b Lane<'_>, target: Target<'_>, duration: Span, bytes: u64) -> Load<'b> {
         Load {
             workload: self.workload(&lane.document.workload),
             flags: &lane.document.flags,
             topic: lane.document.topic.clone().into_iter().collect(),
             duration: duration.0,
-            warm: row.warm.then_some(&self.lab.rule),
+            warm: lane.row.warm.then_some(&self.lab.rule),
+            like: self.warm_for.get(&(lane.broker, load_name(lane))).map(|path| &**path),
             bytes,
             address: target.address.to_string(),
             pid: target.pid,
@@ -270,142 +272,51 @@ impl House<'_> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the facts of one slot, each of another origin")]
-    fn slot_document(
-        &self,
-        row: &Row,
-        side: Side,
-        pair: u32,
-        folder: String,
-        tries: u32,
-        report: anyhow::Result<Value>,
-        quiet: Quiet,
-        bytes_max: u64,
-    ) -> SlotDocument {
+    fn slot_document(&self, row: &Row, side: Side, measured: &Measured) -> SlotDocument {
+        let quiet = measured.quiet;
         let mut notes = Vec::new();
         if !quiet.reached {
-            notes.push(format!("the disk was not quiet after {:.0} s", quiet.seconds));
+            let what = if quiet.space_back { "the disk was not quiet" } else { "the space was not back" };
+            notes.push(format!("{what} after {:.0} s", quiet.seconds));
         }
         let (mut verdict, mut warm_up, mut values) = ("failed".to_string(), None, BTreeMap::new());
-        match report {
-            Err(e) => notes.push(format!("{e:#}")),
+        match &measured.report {
+            Err(e) => notes.push(e.clone()),
             Ok(report) => {
                 verdict = report["verdict"].as_str().unwrap_or("failed").to_string();
                 let reasons = report["validity"]["reasons"].as_array().into_iter().flatten();
                 notes.extend(reasons.filter_map(Value::as_str).map(str::to_string));
                 warm_up = serde_json::from_value::<WarmUpFacts>(report["warm_up"].clone()).ok();
-                if let Some(warm_up) =
-                    warm_up.as_ref().filter(|w| w.end != crate::load::warm::WarmEnd::Agreed)
-                {
+                if let Some(warm_up) = warm_up.as_ref().filter(|w| w.end != WarmEnd::Agreed) {
                     notes.push(format!(
                         "no two windows of its warm-up agreed within {} %; {} partitions had no record",
                         self.lab.rule.tolerance * 100.0,
                         warm_up.untouched
                     ));
                 }
-                values = figures::values(self.lab, &row.figures, &report);
+                values = figures::values(self.lab, &row.figures, report);
             }
         }
         SlotDocument {
-            pair,
+            pair: measured.pair,
             side,
-            folder,
-            tries,
+            folder: measured.folder.clone(),
+            tries: measured.tries,
             verdict,
             notes,
             warm_up,
             quiet: Some(quiet),
-            bytes_max,
+            time: measured.time,
+            bytes_max: measured.bytes_max,
             values,
         }
     }
-
-    /// Lets one broker run and stops the other; starts it first if it does not run yet.
-    fn turn_to(&mut self, side: Side) -> anyhow::Result<()> {
-        self.rest(Some(side));
-        if !self.running.contains_key(&side) {
-            let started = self.start(side)?;
-            self.running.insert(side, started);
-        }
-        self.running.get_mut(&side).expect("it was started above").0.wake()
-    }
-
-    /// Stops every broker but one.
-    fn rest(&mut self, except: Option<Side>) {
-        for (side, (running, _)) in &mut self.running {
-            if Some(*side) != except {
-                running.sleep();
-            }
-        }
-    }
-
-    /// Starts a broker and loads it until it is as warm as its description asks for.
-    fn start(&self, side: Side) -> anyhow::Result<(Running, BrokerDocument)> {
-        let (peer, home) = &self.peers[&side];
-        eprintln!("start   {} {} on CPU {}", peer.title, peer.version, self.place.cores);
-        let running = Running::start(peer, home, &self.place, side.word())?;
-        let mut document = BrokerDocument {
-            side,
-            peer: peer.name.clone(),
-            title: peer.title.clone(),
-            version: peer.version.clone(),
-            about: peer.about.clone(),
-            command: peer.start.command.clone(),
-            ready_ms: running.ready.as_secs_f64() * 1e3,
-            warm_runs_mb_per_s: Vec::new(),
-            warm_s: 0.0,
-            warm_agreed: true,
-        };
-        let at_least = peer.warm.at_least.map_or(0.0, |span| span.0.as_secs_f64());
-        let at_most = peer.warm.at_most.map_or(at_least, |span| span.0.as_secs_f64());
-        while document.warm_s < at_least || (!document.warm_agreed && document.warm_s < at_most) {
-            self.go_on()?;
-            let piece = document.warm_runs_mb_per_s.len() + 1;
-            let load = Load {
-                workload: self.workload(WARM_WORKLOAD),
-                flags: &[],
-                topic: topic(peer, peer.mode("unflushed").unwrap_or(&peer.mode[0])).into_iter().collect(),
-                duration: WARM_PIECE,
-                warm: None,
-                bytes: WARM_BYTES,
-                address: running.address.clone(),
-                pid: running.pid(),
-                name: format!("{} {}", peer.title, peer.version),
-                flushes: false,
-                core: self.load_core,
-                data: &self.place.data,
-                broker_cores: &self.place.cores,
-            };
-            let report = load.run(&self.out.join(format!("warm/{}-{piece:02}", side.word())), self.stop)?;
-            let mb_per_s = report["throughput"]["mb_per_s"].as_f64().unwrap_or(0.0);
-            eprintln!("warm    {} {piece}: {mb_per_s:.0} MB/s", peer.title);
-            let before = document.warm_runs_mb_per_s.last().copied();
-            document.warm_agreed = before.is_some_and(|before| {
-                (before - mb_per_s).abs() <= self.lab.rule.tolerance * before.max(mb_per_s)
-            });
-            document.warm_runs_mb_per_s.push(mb_per_s);
-            document.warm_s += WARM_PIECE.as_secs_f64();
-        }
-        Ok((running, document))
-    }
-
-    fn workload(&self, name: &str) -> PathBuf {
-        self.dir.join("workloads").join(format!("{name}.toml"))
-    }
-
-    fn go_on(&self) -> anyhow::Result<()> {
-        if self.stop.load(Ordering::Relaxed) {
-            bail!(super::run::Interrupted);
-        }
-        Ok(())
-    }
 }
 
-/// Where a load goes.
-#[derive(Debug, Clone, Copy)]
-struct Target<'a> {
-    address: &'a str,
-    pid: u32,
+/// Tells the loads of one broker apart.
+fn load_name(lane: &Lane<'_>) -> String {
+    let document = &lane.document;
+    format!("{} {} {}", document.workload, document.mode, document.flags.join(" "))
 }
 
 /// Says that a slot came so near to what the generator reaches at all that it says as much about the generator.
@@ -418,25 +329,6 @@ fn generator_bound(report: &Value, ceiling_mb_per_s: f64) -> Option<String> {
             share * 100.0
         )
     })
-}
-
-/// Settings of a topic in a mode.
-fn topic(peer: &Peer, mode: &Mode) -> BTreeMap<String, String> {
-    let mut all = peer.topic.clone();
-    all.extend(mode.topic.clone());
-    all
-}
-
-fn side_document(peer: &Peer, mode: &Mode, workload: &str, flags: &[String]) -> SideDocument {
-    SideDocument {
-        broker: format!("{} {}", peer.title, peer.version),
-        mode: mode.name.clone(),
-        flushed: mode.flushed,
-        meaning: mode.meaning.clone(),
-        workload: workload.to_string(),
-        flags: flags.to_vec(),
-        topic: topic(peer, mode),
-    }
 }
 
 #[cfg(test)]

@@ -8,12 +8,13 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context;
 
 use super::VersusArgs;
+use super::chain::{Chain, Lane, Peers, chains};
 use super::document::{self, BrokerDocument, Document, RowDocument, RuleDocument, SCHEMA_VERSION, Side};
+use super::house::House;
 use super::lab::{Kind, Lab, Row};
 use super::peer::Peer;
 use super::process::{self, Place};
 use super::quiet::Watch;
-use super::row::{House, Order};
 use super::table;
 use crate::bench::{self, quantity::Span, workload};
 use crate::cli::exit;
@@ -28,7 +29,13 @@ const DURATION_S: u64 = 30;
 const DURATION_QUICK_S: u64 = 10;
 
 /// What a slot takes beside window and warm-up, for the estimate: a topic, the drain, the deletion, a quiet disk.
-const OVERHEAD_S: f64 = 7.0;
+const OVERHEAD_S: f64 = 4.0;
+
+/// What floors before and after a slot add.
+const FLOORS_S: f64 = 8.0;
+
+/// What a broker of its own adds: its start, its rest, its end.
+const FOOTPRINT_S: f64 = 20.0;
 
 /// How fast a preload is written, for the estimate.
 const PRELOAD_BYTES_PER_S: f64 = 400e6;
@@ -60,7 +67,17 @@ pub fn run(args: &VersusArgs) -> anyhow::Result<u8> {
     });
     std::fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
     let mut done = finished(&out, &rows)?;
-    announce(args, &lab, &rows, &done, &theirs, duration, &out);
+    let left: Vec<&Row> = rows.iter().filter(|row| !done.contains_key(&row.name)).copied().collect();
+    let free = || rows.iter().filter(|row| lacks_unpinned(args, row, done.get(&row.name))).copied();
+    let mut peers: Peers = [(Side::Ours, ours), (Side::Theirs, theirs)]
+        .map(|(side, peer)| (side, (peer, PathBuf::new())))
+        .into();
+    let walks = chains(&left, &peers)?;
+    let free_walks = chains(&free().collect::<Vec<_>>(), &peers)?;
+    announce(args, &lab, (&walks, &free_walks), &peers, duration, &out);
+    if !done.is_empty() {
+        eprintln!("kept    {}", done.keys().cloned().collect::<Vec<_>>().join(", "));
+    }
 
     let stop: Arc<AtomicBool> = bench::stop_on_signal()?;
     let place = Place {
@@ -69,22 +86,22 @@ pub fn run(args: &VersusArgs) -> anyhow::Result<u8> {
         logs: out.clone(),
         cores: args.broker_cores.clone(),
     };
-    let homes = [(Side::Ours, ours), (Side::Theirs, theirs)].map(|(side, peer)| {
-        let home = process::fetch(&peer, &place)?;
-        Ok::<_, anyhow::Error>((side, (peer, home)))
-    });
-    let peers: BTreeMap<Side, (Peer, PathBuf)> = homes.into_iter().collect::<Result<_, _>>()?;
+    for (peer, home) in peers.values_mut() {
+        *home = process::fetch(peer, &place)?;
+    }
     let rule = &lab.rule;
     let mut house = House {
         lab: &lab,
         dir: &args.lab,
         out: &out,
         place,
-        load_core: Some(args.load_core),
+        load_core: args.generator_core(),
         stop: &stop,
         watch: Watch::new(&args.data, rule.dirty_max.0, rule.quiet_max.0),
         peers,
         running: BTreeMap::new(),
+        warm_for: BTreeMap::new(),
+        ceilings: BTreeMap::new(),
     };
     let mut document = Document {
         schema_version: SCHEMA_VERSION,
@@ -93,7 +110,7 @@ pub fn run(args: &VersusArgs) -> anyhow::Result<u8> {
         started_unix_ms,
         machine,
         broker_cores: args.broker_cores.clone(),
-        load_core: args.load_core,
+        load_core: args.generator_core(),
         rule: RuleDocument {
             window_s: rule.window.0.as_secs_f64(),
             tolerance: rule.tolerance,
@@ -103,15 +120,13 @@ pub fn run(args: &VersusArgs) -> anyhow::Result<u8> {
         brokers: known_brokers(&out),
         rows: Vec::new(),
     };
-    for row in &rows {
-        if done.contains_key(&row.name) {
-            continue;
+    for walk in &walks {
+        let measured = house.measure(walk, args.pairs, duration, |row| command(args, row, duration))?;
+        for row in measured {
+            document::write(&row_path(&out, &row.name), &row)?;
+            table::print(&row);
+            done.insert(row.name.clone(), row);
         }
-        let order = Order { pairs: args.pairs, duration, command: &command(args, row, duration) };
-        let measured = house.measure(row, order)?;
-        document::write(&row_path(&out, row), &measured)?;
-        table::print(&measured);
-        done.insert(row.name.clone(), measured);
         for (_, broker) in house.running.values() {
             document.brokers.retain(|known| known.side != broker.side);
             document.brokers.push(broker.clone());
@@ -119,17 +134,18 @@ pub fn run(args: &VersusArgs) -> anyhow::Result<u8> {
         document.brokers.sort_by_key(|broker| broker.side);
         save(&mut document, &lab, &done, &out)?;
     }
-    let free: Vec<&&Row> = rows.iter().filter(|row| lacks_unpinned(args, done.get(&row.name))).collect();
-    if !free.is_empty() {
+    if free_walks.iter().any(|walk| walk.len() > 0) {
         eprintln!("unpin   one run of each side, the broker on every CPU");
         house.unpin();
     }
-    for row in free {
-        let slots = house.one_each(row, duration)?;
-        let finished = done.get_mut(&row.name).expect("every row is done");
-        finished.unpinned = slots;
-        document::write(&row_path(&out, row), finished)?;
-        table::print_unpinned(finished);
+    for walk in free_walks.iter().filter(|walk| walk.len() > 0) {
+        let measured = house.one_each(walk, duration)?;
+        for (link, slots) in walk.links.iter().zip(measured) {
+            let finished = done.get_mut(&link.row.name).expect("every row is done");
+            finished.unpinned = slots;
+            document::write(&row_path(&out, &link.row.name), finished)?;
+            table::print_unpinned(finished);
+        }
         save(&mut document, &lab, &done, &out)?;
     }
     save(&mut document, &lab, &done, &out)?;
@@ -149,20 +165,22 @@ pub fn run(args: &VersusArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn row_path(out: &Path, row: &Row) -> PathBuf {
-    out.join(&row.name).join("row.json")
+fn row_path(out: &Path, row: &str) -> PathBuf {
+    out.join(row).join("row.json")
 }
 
-/// Whether a row's run without pinning is still to come; `row` is `None` while its pairs are.
-fn lacks_unpinned(args: &VersusArgs, row: Option<&RowDocument>) -> bool {
-    (args.full || args.unpinned) && row.is_none_or(|row| row.unpinned.is_empty() && row.theirs.is_some())
+/// Whether a row's run without pinning is still to come: of every row with --unpinned, of rows with a goal with --full.
+/// `done` is `None` while its pairs are to come.
+fn lacks_unpinned(args: &VersusArgs, row: &Row, done: Option<&RowDocument>) -> bool {
+    let asked = args.unpinned || (args.full && !row.goal.is_empty());
+    asked && done.is_none_or(|row| row.unpinned.is_empty() && row.theirs.is_some())
 }
 
 /// Rows that an earlier run finished in this folder.
 fn finished(out: &Path, rows: &[&Row]) -> anyhow::Result<BTreeMap<String, RowDocument>> {
     let mut done = BTreeMap::new();
     for row in rows {
-        if let Some(document) = document::read_row(&row_path(out, row))? {
+        if let Some(document) = document::read_row(&row_path(out, &row.name))? {
             done.insert(row.name.clone(), document);
         }
     }
@@ -186,7 +204,7 @@ fn save(
     for row in &lab.row {
         match done.get(&row.name) {
             Some(finished) => rows.push(finished.clone()),
-            None => rows.extend(document::read_row(&row_path(out, row))?),
+            None => rows.extend(document::read_row(&row_path(out, &row.name))?),
         }
     }
     document.rows = rows;
@@ -199,24 +217,24 @@ fn save(
 fn announce(
     args: &VersusArgs,
     lab: &Lab,
-    rows: &[&Row],
-    done: &BTreeMap<String, RowDocument>,
-    theirs: &Peer,
+    (walks, free): (&[Chain<'_>], &[Chain<'_>]),
+    peers: &Peers,
     duration: Span,
     out: &Path,
 ) {
-    let left: Vec<&Row> = rows.iter().filter(|row| !done.contains_key(&row.name)).copied().collect();
-    let free: Vec<&Row> =
-        rows.iter().filter(|row| lacks_unpinned(args, done.get(&row.name))).copied().collect();
+    let theirs = &peers[&Side::Theirs].0;
     let workloads = args.lab.join("workloads");
-    let of = |rows: &[&Row], each: u32| {
-        let beside = rows.iter().any(|row| row.theirs.is_some() && row.kind == Kind::Load);
+    let of = |walks: &[Chain<'_>], pairs: u32| {
+        let lanes = || walks.iter().flat_map(|walk| walk.walk(1));
+        let beside = lanes().any(|lane| lane.broker == Side::Theirs && lane.row.kind == Kind::Load);
         let warm = theirs.warm.at_least.filter(|_| beside).map_or(0.0, |span| span.0.as_secs_f64());
-        let slots = rows.iter().map(|row| f64::from(each) * slot_s(lab, row, &workloads, duration));
+        let slots = lanes().map(|lane| lane_s(lab, lane, pairs, &workloads, duration));
         warm + slots.sum::<f64>()
     };
-    let seconds = of(&left, 2 * args.pairs) + of(&free, 2);
-    let name = |row: &&Row| row.name.clone();
+    let seconds = of(walks, args.pairs) + of(free, 1);
+    let names = |walk: &Chain<'_>| {
+        walk.links.iter().map(|link| link.row.name.as_str()).collect::<Vec<_>>().join(" + ")
+    };
     eprintln!(
         "versus  {} {} · {} pairs of {duration} · into {}",
         theirs.title,
@@ -224,24 +242,25 @@ fn announce(
         args.pairs,
         out.display()
     );
-    eprintln!("rows    {}", left.iter().map(name).collect::<Vec<_>>().join(", "));
-    if !done.is_empty() {
-        eprintln!("kept    {}", done.keys().cloned().collect::<Vec<_>>().join(", "));
-    }
+    eprintln!("rows    {}", walks.iter().map(names).collect::<Vec<_>>().join(", "));
     eprintln!("time    about {}, longer where warming up or the disk takes longer", hours(seconds));
 }
 
-/// Seconds that a slot of a row takes when its warm-up ends as early as it can.
-fn slot_s(lab: &Lab, row: &Row, workloads: &Path, duration: Span) -> f64 {
+/// Seconds that the slots of a lane take when their warm-ups end as early as they can: after two windows in the first,
+/// after one in those that are held against it.
+fn lane_s(lab: &Lab, lane: &Lane<'_>, slots: u32, workloads: &Path, duration: Span) -> f64 {
+    let row = lane.row;
     let window = row.duration.unwrap_or(duration).0.as_secs_f64();
-    let warm = if row.warm { 2.0 * lab.rule.window.0.as_secs_f64() } else { 0.0 };
-    let rest = if row.kind == Kind::Footprint { 20.0 } else { 0.0 };
+    let warm = if row.warm { lab.rule.window.0.as_secs_f64() } else { 0.0 };
+    let rest = if row.kind == Kind::Footprint { FOOTPRINT_S } else { 0.0 };
+    let floors = if lane.document.flags.iter().any(|flag| flag == "--floors") { FLOORS_S } else { 0.0 };
     // What is written or found out first; a file that cannot be read says so when its row begins.
-    let before = workload::read(&workloads.join(format!("{}.toml", row.workload))).map_or(0.0, |knobs| {
+    let workload = workloads.join(format!("{}.toml", lane.document.workload));
+    let before = workload::read(&workload).map_or(0.0, |knobs| {
         let preload = knobs.preload.map_or(0.0, |bytes| bytes.0 as f64 / PRELOAD_BYTES_PER_S);
         preload + knobs.rate_of_max.map_or(0.0, |_| CALIBRATION.as_secs_f64())
     });
-    window + warm + rest + before + OVERHEAD_S
+    f64::from(slots) * (window + warm + rest + floors + before + OVERHEAD_S) + warm
 }
 
 fn hours(seconds: f64) -> String {
@@ -261,7 +280,16 @@ fn command(args: &VersusArgs, row: &Row, duration: Span) -> String {
     if args.pairs != 5 {
         line.push_str(&format!(" --pairs {}", args.pairs));
     }
+    if (args.broker_cores.as_str(), args.generator_core()) != ("0", Some(1)) {
+        line.push_str(&place(args));
+    }
     line
+}
+
+/// Whose CPUs are whose.
+fn place(args: &VersusArgs) -> String {
+    let load = args.generator_core().map_or("--load-free".to_string(), |cpu| format!("--load-core {cpu}"));
+    format!(" --broker-cores {} {load}", args.broker_cores)
 }
 
 fn command_line(args: &VersusArgs) -> String {
@@ -280,10 +308,7 @@ fn command_line(args: &VersusArgs) -> String {
     if let Some(duration) = args.duration {
         line.push_str(&format!(" --duration {duration}"));
     }
-    line.push_str(&format!(
-        " --pairs {} --broker-cores {} --load-core {}",
-        args.pairs, args.broker_cores, args.load_core
-    ));
+    line.push_str(&format!(" --pairs {}{}", args.pairs, place(args)));
     line
 }
 
@@ -295,15 +320,25 @@ mod tests {
     fn an_estimate_counts_warm_ups_preloads_and_maxima_that_are_found_first() {
         let perf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../perf");
         let lab = Lab::read(&perf).expect("the lab of this repository");
-        let seconds = |name: &str| {
-            let row = lab.row.iter().find(|row| row.name == name).expect(name);
-            slot_s(&lab, row, &perf.join("workloads"), Span(std::time::Duration::from_secs(30)))
+        let peer = |name: &str| (Peer::read(&perf.join("peers"), name).expect("a peer"), PathBuf::new());
+        let peers: Peers = [(Side::Ours, peer("ringlog")), (Side::Theirs, peer("kafka"))].into();
+        let seconds = |name: &str, slots: u32| {
+            let rows = lab.rows(false, &[name.to_string()]).expect(name);
+            let walks = chains(&rows, &peers).expect("a walk");
+            let lane = *walks[0].walk(1).iter().find(|lane| lane.side == Side::Ours).expect("ours");
+            lane_s(&lab, lane, slots, &perf.join("workloads"), Span(std::time::Duration::from_secs(30)))
         };
-        let plain = 30.0 + 2.0 * lab.rule.window.0.as_secs_f64() + OVERHEAD_S;
-        assert_eq!(seconds("saturated-16k"), plain);
-        assert_eq!(seconds("flat-tail"), plain + CALIBRATION.as_secs_f64());
-        assert!(seconds("fetch-cold") > plain + 15.0, "8 GiB are written before");
-        assert!(seconds("first-touch") < 15.0, "its own duration, and no warm-up");
+        let (first, window) = (lab.rule.window.0.as_secs_f64(), 30.0 + lab.rule.window.0.as_secs_f64());
+        let plain = window + OVERHEAD_S;
+        assert_eq!(
+            seconds("saturated-16k", 1),
+            plain + first,
+            "the first slot has nothing to be held against"
+        );
+        assert_eq!(seconds("saturated-16k", 5), 5.0 * plain + first);
+        assert_eq!(seconds("flat-tail", 1), plain + first + FLOORS_S + CALIBRATION.as_secs_f64());
+        assert!(seconds("fetch-cold", 1) > plain + first + FLOORS_S + 15.0, "8 GiB are written before");
+        assert!(seconds("first-touch", 1) < 15.0, "its own duration, and no warm-up");
     }
 
     #[test]
@@ -327,12 +362,19 @@ mod tests {
             let Some(bench::Question::Versus(args)) = bench.question else { panic!("it is a versus") };
             args
         };
-        assert!(!lacks_unpinned(&args("--full"), Some(&row)), "it is there");
+        let lab = Lab::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../perf")).expect("the lab");
+        let named = |name: &str| lab.row.iter().find(|row| row.name == name).expect("a row");
+        let (judged, unjudged) = (named("saturated-16k"), named("saturated-16k-flushed"));
+        assert!(!lacks_unpinned(&args("--full"), judged, Some(&row)), "it is there");
         row.unpinned.clear();
-        assert!(lacks_unpinned(&args("--full"), Some(&row)));
-        assert!(lacks_unpinned(&args("--row x --unpinned"), Some(&row)));
-        assert!(!lacks_unpinned(&args("--quick"), Some(&row)), "nobody asked for it");
-        assert!(!lacks_unpinned(&args("--full"), Some(&skipped)), "there is nothing to run it beside");
+        assert!(lacks_unpinned(&args("--full"), judged, Some(&row)));
+        assert!(!lacks_unpinned(&args("--full"), unjudged, Some(&row)), "no goal asks for it");
+        assert!(lacks_unpinned(&args("--row x --unpinned"), unjudged, Some(&row)));
+        assert!(!lacks_unpinned(&args("--quick"), judged, Some(&row)), "nobody asked for it");
+        assert!(
+            !lacks_unpinned(&args("--full"), judged, Some(&skipped)),
+            "there is nothing to run it beside"
+        );
     }
 
     #[test]

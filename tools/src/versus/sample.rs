@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::document::{
     BrokerDocument, Document, GoalDocument, GoalVerdict, ResultDocument, RowDocument, RuleDocument,
-    SCHEMA_VERSION, Side, SideDocument, SlotDocument,
+    SCHEMA_VERSION, Side, SideDocument, SlotDocument, SlotTime,
 };
 use super::quiet::Quiet;
 use crate::compare::stats::{self, Better};
@@ -103,7 +103,7 @@ pub fn write(dir: &Path, mut run: impl FnMut(u64, f64) -> RunReport) -> io::Resu
         started_unix_ms,
         machine,
         broker_cores: "0".to_string(),
-        load_core: 1,
+        load_core: Some(1),
         rule: RuleDocument { window_s: 5.0, tolerance: 0.05, warm_max_s: 90.0, quiet_max_s: 90.0 },
         brokers: vec![
             broker(Side::Ours, "Ringlog", "0.1.0", 61.0),
@@ -136,6 +136,7 @@ fn slot(pair: u32, side: Side, folder: String, mb_per_s: f64, p99: Option<f64>) 
         warm_up: Some(WarmUpFacts {
             end: WarmEnd::Agreed,
             untouched: 0,
+            before: None,
             windows: (0..windows).map(window).collect(),
         }),
         quiet: Some(Quiet {
@@ -146,6 +147,13 @@ fn slot(pair: u32, side: Side, folder: String, mb_per_s: f64, p99: Option<f64>) 
             free_bytes: 1 << 34,
             space_back: true,
         }),
+        time: SlotTime {
+            start_s: 0.0,
+            settle_s: 1.2,
+            warm_s: 5.0 * f64::from(windows),
+            measured_s: 30.0,
+            other_s: 2.1,
+        },
         bytes_max: 1 << 30,
         values: BTreeMap::from([("throughput".to_string(), Some(mb_per_s)), ("p99".to_string(), p99)]),
     }

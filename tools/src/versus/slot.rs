@@ -36,6 +36,8 @@ pub(super) struct Load<'a> {
     pub(super) duration: Duration,
     /// The rule by which it warms up; `None`: not at all.
     pub(super) warm: Option<&'a Rule>,
+    /// A report of the same load on the same broker, which had settled: its window counts as the one before the first.
+    pub(super) like: Option<&'a Path>,
     /// Bytes that it may write.
     pub(super) bytes: u64,
     pub(super) address: String,
@@ -69,6 +71,9 @@ impl Load<'_> {
                 flag("warmup-tolerance", rule.tolerance.to_string());
                 flag("warmup-window", rule.window.to_string());
                 flag("warmup-max", rule.warm_max.to_string());
+                if let Some(report) = self.like {
+                    flag("warmup-like", report.display().to_string());
+                }
             }
             None => flag("warmup", "0s".to_string()),
         }
@@ -158,6 +163,7 @@ mod tests {
             topic: vec![("flush.messages".to_string(), "1".to_string())],
             duration: Duration::from_millis(1500),
             warm: Some(&rule),
+            like: Some(Path::new("earlier/report.json")),
             bytes: 3 << 30,
             address: "127.0.0.1:9".to_string(),
             pid: 7,
@@ -175,6 +181,7 @@ mod tests {
         };
         let bench = parsed(&load);
         assert_eq!((bench.args.load_core, bench.args.unpinned), (Some(1), false));
+        assert_eq!(bench.args.knobs.warmup_like.as_deref(), Some("earlier/report.json"));
         let free = parsed(&Load { core: None, flags: &[], ..load });
         assert_eq!((free.args.load_core, free.args.unpinned), (None, true));
         assert_eq!(bench.args.broker_pid, Some(7));

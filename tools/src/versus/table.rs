@@ -1,6 +1,6 @@
 //! What is printed, and the table that the README shows.
 
-use super::document::{Document, ResultDocument, RowDocument, Side};
+use super::document::{Document, ResultDocument, RowDocument, Side, SlotTime};
 use crate::compare::stats::Comparison;
 
 /// Rows as a Markdown table with the command that measures each again.
@@ -104,6 +104,27 @@ pub(super) fn print(row: &RowDocument) {
     for goal in &row.goals {
         println!("        goal {}: {} ({})", goal.verdict.word(), goal.text, goal.found);
     }
+    if !row.slots.is_empty() {
+        println!("        {}", time(row));
+    }
+}
+
+/// Where a row's time went.
+fn time(row: &RowDocument) -> String {
+    let mut sum = SlotTime::default();
+    row.slots.iter().for_each(|slot| sum.add(&slot.time));
+    let shared = row.slots.iter().filter(|slot| !slot.folder.starts_with(&format!("{}/", row.name))).count();
+    let shared = if shared == 0 { String::new() } else { format!(", {shared} of them another row's too") };
+    format!(
+        "time {:.0} s in {} slots{shared}: {:.0} measured, {:.0} warming up, {:.0} settling, {:.0} starting brokers, {:.0} else",
+        sum.seconds(),
+        row.slots.len(),
+        sum.measured_s,
+        sum.warm_s,
+        sum.settle_s,
+        sum.start_s,
+        sum.other_s
+    )
 }
 
 /// What came of the runs without pinning.
@@ -122,6 +143,18 @@ pub(super) fn print_unpinned(row: &RowDocument) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rows_time_is_told_by_what_it_went_to() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let document = crate::versus::sample::write(dir.path(), |_, _| crate::report::sample::run(7));
+        let mut row = document.expect("a sample").rows[0].clone();
+        row.slots.truncate(2);
+        let folder = std::mem::replace(&mut row.slots[0].folder, "another/01-ours".to_string());
+        assert!(folder.starts_with(&row.name), "{folder}");
+        let said = time(&row);
+        assert!(said.contains("in 2 slots, 1 of them another row's too: 60 measured"), "{said}");
+    }
 
     #[test]
     fn numbers_have_three_digits_that_matter() {

@@ -233,7 +233,7 @@ fn a_stop_ends_the_run_with_what_was_measured_until_then() {
 fn a_warm_up_by_rule_ends_when_windows_agree_and_leaves_the_window_whole() {
     let broker = NullBroker::start(false).expect("a socket");
     let window = Duration::from_millis(250);
-    let rule = |tolerance, max| Some(WarmRule { window, tolerance, max });
+    let rule = |tolerance, max| Some(WarmRule { window, tolerance, max, before: None });
     let mut plan = plan(&broker);
     plan.warm_rule = rule(1.0, Duration::from_secs(60));
     let outcome = run(&plan, &AtomicBool::new(false), &mut |_| {}).expect("a run");

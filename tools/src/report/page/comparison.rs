@@ -275,7 +275,7 @@ fn heat(a: &Side, b: &Side) -> String {
             return String::new();
         }
         let title = format!("{side} · {name}");
-        format!("<figure class=\"map\">{}</figure>\n", heatmap(intervals, &title, of, scale))
+        format!("<figure class=\"map\">{}</figure>\n", heatmap(intervals, &[], &title, of, scale))
     };
     format!(
         "<section>\n<h2>Every request</h2>\n<p class=\"lead\">All runs of a side over the time of their windows; both \

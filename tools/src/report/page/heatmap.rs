@@ -8,8 +8,10 @@ use hdrhistogram::Histogram;
 use super::axis::{Scale, log_range, log_ticks};
 use super::frame::{self, Band, LEFT, RIGHT, WIDTH};
 use super::html::place;
+use super::marks;
 use super::timeline::time_scale;
 use crate::report::data::{Interval, SamplesOf};
+use crate::report::stages::Mark;
 use crate::report::units;
 
 const HEIGHT: f64 = 356.0;
@@ -41,7 +43,13 @@ impl HeatScale {
 }
 
 /// Draws the map of one operation.
-pub(super) fn heatmap(intervals: &[Interval], name: &str, of: SamplesOf, scale: HeatScale) -> String {
+pub(super) fn heatmap(
+    intervals: &[Interval],
+    marks: &[Mark],
+    name: &str,
+    of: SamplesOf,
+    scale: HeatScale,
+) -> String {
     let HeatScale { range, fullest } = scale;
     let columns: Vec<(&Interval, &Histogram<u64>)> = intervals
         .iter()
@@ -53,7 +61,7 @@ pub(super) fn heatmap(intervals: &[Interval], name: &str, of: SamplesOf, scale: 
     let (across, end) = time_scale(intervals);
     let upward = Scale::logarithmic(range, BAND.upwards());
     let mut out = String::new();
-    frame::open(&mut out, HEIGHT, name);
+    frame::open(&mut out, HEIGHT + marks::height(marks), name);
     let _ = write!(
         out,
         r#"<rect class="heat-ground" x="{LEFT}" y="{}" width="{}" height="{}"/>"#,
@@ -71,6 +79,7 @@ pub(super) fn heatmap(intervals: &[Interval], name: &str, of: SamplesOf, scale: 
     shades(&mut out, &cells, &places, fullest);
     frame::value_axis(&mut out, BAND, upward, &log_ticks(range, 3.4), name, frame::latency_label);
     frame::time_axis(&mut out, BAND, across, end, true);
+    marks::draw(&mut out, marks, across, BAND);
     legend(&mut out, fullest);
     frame::close(&mut out);
     out

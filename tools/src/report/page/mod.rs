@@ -27,6 +27,7 @@ mod header;
 mod heatmap;
 mod html;
 mod load_curve;
+mod marks;
 mod profile;
 mod run;
 mod shell;

@@ -10,6 +10,7 @@ use crate::report::data::{Interval, LatencySet, SamplesOf};
 use crate::report::interval::coarsened;
 use crate::report::json::{Document, Percentiles};
 use crate::report::quantile::LADDER;
+use crate::report::stages::Mark;
 use crate::report::units;
 
 /// One latency question: its place in the document, its colour and its words.
@@ -157,8 +158,9 @@ fn timelines(intervals: &[Interval], document: &Document) -> String {
     let Some(first) = intervals.first() else { return String::new() };
     let samples: Vec<SamplesOf> = over_time(document).map(|operation| operation.samples).collect();
     let range = timeline::latency_range(intervals, &samples);
+    let marks = marks(document);
     let latencies = over_time(document).map(|operation| {
-        timeline::latency(intervals, operation.class, operation.name, range, operation.samples)
+        timeline::latency(intervals, operation.class, operation.name, range, operation.samples, marks)
     });
     let panels: String = std::iter::once(timeline::throughput(intervals))
         .chain(latencies)
@@ -170,11 +172,23 @@ fn timelines(intervals: &[Interval], document: &Document) -> String {
     } else {
         ""
     };
+    let did = match marks {
+        [] => "",
+        _ => {
+            " Below, what the broker did in each second: a bar is as strong as it happened often, and what is rare has a \
+             thin line through the drawing."
+        }
+    };
     format!(
         "<section>\n<h2>Over time</h2>\n<p class=\"lead\">One point per {}. Latency panels share their scale: \
-         p50 and p99 bound the shaded band, the faint line is the slowest request of the interval.{late}</p>\n{panels}</section>\n",
+         p50 and p99 bound the shaded band, the faint line is the slowest request of the interval.{late}{did}</p>\n{panels}</section>\n",
         interval_words(first.length.as_secs()),
     )
+}
+
+/// What the broker did when, as far as it was seen.
+fn marks(document: &Document) -> &[Mark] {
+    document.broker.stages.as_ref().map_or(&[], |stages| &stages.marks)
 }
 
 fn interval_words(seconds: u64) -> String {
@@ -185,7 +199,7 @@ fn heat(intervals: &[Interval], document: &Document) -> String {
     let maps: String = over_time(document)
         .filter_map(|operation| {
             let scale = HeatScale::of(&[intervals], operation.samples)?;
-            Some(heatmap(intervals, operation.name, operation.samples, scale))
+            Some(heatmap(intervals, marks(document), operation.name, operation.samples, scale))
         })
         .filter(|map| !map.is_empty())
         .map(|map| format!("<figure class=\"map\">{map}</figure>\n"))

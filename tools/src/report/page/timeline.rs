@@ -8,9 +8,11 @@ use hdrhistogram::Histogram;
 use super::axis::{Scale, linear_ticks, log_range, log_ticks};
 use super::frame::{self, Band, EndLabel, LEFT, RIGHT};
 use super::html::{path, place};
+use super::marks;
 use crate::report::data::{INTERVALS_MAX, Interval, SamplesOf};
 use crate::report::json::IntervalDocument;
 use crate::report::quantile::{P50, P99, carried_ns, is_carried, value_ns};
+use crate::report::stages::Mark;
 use crate::report::units;
 
 /// The time axis of the run in seconds.
@@ -80,6 +82,7 @@ pub(super) fn latency(
     name: &str,
     range: (f64, f64),
     of: SamplesOf,
+    marks: &[Mark],
 ) -> String {
     const HEIGHT: f64 = 270.0;
     const BAND: Band = Band { top: 34.0, bottom: 228.0 };
@@ -103,9 +106,10 @@ pub(super) fn latency(
     let largest = points(|histogram| Some(histogram.max()));
 
     let mut out = String::new();
-    frame::open(&mut out, HEIGHT, name);
+    frame::open(&mut out, HEIGHT + marks::height(marks), name);
     frame::value_axis(&mut out, BAND, upward, &log_ticks(range, 2.4), name, frame::latency_label);
     frame::time_axis(&mut out, BAND, across, end, true);
+    marks::draw(&mut out, marks, across, BAND);
     if median.len() == high.len() && median.len() > 1 {
         let back = high.iter().rev();
         let outline: Vec<(f64, f64)> = median.iter().chain(back).copied().collect();

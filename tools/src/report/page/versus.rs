@@ -87,12 +87,12 @@ fn header(document: &Document) -> String {
     };
     format!(
         "<header>\n<div>\n<p class=\"over\">Ringlog versus</p>\n<h1>{}</h1>\n<p class=\"sub\">{} · in turns A B B A on the \
-         same cores: broker on {}, generator on {} · the idle broker is stopped · machine <code>{}</code></p>\n</div>\n\
+         same cores: broker on {}, generator {} · the idle broker is stopped · machine <code>{}</code></p>\n</div>\n\
          <div>{badge}</div>\n</header>\n",
         escaped(&names(document)),
         calendar::utc(document.started_unix_ms),
         escaped(&document.broker_cores),
-        document.load_core,
+        document.load_core.map_or("wherever it was put".to_string(), |cpu| format!("on {cpu}")),
         escaped(&document.machine.hardware_id)
     )
 }

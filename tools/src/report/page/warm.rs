@@ -30,6 +30,9 @@ pub(super) fn warm_up(document: &Document) -> String {
         return String::new();
     };
     let end = match facts.end {
+        WarmEnd::Agreed if facts.windows.len() == 1 && facts.before.is_some() => {
+            "It ended when its first window agreed with what this load had done on this broker when it was last measured."
+        }
         WarmEnd::Agreed => "It ended when two windows in a row agreed.",
         WarmEnd::Time => {
             "<strong>It ended because its time was over</strong>, before two windows in a row agreed."
