@@ -78,7 +78,7 @@ pub fn answer(a: &Side, b: &Side, store: &Path, question: Question) -> anyhow::R
     }
     let first = &a.runs[0].document;
     let file = noise::read(store, &first.machine.hardware_id)?;
-    let noise = noise::chosen(file.as_ref(), &first.workload, &first.durability.label);
+    let noise = noise::chosen(file.as_ref(), first);
     let primary = if question.metrics.is_empty() { default_metrics(a) } else { question.metrics };
     Ok(verdict::compare(
         a,

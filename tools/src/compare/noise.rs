@@ -8,6 +8,7 @@
 //! | `hardware_id` | the machine |
 //! | `entries[]` | one per workload and durability, replaced when measured again |
 //! | `entries[].workload`, `.durability` | what ran |
+//! | `entries[].shape` | `planned`: an open loop at a rate, or `saturated`: a closed loop |
 //! | `entries[].measured_unix_ms` | start of the last run |
 //! | `entries[].runs`, `.pairs` | how many runs, and pairs of neighbours in time |
 //! | `entries[].floors` | metric → share: 0.03 is ±3 % for a comparison of five pairs |
@@ -22,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use super::metric::METRICS;
 use super::runs::Side;
 use super::stats::{self, PAIRS_MIN};
-use crate::report::data::Verdict;
+use crate::report::data::{Arrivals, Verdict};
+use crate::report::json::Document;
 
 /// Where floors are kept unless somebody says otherwise.
 pub const STORE: &str = "perf/noise";
@@ -49,6 +51,9 @@ pub struct NoiseEntry {
     pub workload: String,
     /// What an acknowledgement meant.
     pub durability: String,
+    /// Whether it had a rate to keep.
+    #[serde(default)]
+    pub shape: Shape,
     /// Start of the last run, milliseconds since the epoch.
     pub measured_unix_ms: u64,
     /// Runs behind it.
@@ -57,6 +62,35 @@ pub struct NoiseEntry {
     pub pairs: usize,
     /// Metric → share.
     pub floors: BTreeMap<String, f64>,
+}
+
+/// What the noise of a load is like: of one that has a rate to keep, throughput is the plan's; of one that has none,
+/// throughput is what varies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// An open loop.
+    #[default]
+    Planned,
+    /// A closed loop.
+    Saturated,
+}
+
+impl Shape {
+    /// That of a run.
+    pub fn of(document: &Document) -> Shape {
+        match document.load.arrivals {
+            Arrivals::Closed { .. } => Shape::Saturated,
+            Arrivals::Fixed { .. } | Arrivals::Poisson { .. } => Shape::Planned,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Planned => "at a planned rate",
+            Self::Saturated => "saturated",
+        }
+    }
 }
 
 /// The floors that a comparison uses, and where they come from.
@@ -126,25 +160,35 @@ pub fn read(store: &Path, hardware_id: &str) -> Result<Option<NoiseFile>, NoiseE
     Ok(Some(file))
 }
 
-/// The floors for a workload: its own, else the largest of each metric over the machine's others.
-pub fn chosen(file: Option<&NoiseFile>, workload: &str, durability: &str) -> Noise {
+/// The floors for a load: its own, else the largest of each metric over the machine's loads of its shape, else over all.
+pub fn chosen(file: Option<&NoiseFile>, document: &Document) -> Noise {
+    let (workload, durability) = (&document.workload, &document.durability.label);
     let Some(file) = file.filter(|file| !file.entries.is_empty()) else {
         return Noise {
             source: "none is stored for this machine (ringlog bench noise)".to_string(),
             ..Noise::default()
         };
     };
-    if let Some(own) = file.entries.iter().find(|e| e.workload == workload && e.durability == durability) {
+    if let Some(own) = file.entries.iter().find(|e| e.workload == *workload && e.durability == *durability) {
         let source = format!("{} equal runs of this workload", own.runs);
         return Noise { source, floors: own.floors.clone() };
     }
+    let shape = Shape::of(document);
+    let alike: Vec<&NoiseEntry> = file.entries.iter().filter(|entry| entry.shape == shape).collect();
+    let (like, entries) = match alike.len() {
+        0 => (format!("none {}, ", shape.word()), file.entries.iter().collect()),
+        _ => (format!("{}, ", shape.word()), alike),
+    };
     let mut floors: BTreeMap<String, f64> = BTreeMap::new();
-    for (metric, share) in file.entries.iter().flat_map(|entry| &entry.floors) {
+    for (metric, share) in entries.iter().flat_map(|entry| &entry.floors) {
         let largest = floors.entry(metric.clone()).or_insert(*share);
         *largest = largest.max(*share);
     }
-    let names: Vec<&str> = file.entries.iter().map(|entry| entry.workload.as_str()).collect();
-    Noise { source: format!("equal runs of other workloads, the largest of {}", names.join(", ")), floors }
+    let names: Vec<&str> = entries.iter().map(|entry| entry.workload.as_str()).collect();
+    Noise {
+        source: format!("equal runs of other workloads, {like}the largest of {}", names.join(", ")),
+        floors,
+    }
 }
 
 /// Floors from the runs of one side, which are all equal: neighbours in time are paired.
@@ -168,6 +212,7 @@ pub fn measured(side: &Side) -> Result<NoiseEntry, NoiseError> {
     Ok(NoiseEntry {
         workload: last.document.workload.clone(),
         durability: last.document.durability.label.clone(),
+        shape: Shape::of(&last.document),
         measured_unix_ms: last.document.started_unix_ms,
         runs: runs.len(),
         pairs: pairs.len(),
@@ -195,4 +240,45 @@ pub fn keep(store: &Path, hardware_id: &str, entry: NoiseEntry) -> Result<PathBu
     fs::create_dir_all(store).map_err(failed)?;
     fs::write(&path, text).map_err(failed)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn entry(workload: &str, shape: Shape, throughput: f64) -> NoiseEntry {
+        NoiseEntry {
+            workload: workload.to_string(),
+            durability: "flushed".to_string(),
+            shape,
+            measured_unix_ms: 0,
+            runs: 10,
+            pairs: 5,
+            floors: BTreeMap::from([("throughput".to_string(), throughput)]),
+        }
+    }
+
+    fn floor(entries: Vec<NoiseEntry>, document: &Document) -> (f64, String) {
+        let hardware_id = document.machine.hardware_id.clone();
+        let file = NoiseFile { schema_version: NOISE_SCHEMA_VERSION, hardware_id, entries };
+        let noise = chosen(Some(&file), document);
+        (noise.floors["throughput"], noise.source)
+    }
+
+    #[test]
+    fn a_load_is_held_against_the_noise_of_its_own_shape() {
+        let planned = Document::from(&sample::run(7));
+        let mut saturated = planned.clone();
+        saturated.load.arrivals = Arrivals::Closed { depth: 5 };
+        let both = || vec![entry("a", Shape::Planned, 0.01), entry("b", Shape::Saturated, 0.08)];
+        assert_eq!(floor(both(), &planned).0, 0.01);
+        let (found, source) = floor(both(), &saturated);
+        assert!(
+            found == 0.08 && source.contains("saturated") && source.ends_with("of b"),
+            "{found} {source}"
+        );
+        let (found, source) = floor(vec![entry("a", Shape::Planned, 0.01)], &saturated);
+        assert!(found == 0.01 && source.contains("none saturated"), "{found} {source}");
+    }
 }
