@@ -9,6 +9,7 @@ import datetime
 import json
 import os
 import platform
+import random
 import shutil
 import signal
 import statistics
@@ -101,6 +102,22 @@ def summary(values, unit, digits=1):
     ordered = sorted(values)
     text = f"median {statistics.median(ordered):.{digits}f} {unit}"
     return f"{text} of {len(ordered)} ({ordered[0]:.{digits}f} to {ordered[-1]:.{digits}f})"
+
+
+# Fewer pairs carry no interval; the draws of a bootstrap and their seed.
+PAIRS_MIN, DRAWS, SEED = 5, 10_000, 1
+
+
+def times(pairs):
+    """How many times the second of a pair is the first: the median over pairs with its 95 % interval, and the same in words."""
+    ratios = sorted(second / first for first, second in pairs)
+    middle = statistics.median(ratios)
+    if len(ratios) < PAIRS_MIN:
+        return middle, f"{middle:.2f} of {len(ratios)} pairs ({ratios[0]:.2f} to {ratios[-1]:.2f}); an interval needs {PAIRS_MIN}"
+    chance = random.Random(SEED)
+    drawn = sorted(statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(DRAWS))
+    low, high = drawn[int(DRAWS * 0.025)], drawn[int(DRAWS * 0.975) - 1]
+    return middle, f"{middle:.2f} ({low:.2f} to {high:.2f}, 95 % over {len(ratios)} pairs)"
 
 
 class Broker:
