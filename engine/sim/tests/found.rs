@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId};
-use engine::broker::{DeleteRecords, HostedPartition, Shard, ShardSettings, recover};
+use engine::broker::{DeleteRecords, HostedPartition, ScrubLimits, Shard, ShardSettings, recover};
 use engine::config::{CleanerSettings, Cleanup, TopicSettings};
 use engine::io::DiskOp;
 use engine::record::{BatchBuilder, Codec};
@@ -256,6 +256,37 @@ fn compaction_leaves_segments_below_the_log_start_to_retention() {
         shard.stats()
     });
     assert_eq!((stats.compactions, stats.compaction_errors), (1, 0));
+}
+
+/// As above, but the scrub came before retention: it listed the segments as damage, though nobody reads them.
+#[test]
+fn a_scrub_takes_no_segment_below_the_log_start_for_damage() {
+    let world = World::new(1);
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open(&inner, 20_000).await;
+        for _ in 0..10 {
+            append(&inner, &shard, 6_000).await;
+        }
+        // A checkpoint knows all segments.
+        shard.close(inner.now()).await.expect("closed");
+        let shard = open(&inner, 20_000).await;
+        let want = DeleteRecords { key: key(), before: Some(Offset(4)) };
+        shard.delete_records(&[want]).await.pop().expect("one answer").expect("deleted");
+        shard.housekeep(inner.now()).await;
+        assert!(shard.stats().segments_dropped > 0);
+    });
+    world.crash();
+    let inner = world.clone();
+    let (report, damages) = world.run_until(async move {
+        let shard = open(&inner, 20_000).await;
+        shard.set_scrub(ScrubLimits { bytes_per_second: 64 << 20, interval_ms: 1_000_000 });
+        inner.run_clock(&shard, Duration::from_millis(20));
+        inner.sleep(Duration::from_secs(2)).await;
+        (shard.scrub_report(), shard.damages())
+    });
+    assert!(report.pass == 1 && !report.under_way && report.checked > 0, "{report:?}");
+    assert_eq!((report.damaged, damages), (0, Vec::new()));
 }
 
 /// What a relaxed topic wrote is acknowledged before any flush. Then a flush fails and the journal moves: its new

@@ -244,14 +244,16 @@ impl<D: Disk> Shard<D> {
 
     /// Lists a range, and says so once. False if it was listed before, or retention or compaction took what
     /// was looked at meanwhile, or files are between two names: what is missing may only be on its way. What lies
-    /// below the log start is listed too, for a reader of the same segment comes by it.
+    /// below the log start is listed too, for a reader of the same segment comes by it; not so a segment that ends
+    /// there, which nobody reads any more and whose file may be gone.
     pub(super) fn list(&self, key: PartitionKey, revision: u64, range: DamagedRange) -> bool {
         let mut state = self.inner.state.borrow_mut();
         let Some(slot) = state.slot(key) else { return false };
         let Some(partition) = state.partition(slot) else { return false };
         let kept = partition.revision == revision
             && partition.swap == SwapState::Settled
-            && partition.written.find(range.segment).is_some_and(|s| s.base == range.segment);
+            && partition.written.find(range.segment).is_some_and(|s| s.base == range.segment)
+            && partition.written.end_of(range.segment) > partition.log_start;
         if !kept || !partition.damages.add(range) {
             return false;
         }
