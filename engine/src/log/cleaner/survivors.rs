@@ -151,6 +151,7 @@ impl<'a> Survivors<'a> {
         if out.len() - at > batch.len().max(BATCH_BYTES_MAX as usize) {
             out.truncate(at);
             out.extend_from_slice(batch);
+            work.tally.records_dropped -= u64::from(count) - work.records.len() as u64;
             return Fate::Kept;
         }
         Fate::Rewritten
