@@ -14,7 +14,6 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 
 use super::shard::Shard;
-use super::space::SpaceLevel;
 use crate::base::{CoreId, Site, TopicId, buggify};
 use crate::io::{Disk, DiskFault, DiskResult, FileName, Open};
 
@@ -147,7 +146,7 @@ impl<D: Disk> Shard<D> {
             }
             let (next, hurry) = {
                 let mut state = self.inner.state.borrow_mut();
-                (state.graves.next(), state.space.level() != SpaceLevel::Plenty)
+                (state.graves.next(), state.space.is_tight())
             };
             let Some((name, bytes, left)) = next else {
                 buried.await;

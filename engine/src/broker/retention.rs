@@ -3,7 +3,6 @@
 use super::produce::FRAME_BYTES_TARGET;
 use super::segment::SegmentWriter;
 use super::shard::{Shard, State};
-use super::space::SpaceLevel;
 use crate::base::{Bug, Now, Offset, PartitionKey, Site, WallMs, buggify, planted};
 use crate::io::{Disk, DiskError, DiskFault, DiskOp, DiskResult, FileName};
 use crate::journal::BatchPlace;
@@ -225,7 +224,7 @@ impl<D: Disk> Shard<D> {
             let room = !state.unanswered.remove(name)
                 && state.free_segments.len() < FREE_SEGMENTS
                 && (bytes >= FREE_SEGMENT_BYTES_MIN || buggify(Site::KeepSmallFiles))
-                && state.space.level() == SpaceLevel::Plenty;
+                && !state.space.is_tight();
             room.then(|| {
                 state.next_free += 1;
                 FileName::core_dir(self.inner.core).join(format_args!("free-{:08}", state.next_free))

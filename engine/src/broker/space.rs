@@ -6,9 +6,13 @@
 //!
 //! | free bytes | producers | commits, groups | reads, deletes, retention | free pool | ballast |
 //! |---|---|---|---|---|---|
-//! | from the floor on | yes | yes | yes | kept | kept |
+//! | from half above the floor on | yes | yes | yes | kept | kept |
+//! | from the floor on | yes | yes | hurried | given back | kept |
 //! | below it | refused | yes | yes | given back | kept |
 //! | below [`LAST_BYTES`] | refused | refused | yes | given back | given back |
+//!
+//! Each core judges for itself, by what it has let in, so one may refuse where another does not yet: what gives
+//! space back is hurried on all of them before.
 //!
 //! Producers come back only when there is a margin above the floor. Between two readings the machine counts
 //! what it lets in: no load is fast enough to write through the floor. An operation that failed for lack of
@@ -111,6 +115,12 @@ impl Space {
     /// What there is room for.
     pub(super) fn level(&self) -> SpaceLevel {
         self.level
+    }
+
+    /// Whether producers are refused, or may be by another shard: what is deleted must go, and nothing is kept for
+    /// speed.
+    pub(super) fn is_tight(&self) -> bool {
+        self.level != SpaceLevel::Plenty || self.free() < self.floor() + self.floor() / 2
     }
 
     /// Free bytes by the last reading; 0 before the first.
@@ -232,6 +242,21 @@ mod tests {
         assert_eq!(read(&mut space, 2, 16 * MIB), SpaceLevel::Low);
         assert_eq!(read(&mut space, 3, 16 * MIB - 1), SpaceLevel::Out);
         assert!(!take(&mut space, Purpose::Produce, 1) && !take(&mut space, Purpose::Commit, 1));
+    }
+
+    #[test]
+    fn what_gives_space_back_is_hurried_before_the_first_shard_refuses() {
+        let (mut quiet, mut busy) = (space(80 * MIB, 0, 2), space(80 * MIB, 0, 2));
+        assert!(!quiet.is_tight(), "nothing is known yet");
+        assert_eq!(read(&mut quiet, 0, 120 * MIB), SpaceLevel::Plenty);
+        assert!(!quiet.is_tight());
+        busy.read(at(1), DiskSpace { free: 100 * MIB, total: TOTAL }, 15 * MIB);
+        assert_eq!(busy.level(), SpaceLevel::Low);
+        assert_eq!(read(&mut quiet, 1, 100 * MIB), SpaceLevel::Plenty);
+        assert!(quiet.is_tight() && busy.is_tight());
+        let mut boundless = space(0, 0, 2);
+        assert_eq!(read(&mut boundless, 2, 0), SpaceLevel::Plenty);
+        assert!(!boundless.is_tight());
     }
 
     #[test]

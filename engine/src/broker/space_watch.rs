@@ -20,6 +20,12 @@ impl<D: Disk> Shard<D> {
         self.inner.state.borrow().space.level()
     }
 
+    /// Whether what is deleted must go from the disk soon.
+    #[must_use]
+    pub fn is_tight_of_space(&self) -> bool {
+        self.inner.state.borrow().space.is_tight()
+    }
+
     /// Reads how much space there is.
     ///
     /// # Errors
@@ -43,7 +49,8 @@ impl<D: Disk> Shard<D> {
     /// # Errors
     /// The disk's. The next call goes on.
     pub async fn look_at_space(&self, now: Now) -> DiskResult<()> {
-        if self.read_space(now).await? != SpaceLevel::Plenty {
+        self.read_space(now).await?;
+        if self.is_tight_of_space() {
             self.drop_free_segments().await?;
         }
         if self.inner.core == CoreId(0) { self.tend_ballast().await } else { Ok(()) }

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use engine::base::{CoreId, TopicId};
-use engine::broker::{CoreState, ScrubLimits, Shard, ShardSettings, SpaceLevel, SpaceLimits};
+use engine::broker::{CoreState, ScrubLimits, Shard, ShardSettings, SpaceLimits};
 use engine::config::{BrokerSettings, CleanerSettings, Listener};
 use engine::io::READERS_SHARE;
 use engine::metadata::Image;
@@ -244,7 +244,7 @@ async fn housekeep(core: Rc<Core>) {
     loop {
         let every = Duration::from_millis(core.catalog().broker().retention_check_interval_ms);
         glommio::timer::sleep(every.min(HOUSEKEEP_LOOK)).await;
-        let short = core.shard.space_level() != SpaceLevel::Plenty;
+        let short = core.shard.is_tight_of_space();
         let due = if short { every.min(HOUSEKEEP_SHORT) } else { every };
         let now = clock::now();
         if now.mono.since(last) >= due {
