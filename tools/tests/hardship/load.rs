@@ -17,7 +17,7 @@ use crate::{SMALL, directory};
 /// The producers' records: the smallest value in bytes (some are a quarter larger), and how many must be
 /// acknowledged while all the others ask for memory.
 const SIZES: [(usize, u64); 6] =
-    [(100, 200), (3000, 200), (60_000, 60), (300_000, 12), (1 << 20, 9), (3_300_000, 6)];
+    [(100, 200), (3000, 200), (60_000, 60), (300_000, 6), (1 << 20, 5), (3_300_000, 4)];
 
 /// Each of these asks for all that its partition holds, again and again, and reads nothing.
 const DEAF_READERS: usize = 16;
@@ -26,7 +26,7 @@ const DEAF_READERS: usize = 16;
 const DEAF_ASKERS: usize = 600;
 
 /// Each of these sends half of a request of 6 MiB, and waits.
-const HALF_SENDERS: usize = 4;
+const HALF_SENDERS: usize = 2;
 
 /// How long all of it may take on a machine that others load too.
 const SERVED_WITHIN: Duration = PATIENCE.saturating_mul(4);
