@@ -15,6 +15,7 @@ use crate::random::Random;
 const ON_PPM: u32 = 250_000;
 
 /// One that is on fires this often, in a million.
+#[cfg_attr(not(feature = "buggify"), expect(dead_code, reason = "nothing fires in a build without sites"))]
 const FIRES_PPM: u32 = 250_000;
 
 const SITES: usize = Site::ALL.len();
@@ -58,6 +59,7 @@ impl fmt::Display for Fired {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sites {
     /// The chance of each that is on, by its number.
+    #[cfg_attr(not(feature = "buggify"), expect(dead_code, reason = "nobody asks in a build without sites"))]
     on: Vec<Option<Random>>,
 }
 
