@@ -11,12 +11,14 @@
 //! | [`run`] | whole runs: clients, crashes, and what must hold after them |
 //! | [`faults`] | what goes wrong when |
 //! | [`contract`] | every rule of `engine::io::Disk`, run against this disk and against the real one |
+//! | `belief` | what a machine may believe of its clock |
 //! | [`sites`] | rare ways of the engine made usual |
 //! | [`random`] | the one source of chance |
 //!
 //! Invariants: no thread, no clock, no chance but the seed's. The same seed gives the same run,
 //! crash and losses included.
 
+mod belief;
 pub mod contract;
 pub mod disk;
 pub mod faults;

@@ -297,6 +297,18 @@ impl Storage {
         }
     }
 
+    /// What a reader finds in a file. `None` if there is none.
+    pub(crate) fn content(&self, name: &str) -> Option<Vec<u8>> {
+        match self.seen.get(name) {
+            Some(Node::File(inode)) => {
+                let inode = inode.borrow();
+                let (memory, range) = inode.read(0..inode.len());
+                Some(memory[range].to_vec())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether there is a file whose name `pick` accepts.
     pub(crate) fn has_file(&self, pick: impl Fn(&str) -> bool) -> bool {
         self.seen.iter().any(|(name, node)| matches!(node, Node::File(_)) && pick(name))

@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use engine::base::{Instant, JUMP_MS, Now, STEADY, Signal, WallMs};
+use engine::base::{Instant, Now, Signal, WallMs};
 use engine::io::FileName;
 
+use crate::belief::Belief;
 use crate::disk::SimDisk;
 use crate::faults::{CutAt, Faults};
 use crate::inode::{Harm, UnderWay};
@@ -53,8 +54,8 @@ pub(crate) struct Inner {
     is_cut: Cell<bool>,
     /// What the wall clock says beyond the time that passed, ms.
     wall_ahead_ms: Cell<i64>,
-    /// When this life began, and how far the wall clock was from the monotonic one then, ms.
-    born: Cell<(u64, i64)>,
+    /// What this life believes of its clock.
+    pub(crate) belief: Cell<Belief>,
     /// How much faster the wall clock runs, in a million.
     drift_ppm: Cell<i64>,
     trace: Trace,
@@ -127,7 +128,7 @@ impl World {
             cut_at: Cell::new(None),
             is_cut: Cell::new(false),
             wall_ahead_ms: Cell::new(0),
-            born: Cell::new((0, WALL_AT_START)),
+            belief: Cell::new(Belief::of(WALL_AT_START)),
             drift_ppm: Cell::new(0),
             trace: Trace::new(),
         };
@@ -193,22 +194,6 @@ impl World {
     /// The wall clock jumps, forward or back.
     pub fn jump(&self, ms: i64) {
         self.inner.wall_ahead_ms.set(self.inner.wall_ahead_ms.get() + ms);
-    }
-
-    /// The machine starts, and believes the wall clock.
-    pub(crate) fn begin_life(&self) {
-        let nanos = self.inner.clock.get();
-        self.inner.born.set((nanos, self.now().wall.0 - (nanos / 1_000_000) as i64));
-    }
-
-    /// The earliest and the latest time that the machine may believe, ms: a clock that was set far ahead in this
-    /// life has jumped, and age goes by the time of before. After a day it may have been steady for one.
-    pub(crate) fn believable(&self) -> (i64, i64) {
-        let (born, distance) = self.inner.born.get();
-        let (now, wall) = (self.inner.clock.get(), self.now().wall.0);
-        let unmoved = (now / 1_000_000) as i64 + distance;
-        let latest = if now - born >= STEADY.as_nanos() as u64 { wall } else { unmoved + JUMP_MS };
-        (wall.min(unmoved), wall.min(latest))
     }
 
     /// The wall clock runs faster than the monotonic one, or slower, from the world's beginning on.

@@ -1,6 +1,7 @@
 //! What groups committed, and what was promised about it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::topic::Finding;
 
@@ -9,10 +10,17 @@ pub(super) type Place = (usize, usize);
 
 /// What groups committed, in the order in which they asked. Each value is told from every other; the end of
 /// what was committed is a value too, a negative one.
-#[derive(Default)]
 pub(super) struct Commits {
     values: BTreeMap<Place, Committed>,
     next: i64,
+    /// When each was asked for, wall clock, ms.
+    times: BTreeMap<i64, i64>,
+    /// How long they are kept, ms.
+    retention_ms: i64,
+    /// The latest time that the machine may ever have believed, ms.
+    time_max: i64,
+    /// Those that were found to have ended because nobody used them.
+    pub(super) expired: u64,
     pub(super) acknowledged: u64,
     /// Of these, ends.
     pub(super) ended: u64,
@@ -29,9 +37,29 @@ struct Committed {
 }
 
 impl Commits {
-    /// Somebody commits: this.
-    pub(super) fn ask(&mut self, place: Place) -> i64 {
+    /// Nothing is committed yet; what will be is kept for so long.
+    pub(super) fn new(retention: Duration) -> Commits {
+        Commits {
+            values: BTreeMap::new(),
+            next: 0,
+            times: BTreeMap::new(),
+            retention_ms: i64::try_from(retention.as_millis()).unwrap_or(i64::MAX),
+            time_max: i64::MIN,
+            expired: 0,
+            acknowledged: 0,
+            ended: 0,
+        }
+    }
+
+    /// The latest time that the machine may believe.
+    pub(super) fn told_time(&mut self, latest: i64) {
+        self.time_max = self.time_max.max(latest);
+    }
+
+    /// Somebody commits at that time: this.
+    pub(super) fn ask(&mut self, place: Place, time: i64) -> i64 {
         self.next += 1;
+        self.times.insert(self.next, time);
         let committed = self.values.entry(place).or_default();
         committed.asked.push(self.next);
         committed.waiting += 1;
@@ -74,9 +102,30 @@ impl Commits {
         self.values.keys().copied().collect()
     }
 
+    /// Nothing is committed any more: if what was promised last is as old as it is kept, it has ended for that.
+    fn end_old(&mut self, place: Place) {
+        let committed = self.values.entry(place).or_default();
+        let Some(last) = committed.promised.checked_sub(1) else { return };
+        let is_old = |value: &i64| {
+            let time = self.times.get(value);
+            time.is_some_and(|time| self.time_max.saturating_sub(*time) >= self.retention_ms)
+        };
+        // A later one may have been kept, and have ended too.
+        let Some(at) = committed.asked[last..].iter().rposition(is_old) else { return };
+        if committed.asked[last..].iter().any(|value| *value < 0) {
+            return;
+        }
+        self.next += 1;
+        self.expired += 1;
+        committed.asked.insert(last + at + 1, -self.next);
+    }
+
     /// What a coordinator says is committed. It may not be older than what was promised; after a restart
     /// it is also all that there is.
     pub(super) fn see(&mut self, place: Place, value: Option<i64>, restarted: bool) -> Finding {
+        if value.is_none() {
+            self.end_old(place);
+        }
         let committed = self.values.entry(place).or_default();
         let told = |is: &dyn Fn(i64) -> bool, from: usize| {
             committed.asked[from..].iter().position(|asked| is(*asked)).map(|i| from + i + 1)

@@ -28,8 +28,11 @@ pub(crate) struct Ledger {
     /// Of a topic that is compacted: what of each batch is left.
     fold: Option<Fold>,
     log_start: i64,
+    /// The least that retention had to leave since the last start.
     retention_bytes: Option<u64>,
     retention_ms: Option<u64>,
+    /// What it has to leave now.
+    retention: (Option<u64>, Option<u64>),
     /// The latest time that the machine may ever have believed, ms.
     time_max: i64,
     /// The highest high watermark seen in this life.
@@ -48,14 +51,22 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(settings: &TopicSettings) -> Ledger {
-        // A topic that is only compacted keeps what is old.
-        let deletes = settings.cleanup.deletes();
+        let retention = retention(settings);
         Ledger {
-            retention_bytes: settings.retention_bytes.filter(|_| deletes),
-            retention_ms: settings.retention_ms.filter(|_| deletes),
+            retention_bytes: retention.0,
+            retention_ms: retention.1,
+            retention,
             fold: Fold::new(settings),
             ..Ledger::default()
         }
+    }
+
+    /// Other settings count from now on. What went by those of before is only seen later.
+    pub(crate) fn alter(&mut self, settings: &TopicSettings) {
+        self.retention = retention(settings);
+        let less = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+        self.retention_bytes = less(self.retention_bytes, self.retention.0);
+        self.retention_ms = less(self.retention_ms, self.retention.1);
     }
 
     /// The engine gave a batch its place.
@@ -246,6 +257,7 @@ impl Ledger {
                 fold.start_at(first);
             }
         }
+        (self.retention_bytes, self.retention_ms) = self.retention;
         Ok(())
     }
 
@@ -319,6 +331,12 @@ impl Ledger {
     pub(crate) fn holds(&self, base: i64) -> bool {
         base < self.log_start || self.given.contains_key(&base)
     }
+}
+
+/// What retention has to leave of a topic, in bytes and ms. One that is only compacted keeps what is old.
+fn retention(settings: &TopicSettings) -> (Option<u64>, Option<u64>) {
+    let deletes = settings.cleanup.deletes();
+    (settings.retention_bytes.filter(|_| deletes), settings.retention_ms.filter(|_| deletes))
 }
 
 /// The bytes of a fetch in one piece.

@@ -7,7 +7,7 @@ use engine::base::PartitionKey;
 use engine::broker::{DamagedPart, HostedPartition, Recovered, RecoveryReport, Shard, recover};
 use engine::io::IO_BYTES_MAX;
 
-use super::machine::{BEAT, BEATS_PER_ROUND, Machine, NO_ERRORS};
+use super::machine::{Machine, NO_ERRORS};
 use super::plan::{Crash, Weather};
 use super::seat::Seat;
 use crate::disk::SimDisk;
@@ -20,9 +20,6 @@ const FEW_FILES: usize = 2;
 
 /// Starts that may fail on a disk with errors before it has none.
 const STARTS_MAX: u32 = 3;
-
-/// A late beat comes after so many.
-const LATE_BEATS: u32 = 10;
 
 /// A machine that is up.
 pub(super) struct Life {
@@ -121,7 +118,7 @@ impl Machine {
     }
 
     fn boot(&mut self) -> Start {
-        self.world.begin_life();
+        self.story.holds_recalled += u64::from(self.world.begin_life(self.scene.settings.clock_synchronised));
         // Nobody else runs in a recovery: who is refused memory there would wait for ever.
         self.world.faults(|f| {
             f.buggify = Buggify { refuse_memory: false, ..self.scene.buggify };
@@ -146,6 +143,9 @@ impl Machine {
         });
         match started {
             Some(Ok((shards, report))) => {
+                self.world.read_clock(self.scene.settings.clock_synchronised);
+                // A start may believe less than the life before, and goes by its first look for a while.
+                self.tell_time();
                 self.world.note(&[10, report.frames, report.batches], || format!("it is up: {report:?}"));
                 Start::Up(shards, report)
             }
@@ -188,36 +188,13 @@ impl Machine {
     /// The jobs of every shard, and the clients of every topic.
     fn live(&self, shards: Vec<Shard<SimDisk>>, seat: Rc<Seat>) -> Life {
         self.world.faults(|f| f.buggify = self.scene.buggify);
-        let late_ticks = self.scene.buggify.late_ticks;
         for shard in &shards {
-            let (clock, time) = (shard.clone(), self.world.clone());
             self.world.run_shard(shard);
             self.world.run_cleaner(shard);
-            self.world.spawn(async move {
-                loop {
-                    let late = late_ticks && time.random(|r| r.chance(Buggify::FIRES_PPM));
-                    time.sleep(if late { BEAT * LATE_BEATS } else { BEAT }).await;
-                    clock.tick(time.now());
-                }
-            });
-            // Not by the same task: a round may wait for a tick.
-            let (retention, time) = (shard.clone(), self.world.clone());
-            self.world.spawn(async move {
-                loop {
-                    time.sleep(BEAT * BEATS_PER_ROUND).await;
-                    retention.housekeep(time.now()).await;
-                }
-            });
         }
         self.guard(seat.clone().serve());
-        let (ticks, time) = (seat.clone(), self.world.clone());
-        self.world.spawn(async move {
-            loop {
-                time.sleep(BEAT).await;
-                ticks.tick();
-            }
-        });
         let life = Life { shards, seat };
+        self.keep_up(&life);
         for topic in self.topics.iter().filter(|t| !t.given_up.get()) {
             let shard = self.shard_of(&life, topic).clone();
             self.guard(topic.clone().produce(self.world.clone(), shard));

@@ -10,6 +10,7 @@ use engine::broker::Shard;
 
 use super::Outcome;
 use super::atlas::Atlas;
+use super::commits::Commits;
 use super::crew::{self, Crew};
 use super::keep::Keep;
 use super::life::Life;
@@ -80,7 +81,8 @@ impl Machine {
             topics: scene.topics.iter().map(|t| Rc::new(Topic::new(t))).collect(),
             groups: Files {
                 log: Rc::new(Topic::new(&scene.offsets)),
-                commits: Rc::default(),
+                commits: Rc::new(RefCell::new(Commits::new(scene.offsets_retention))),
+                offsets_retention: scene.offsets_retention,
                 crew: Rc::new(Crew::new()),
                 image: crew::image(),
             },
@@ -212,6 +214,11 @@ impl Machine {
                     self.guard(topic.delete(world.clone(), shard, *at_ppm));
                 }
             }
+            Act::Alter { topic, draw } => {
+                let (shard, topic) = at(topic);
+                topic.alter(&shard, &mut Random::new(*draw));
+                self.story.altered += 1;
+            }
             Act::Commit { group, topic } => {
                 if !self.groups.log.given_up.get() {
                     self.guard(life.seat.clone().commit_from_outside((*group, *topic)));
@@ -265,9 +272,10 @@ impl Machine {
     }
 
     /// The ledgers hear how late it may be.
-    fn tell_time(&self) {
+    pub(super) fn tell_time(&self) {
         let times = self.world.believable();
         self.all_topics().for_each(|t| t.ledger.borrow_mut().told_time(times));
+        self.groups.commits.borrow_mut().told_time(times.1);
     }
 
     pub(super) fn guard(&self, client: impl Future<Output = Finding> + 'static) {
@@ -302,14 +310,11 @@ impl Machine {
         self.story.stops_at_steps += u64::from(self.world.is_cut());
         self.judge()?;
         for shard in &life.shards {
-            self.story.overlapped += shard.stats().commits_overlapped;
             let stats = shard.stats();
+            self.story.overlapped += stats.commits_overlapped;
             self.story.extents += stats.extents;
-            self.story.compactions += stats.compactions;
-            if self.scene.weather == Weather::Fair && stats.compaction_errors > 0 {
-                return Err("a round of compaction failed on a disk that works".to_owned());
-            }
         }
+        self.judge_upkeep(life)?;
         self.fall(crash.end != End::Kill);
         if let Some(spread) = crash.spread {
             self.spread(&mut Random::new(spread));
@@ -367,6 +372,7 @@ impl Machine {
         self.story.faults = counters.faults;
         self.story.damages += counters.strays + counters.damaged;
         self.story.commits = self.groups.commits.borrow().acknowledged;
+        self.story.commits_expired = self.groups.commits.borrow().expired;
         self.story.commits_ended = self.groups.commits.borrow().ended;
         self.story.synced = self.groups.crew.synced.get();
         self.story.beats = self.groups.crew.beats.get();

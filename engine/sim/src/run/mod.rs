@@ -10,6 +10,7 @@
 //! | `seat` | the coordinator of groups, over the partition that keeps its records |
 //! | `commits` · `crew` | what groups committed, and what they were promised · their members |
 //! | `atlas` | what is damaged on its disk, and what that may cost |
+//! | `upkeep` | what a server does by itself |
 //! | [`story`] | what happened; a run in which nothing did proves nothing |
 //! | [`search`] | many seeds on all cores |
 //! | [`keep`] · [`shrink`] | what is left of a plan · leaves out of a failing run what it does not need |
@@ -34,6 +35,7 @@ pub mod shrink;
 pub mod story;
 mod topic;
 mod topic_plan;
+mod upkeep;
 
 use keep::Keep;
 use plan::Plan;

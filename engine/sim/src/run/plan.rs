@@ -18,6 +18,11 @@ const JUMP_MS_MAX: u64 = 3 * 3_600_000;
 /// An idle producer is remembered this long, ms: longer than a run lasts.
 const PRODUCER_EXPIRATION_MS: u64 = 30 * 86_400_000;
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Unused offsets of groups are kept this long, or for an hour.
+const KEPT_FOR_LONG: Duration = Duration::from_secs(7 * 86_400);
+
 /// Groups that commit.
 pub(super) const GROUPS: usize = 2;
 
@@ -76,6 +81,8 @@ pub struct Scene {
     pub(super) buggify: Buggify,
     /// The wall clock runs faster by this, in a million.
     pub(super) drift_ppm: i64,
+    /// How long unused offsets of groups are kept.
+    pub(super) offsets_retention: Duration,
 }
 
 /// How a life ends.
@@ -147,6 +154,8 @@ pub enum Act {
     Read { topic: usize, at_ppm: u64, bytes: usize },
     /// A client deletes records.
     Delete { topic: usize, at_ppm: u64 },
+    /// An operator changes when what is old goes, by this draw.
+    Alter { topic: usize, draw: u64 },
     /// A consumer commits.
     Commit { group: usize, topic: usize },
     /// What a group has committed of a topic ends.
@@ -315,12 +324,37 @@ impl Scene {
         };
         let world_seed = random.bits();
         let buggify = Buggify { few_files: world_seed.is_multiple_of(4), ..buggify };
-        Scene { world_seed, cores, settings, cleaner, topics, offsets, weather, buggify, drift_ppm }
+        let offsets_retention = KEPT_FOR_LONG;
+        let mut scene = Scene {
+            world_seed,
+            cores,
+            settings,
+            cleaner,
+            topics,
+            offsets,
+            weather,
+            buggify,
+            drift_ppm,
+            offsets_retention,
+        };
+        scene.draw_upkeep(&mut random.split());
+        scene
+    }
+
+    /// What a server does by itself.
+    fn draw_upkeep(&mut self, random: &mut Random) {
+        let settings = &mut self.settings;
+        settings.clock_synchronised = random.coin();
+        settings.scrub_bytes_per_second = [0, 0, 64 * 1024, 16 << 20][random.index(4)];
+        settings.scrub_interval_ms = random.within(0..2) * 100;
+        if random.coin() {
+            self.offsets_retention = HOUR;
+        }
     }
 
     fn act(&self, random: &mut Random) -> Act {
         let topic = random.index(self.topics.len());
-        match random.within(0..44) {
+        match random.within(0..45) {
             0..16 => Act::Produce { topic, batches: random.within(1..6) as usize, draw: random.bits() },
             16 | 17 => Act::Again { topic, back: random.index(5) },
             18..22 => Act::Read {
@@ -334,6 +368,7 @@ impl Scene {
             28 => Act::Jump { ms: random.within(0..2 * JUMP_MS_MAX) as i64 - JUMP_MS_MAX as i64 },
             29 => Act::Wait { ms: 1 << random.within(0..24) },
             30 | 31 => Act::Housekeep,
+            33 => Act::Alter { topic, draw: random.bits() },
             32 => Act::End { group: random.index(GROUPS), topic },
             _ => Act::Member {
                 number: random.index(MEMBERS),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use engine::base::Signal;
+use engine::base::{Now, Signal};
 use engine::broker::Shard;
 use engine::config::{ConsumerGroupSettings, GroupSettings};
 use engine::group::{
@@ -34,12 +34,14 @@ pub(super) struct Files {
     pub(super) crew: Rc<Crew>,
     /// The topics that there are.
     pub(super) image: Image,
+    /// How long unused offsets are kept.
+    pub(super) offsets_retention: Duration,
 }
 
 /// A coordinator that has loaded its groups.
 pub(super) struct Seat {
-    world: World,
-    shard: Shard<SimDisk>,
+    pub(super) world: World,
+    pub(super) shard: Shard<SimDisk>,
     pub(super) files: Files,
     coordinator: RefCell<Coordinator>,
     appends: RefCell<VecDeque<(AppendId, Vec<Record>)>>,
@@ -59,9 +61,10 @@ pub(super) fn topic_name(topic: usize) -> String {
     format!("topic-{topic}")
 }
 
-fn settings() -> GroupSettings {
+fn settings(offsets_retention: Duration) -> GroupSettings {
     let defaults = GroupSettings::default();
     GroupSettings {
+        offsets_retention,
         initial_rebalance_delay: Duration::ZERO,
         session_timeout_max: FOR_EVER,
         consumer: ConsumerGroupSettings { session: FOR_EVER, ..defaults.consumer.clone() },
@@ -73,7 +76,7 @@ impl Seat {
     /// Loads what is committed and compares it with what was promised.
     pub(super) async fn load(world: World, shard: Shard<SimDisk>, files: Files) -> Result<Rc<Seat>, String> {
         let key = files.log.key();
-        let mut coordinator = Coordinator::new(settings());
+        let mut coordinator = Coordinator::new(settings(files.offsets_retention));
         coordinator.follow(files.image.clone());
         let bounds = shard.bounds(key).map_err(|e| e.to_string())?;
         let mut next = bounds.log_start;
@@ -151,6 +154,19 @@ impl Seat {
         self.carry_out(out);
     }
 
+    /// What is old by that time ends.
+    pub(super) fn expire_at(&self, now: Now) {
+        let mut out = Vec::new();
+        self.coordinator.borrow_mut().expire(now, &mut out);
+        self.carry_out(out);
+    }
+
+    /// Whether a group that had members has none.
+    pub(super) fn has_empty_group(&self) -> bool {
+        let coordinator = self.coordinator.borrow();
+        coordinator.list().any(|g| g.state == "Empty" && !g.protocol_type.is_empty())
+    }
+
     /// Appends what the coordinator wants appended, all that waits as one batch.
     pub(super) async fn serve(self: Rc<Self>) -> Finding {
         loop {
@@ -206,7 +222,7 @@ impl Seat {
 
     /// One commit of somebody, and its answer: whether it stands.
     pub(super) async fn commit(&self, who: MemberRef, place: Place) -> Result<bool, String> {
-        let value = self.files.commits.borrow_mut().ask(place);
+        let value = self.files.commits.borrow_mut().ask(place, self.world.now().wall.0);
         let (group, topic) = place;
         let offset = CommitOffset {
             topic: topic_name(topic),

@@ -59,6 +59,14 @@ story! {
     commits,
     /// Offsets whose end was committed and answered.
     commits_ended,
+    /// Offsets that had ended because nobody used them for long.
+    commits_expired,
+    /// Settings of topics that were changed.
+    altered,
+    /// Shards that a scrub was at work on when they stopped, or before.
+    scrubbed,
+    /// Starts that went on to hold a clock, or did not believe it.
+    holds_recalled,
     /// Members of a classic group that were told their parts.
     synced,
     /// Heartbeats of members of the new protocol that were answered.

@@ -14,7 +14,7 @@ use engine::record::{BatchBuilder, BatchHeader, Codec};
 
 use super::atlas;
 use super::ledger::{Ledger, joined};
-use super::topic_plan::{BIG_BYTES, TopicPlan};
+use super::topic_plan::{BIG_BYTES, TopicPlan, alter};
 use crate::disk::SimDisk;
 use crate::random::Random;
 use crate::world::World;
@@ -110,6 +110,17 @@ impl Topic {
             unanswered: RefCell::default(),
             answered: RefCell::default(),
         }
+    }
+
+    /// Another retention, and of a topic whose records have keys another cleanup, from now on.
+    pub(super) fn alter(&self, shard: &Shard<SimDisk>, random: &mut Random) {
+        let settings = {
+            let mut hosted = self.hosted.borrow_mut();
+            alter(&mut hosted.settings, self.keys.is_some(), random);
+            hosted.settings.clone()
+        };
+        self.ledger.borrow_mut().alter(&settings);
+        shard.update(self.key(), settings);
     }
 
     pub(super) fn key(&self) -> PartitionKey {

@@ -86,3 +86,12 @@ fn compact(settings: &mut TopicSettings, random: &mut Random) {
     settings.min_compaction_lag_ms = of(random, &[0, 0, 0, 50]);
     settings.max_compaction_lag_ms = of(random, &[u64::MAX, u64::MAX, u64::MAX, 1_000]);
 }
+
+/// Changes when what is old goes, and where records have keys whether they are compacted.
+pub(super) fn alter(settings: &mut TopicSettings, has_keys: bool, random: &mut Random) {
+    settings.retention_bytes = random.coin().then(|| random.within(1..4) * u64::from(settings.segment_bytes));
+    settings.retention_ms = [None, Some(HOUR_MS), Some(2 * HOUR_MS)][random.index(3)];
+    if has_keys {
+        settings.cleanup = [Cleanup::Delete, Cleanup::Compact, Cleanup::CompactAndDelete][random.index(3)];
+    }
+}
