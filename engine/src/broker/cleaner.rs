@@ -197,7 +197,7 @@ impl<D: Disk> Partition<D> {
             // No transaction is ever open yet.
             last_stable: self.high_watermark,
         };
-        let limits = CleanLimits::from(&self.settings);
+        let limits = CleanLimits::from(&*self.settings);
         let part = cleanable(&facts, &limits, now);
         (part.dirty_bytes > 0).then_some((self.key, part, limits))
     }

@@ -24,7 +24,7 @@ pub(super) struct Partition<D: Disk> {
     pub(super) key: PartitionKey,
     pub(super) generation: u32,
     pub(super) leader_epoch: LeaderEpoch,
-    pub(super) settings: TopicSettings,
+    pub(super) settings: Rc<TopicSettings>,
     pub(super) log_start: Offset,
     pub(super) high_watermark: Offset,
     /// Segments up to the log's end: where the next batch goes.
@@ -78,6 +78,19 @@ pub(super) struct Partition<D: Disk> {
     pub(super) captured: (u64, Offset),
 }
 
+/// The settings that came last: partitions of one topic come one after the other and share them.
+#[derive(Default)]
+pub(super) struct SharedSettings(Option<Rc<TopicSettings>>);
+
+impl SharedSettings {
+    pub(super) fn of(&mut self, settings: TopicSettings) -> Rc<TopicSettings> {
+        match &self.0 {
+            Some(last) if **last == settings => Rc::clone(last),
+            _ => Rc::clone(self.0.insert(Rc::new(settings))),
+        }
+    }
+}
+
 /// Whether files of closed segments change their names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum SwapState {
@@ -91,7 +104,11 @@ pub(super) enum SwapState {
 }
 
 impl<D: Disk> Partition<D> {
-    pub(super) fn from_state(hosted: HostedPartition, state: PartitionState) -> Self {
+    pub(super) fn from_state(
+        hosted: HostedPartition,
+        state: PartitionState,
+        shared: &mut SharedSettings,
+    ) -> Self {
         assert!(hosted.key == state.key);
         let end = state.segments.end();
         let gaps = state.gaps || takes_records_out(&hosted.settings);
@@ -101,7 +118,7 @@ impl<D: Disk> Partition<D> {
             key: hosted.key,
             generation: state.generation,
             leader_epoch: hosted.leader_epoch,
-            settings: hosted.settings,
+            settings: shared.of(hosted.settings),
             log_start: state.log_start,
             high_watermark: end,
             head: state.segments.clone(),
@@ -180,7 +197,7 @@ impl<D: Disk> Partition<D> {
     }
 
     /// Acts on changed settings from now on.
-    pub(super) fn follow(&mut self, settings: TopicSettings) {
+    pub(super) fn follow(&mut self, settings: Rc<TopicSettings>) {
         self.gaps |= takes_records_out(&settings);
         self.settings = settings;
     }

@@ -82,9 +82,9 @@ pub(super) struct Cursor {
     position: u64,
 }
 
-/// The last places where readers stopped, newest last.
+/// The last places where readers stopped, newest last; nothing of the heap until somebody reads.
 #[derive(Default, Debug)]
-pub(super) struct Cursors(SmallVec<[Cursor; CURSORS]>);
+pub(super) struct Cursors(Vec<Cursor>);
 
 impl Cursors {
     fn find(&self, offset: Offset) -> Option<Cursor> {

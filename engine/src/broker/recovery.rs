@@ -493,7 +493,7 @@ impl<D: Disk> Shard<D> {
                 key: p.key,
                 core: self.inner.core,
                 leader_epoch: p.leader_epoch,
-                settings: p.settings.clone(),
+                settings: (*p.settings).clone(),
             };
             (hosted, p.to_state())
         });

@@ -76,7 +76,7 @@ impl<D: Disk> Shard<D> {
             let idle_ms = self.inner.producer_expiration_ms.get();
             let idle_ms = if planted(Bug::ExpireProducersTooSoon) { 0 } else { idle_ms };
             partition.producers.expire(believed, idle_ms);
-            let limits = RetentionLimits::from(&partition.settings);
+            let limits = RetentionLimits::from(&*partition.settings);
             let (start, visible) = (partition.log_start, partition.high_watermark);
             let fast_ms = if planted(Bug::RetainByFastClock) { 7_200_000 } else { 0 };
             let (time, mut limits) = (WallMs(believed.0 + fast_ms), limits);

@@ -13,7 +13,7 @@ use super::frame_times::RecentFrames;
 use super::graves::Graves;
 use super::handles::{FileKey, Handles};
 use super::pages::Pages;
-use super::partition::Partition;
+use super::partition::{Partition, SharedSettings};
 use super::probe::Probes;
 use super::scrub::{ScrubLimits, ScrubState};
 use super::space::{Space, SpaceLevel, SpaceLimits};
@@ -226,6 +226,7 @@ pub(super) struct State<D: Disk> {
     /// Slots of deleted partitions that a lane, retention or compaction still holds, once for each.
     pub(super) abandoned: Vec<u32>,
     pub(super) stats: ShardStats,
+    pub(super) shared: SharedSettings,
     pub(super) recent: RecentFrames,
 }
 
@@ -320,10 +321,12 @@ impl<D: Disk> Shard<D> {
             ballast: None,
             segment_error: None,
             stats: ShardStats::default(),
+            shared: SharedSettings::default(),
             recent: RecentFrames::default(),
         };
         for (hosted, partition) in core.partitions {
-            state.insert(Partition::from_state(hosted, partition));
+            let partition = Partition::from_state(hosted, partition, &mut state.shared);
+            state.insert(partition);
         }
         let scrub = ScrubLimits {
             bytes_per_second: settings.scrub_bytes_per_second,
@@ -405,12 +408,15 @@ impl<D: Disk> Shard<D> {
     /// Hosts a new, empty partition. It costs no file until its first records reach a segment.
     pub fn create(&self, hosted: HostedPartition) {
         let state = PartitionState::new(hosted.key, hosted.leader_epoch);
-        self.inner.state.borrow_mut().insert(Partition::from_state(hosted, state));
+        let mut shard = self.inner.state.borrow_mut();
+        let partition = Partition::from_state(hosted, state, &mut shard.shared);
+        shard.insert(partition);
     }
 
     /// Applies changed settings from the next append on.
     pub fn update(&self, key: PartitionKey, settings: TopicSettings) {
         let mut state = self.inner.state.borrow_mut();
+        let settings = state.shared.of(settings);
         if let Some(slot) = state.slot(key)
             && let Some(partition) = state.partition(slot)
         {

@@ -153,7 +153,8 @@ impl Segments {
     #[must_use]
     pub fn new(base: Offset, now: Now, seed: u64) -> Segments {
         let mut segments = Segments {
-            list: VecDeque::new(),
+            // Most partitions of many have one segment.
+            list: VecDeque::with_capacity(1),
             end: base,
             seed,
             active_created: now.wall,
