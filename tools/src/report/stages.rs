@@ -52,7 +52,7 @@ impl MarkKind {
             Self::Checkpoint => "checkpoint",
             Self::Retention => "retention",
             Self::Compaction => "compaction",
-            Self::SlowFlush => "flush over 10 ms",
+            Self::SlowFlush => "flush > 10 ms",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::axis::Scale;
 use super::frame::{Band, LEFT, RIGHT};
-use super::html::place;
+use super::html::{escaped, place};
 use crate::report::stages::{Mark, MarkKind};
 use crate::report::units;
 
@@ -49,7 +49,7 @@ pub(super) fn draw(out: &mut String, marks: &[Mark], across: Scale, band: Band) 
                 let _ = write!(out, r#"<path class="when {class}" d="M{x} {top}V{bottom}"/>"#);
             }
             let strength = 0.35 + 0.65 * (mark.count as f64 / most).sqrt();
-            let (wide, text) = ((end - start - 1.0).max(WIDTH_MIN), kind.word());
+            let (wide, text) = ((end - start - 1.0).max(WIDTH_MIN), escaped(kind.word()));
             let _ = write!(
                 out,
                 r#"<rect class="mark {class}" x="{}" y="{}" width="{}" height="{BAR}" rx="2" opacity="{strength:.2}"><title>{} × {text}</title></rect>"#,
@@ -65,8 +65,8 @@ pub(super) fn draw(out: &mut String, marks: &[Mark], across: Scale, band: Band) 
             r#"<text class="tick" x="{}" y="{}" dy=".34em">{} · {}</text>"#,
             RIGHT + 10.0,
             place(middle),
-            kind.word(),
-            units::count(sum as f64)
+            escaped(kind.word()),
+            units::grouped(sum)
         );
     }
 }
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!((out.matches("<rect").count(), out.matches("<text").count()), (31, 2));
         assert_eq!(out.matches("class=\"when slow\"").count(), 1, "a line where it is rare");
         assert_eq!(out.matches("class=\"when work\"").count(), 0, "none where it is everywhere");
-        assert!(out.contains("2 × flush over 10 ms"), "{out}");
+        assert!(out.contains("2 × flush &gt; 10 ms"), "{out}");
         assert_eq!(height(&marks), 2.0 * ROW + 12.0);
         assert_eq!(height(&[]), 0.0);
     }
