@@ -27,7 +27,7 @@ struct Found {
 fn plan(bug: Bug, seed: u64) -> Plan {
     match bug {
         Bug::SwallowWriteError | Bug::TruncateDamage | Bug::ReadUnchecked => Plan::rough(seed),
-        Bug::SkipExtentFlush => Plan::large(seed),
+        Bug::SkipExtentFlush | Bug::ResurrectRecycled => Plan::large(seed),
         Bug::TrimTooSoon => Plan::tight(seed),
         _ => Plan::of(seed),
     }

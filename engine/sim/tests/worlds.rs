@@ -13,13 +13,14 @@ const SEEDS: u64 = 1_000;
 const FAILURES_SHOWN: usize = 20;
 
 /// Of so many seeds one is also run on a disk that fails, hangs, fills, rots and puts writes elsewhere.
-const ROUGH_EVERY: u64 = 100;
+const ROUGH_EVERY: u64 = 2;
 
 fn seeds() -> u64 {
     std::env::var("SIM_SEEDS").ok().map_or(SEEDS, |n| n.parse().expect("SIM_SEEDS is a number"))
 }
 
-fn all_hold(seeds: u64, rough: bool, plan: fn(u64) -> Plan) {
+/// `idle` is what these plans never do.
+fn all_hold(seeds: u64, rough: bool, plan: fn(u64) -> Plan, idle: &[&str]) {
     let (story, runs, mut failures) = search(0..seeds, cores(), || true, |seed| try_plan(&plan(seed)));
     println!("{runs} seeds: {story}");
     println!("rare ways: {}", story.fired);
@@ -28,23 +29,26 @@ fn all_hold(seeds: u64, rough: bool, plan: fn(u64) -> Plan) {
         println!("seed {seed}: {error}");
     }
     assert!(failures.is_empty(), "{} of {runs} seeds failed", failures.len());
-    assert_eq!(story.missing(runs, rough), Vec::<String>::new(), "too little happened: {story}");
+    let missing: Vec<String> =
+        story.missing(runs, rough).into_iter().filter(|name| !idle.contains(&name.as_str())).collect();
+    assert_eq!(missing, Vec::<String>::new(), "too little happened: {story}");
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_whatever_the_seed() {
-    all_hold(seeds(), false, Plan::of);
+    all_hold(seeds(), false, Plan::of, &[]);
 }
 
 /// `cargo run --release -p sim -- --rough --seed N` for one that fails.
 #[test]
 fn what_is_intact_stays_on_a_rough_disk_and_what_is_not_is_told() {
-    all_hold(seeds() / ROUGH_EVERY, true, Plan::rough);
+    all_hold(seeds() / ROUGH_EVERY, true, Plan::rough, &[]);
 }
 
 #[test]
 fn batches_that_go_straight_to_their_segments_are_there_whatever_the_seed() {
-    all_hold(seeds() / ROUGH_EVERY, false, Plan::large);
+    // None of their topics is relaxed.
+    all_hold(seeds() / ROUGH_EVERY, false, Plan::large, &["FlushRelaxed"]);
 }
 
 /// Loads that are stopped before and after each step of them that changes the disk, and of the recovery behind them.

@@ -77,6 +77,9 @@ bugs! {
     TruncateDamage,
     /// What a reader gets is not held against its checksum.
     ReadUnchecked,
+    /// After a crash the end of a segment is taken for the batches that were on their way to it, unread: what the
+    /// file held in an earlier use comes back as data.
+    ResurrectRecycled,
     /// A checkpoint leaves out a partition.
     ForgetSnapshotEntry,
     /// After a restart the first commit counts, not the last.

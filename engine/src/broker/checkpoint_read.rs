@@ -5,17 +5,24 @@ use super::recovery_error::RecoveryError;
 use crate::base::CoreId;
 use crate::io::{Disk, DiskFault, DiskResult, FileName, IO_BYTES_MAX, Open};
 
-/// The newest whole checkpoint of a core, if it has any, and whether one that the disk cannot read was passed
-/// over.
+/// The checkpoint that counts.
+#[derive(Default)]
+pub(super) struct Newest {
+    /// The newest whole one, if there is any.
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// The other one does not verify or cannot be read: it may have been newer.
+    pub(super) may_be_older: bool,
+    /// … and the disk could not read it.
+    pub(super) passed_over: bool,
+}
+
+/// The newest whole checkpoint of a core.
 ///
 /// # Errors
 /// The disk's; a later format; two checkpoints that both do not verify. One is passed over in favour of the
 /// other, which counts if the journal reaches back to it, and the only one there ever was is torn: then
 /// everything is in the journal still.
-pub(super) async fn newest<D: Disk>(
-    disk: &D,
-    core: CoreId,
-) -> Result<(Option<Checkpoint>, bool), RecoveryError> {
+pub(super) async fn newest<D: Disk>(disk: &D, core: CoreId) -> Result<Newest, RecoveryError> {
     let mut newest: Option<(Checkpoint, D::File)> = None;
     let mut broken = 0;
     let mut unreadable = None;
@@ -53,19 +60,18 @@ pub(super) async fn newest<D: Disk>(
             }
         }
     }
-    let passed_over = unreadable.is_some();
     let Some((newest, file)) = newest else {
         return match unreadable {
             Some(error) => Err(error.into()),
             None if broken == 2 => Err(RecoveryError::NoCheckpoint(core)),
-            None => Ok((None, false)),
+            None => Ok(Newest::default()),
         };
     };
     // A broker that was killed may not have flushed what is read here, and the next checkpoint is written
     // over the other one: if the power went then, neither would be left.
     disk.flush(&file).await?;
     disk.sync_dir(&FileName::core_dir(core)).await?;
-    Ok((Some(newest), passed_over))
+    Ok(Newest { checkpoint: Some(newest), may_be_older: broken > 0, passed_over: unreadable.is_some() })
 }
 
 async fn whole<D: Disk>(disk: &D, file: &D::File, len: u64) -> DiskResult<Vec<u8>> {

@@ -16,7 +16,7 @@ use super::commit::slices_of;
 use super::extent::is_placed;
 use super::partition::Partition;
 use super::recovery_error::RecoveryError;
-use super::replay::{FrameReader, KEPT_ASIDE, ReadFrame};
+use super::replay::{FrameReader, Included, ReadFrame, kept_aside};
 use super::replay_file::PassedOver;
 use super::segment::SegmentWriter;
 use super::shard::{HostedPartition, Shard, ShardSettings};
@@ -100,6 +100,8 @@ struct Recovery<D: Disk> {
     owner: FxHashMap<PartitionKey, CoreId>,
     /// Cores that have a directory, with what their checkpoint says.
     old: BTreeMap<CoreId, Checkpoint>,
+    /// Those of them whose newer checkpoint may be lost.
+    older: BTreeSet<CoreId>,
     /// The core whose checkpoint or journal each partition was found in.
     old_owner: FxHashMap<PartitionKey, CoreId>,
     sequence_max: u64,
@@ -111,6 +113,8 @@ struct Recovery<D: Disk> {
     /// Partitions whose log ended at an extent that was not completely written, or at one of a relaxed
     /// topic's batches that was not flushed.
     ended: FxHashSet<PartitionKey>,
+    /// Where those of them go on whose end lies below their log start.
+    starts: FxHashMap<PartitionKey, Offset>,
     /// Files that tell what compaction was at; it is done, and the new checkpoints say so.
     swaps: Vec<FileName>,
     report: RecoveryReport,
@@ -123,15 +127,18 @@ impl<D: Disk> Recovery<D> {
         cores: u16,
         now: Now,
     ) -> Result<Self, RecoveryError> {
-        let (mut old, mut passed_over) = (BTreeMap::new(), 0);
+        let (mut old, mut older, mut passed_over) = (BTreeMap::new(), BTreeSet::new(), 0);
         for entry in disk.list(&FileName::new("cores")).await? {
             if let Ok(number) = entry.name.base().parse()
                 && entry.is_dir
             {
                 let core = CoreId(number);
-                let (newest, unreadable) = checkpoint_read::newest(disk, core).await?;
-                old.insert(core, newest.unwrap_or_default());
-                passed_over += u64::from(unreadable);
+                let newest = checkpoint_read::newest(disk, core).await?;
+                if newest.may_be_older {
+                    older.insert(core);
+                }
+                passed_over += u64::from(newest.passed_over);
+                old.insert(core, newest.checkpoint.unwrap_or_default());
             }
         }
         let mut states: FxHashMap<PartitionKey, (CoreId, PartitionState)> = FxHashMap::default();
@@ -183,12 +190,14 @@ impl<D: Disk> Recovery<D> {
             shards: shards.collect(),
             owner,
             old,
+            older,
             old_owner,
             sequence_max,
             incarnation_max,
             damaged: BTreeSet::new(),
             keeps_damaged: BTreeSet::new(),
             ended: FxHashSet::default(),
+            starts: FxHashMap::default(),
             swaps,
             report: RecoveryReport { passed_over, ..RecoveryReport::default() },
         })
@@ -197,7 +206,8 @@ impl<D: Disk> Recovery<D> {
     /// Replays one old core's journal in sequence order.
     async fn replay(&mut self, core: CoreId) -> Result<(), RecoveryError> {
         let included = self.old[&core].included;
-        let mut reader = FrameReader::open(&self.disk, core, included).await?;
+        let older = self.older.contains(&core);
+        let mut reader = FrameReader::open(&self.disk, core, Included { up_to: included, older }).await?;
         while let Some(frame) = reader.next().await? {
             match frame {
                 ReadFrame::Frame { sequence, view, chunks, start, proven } => {
@@ -242,6 +252,7 @@ impl<D: Disk> Recovery<D> {
         if end.kept_aside > 0 {
             self.keeps_damaged.insert(core);
         }
+        self.damaged.extend(end.to_keep);
         self.report.torn |= end.torn;
         self.sequence_max = self.sequence_max.max(end.sequence_max);
         self.incarnation_max = self.incarnation_max.max(end.incarnation_max);
@@ -266,7 +277,7 @@ impl<D: Disk> Recovery<D> {
             return Ok(true);
         }
         self.report.extents_read += 1;
-        if is_placed(&self.disk, place, &extent).await? {
+        if planted(Bug::ResurrectRecycled) || is_placed(&self.disk, place, &extent).await? {
             return Ok(true);
         }
         self.report.extents_torn += 1;
@@ -308,6 +319,10 @@ impl<D: Disk> Recovery<D> {
             if place.base_offset <= partition.head.end() {
                 let before = if planted(Bug::LogStartGoesBack) { Offset::ZERO } else { partition.log_start };
                 partition.log_start = before.max(place.base_offset);
+            } else if self.report.frames_unflushed > 0 && partition.settings.is_relaxed() {
+                // What was deleted was not promised, and is gone.
+                self.starts.insert(place.key, place.base_offset);
+                self.ended.insert(place.key);
             } else if !partition.fenced {
                 // It was visible up to there once: to go on below would give its offsets a second time.
                 fence(partition, sequence, &mut self.report);
@@ -377,6 +392,12 @@ impl<D: Disk> Recovery<D> {
             let now = shard.inner.now.get();
             let mut state = shard.inner.state.borrow_mut();
             for partition in state.partitions.iter_mut().flatten() {
+                if let Some(start) = self.starts.get(&partition.key).filter(|_| !partition.fenced) {
+                    partition.log_start = *start;
+                    partition.head.skip_to(*start, now);
+                    partition.written.skip_to(*start, now);
+                    partition.segment = SegmentWriter::new(*start);
+                }
                 let end = partition.written.end();
                 let emptied = partition.log_start == end && partition.head.end() == end;
                 if emptied && !partition.fenced && partition.written.active().bytes > 0 {
@@ -394,6 +415,10 @@ impl<D: Disk> Recovery<D> {
     /// New checkpoints on every core. A partition that moved stands in its new core's checkpoint,
     /// under a higher generation, before its old core's may forget it.
     async fn checkpoint(&mut self) -> DiskResult<()> {
+        // The new checkpoints cover what is damaged: from then on only these names tell of it.
+        for file in &self.damaged {
+            self.disk.replace(&kept_aside(file), Vec::new()).await?;
+        }
         // A partition that moves is written by its new core, but its old core's checkpoint counts
         // on its segments first, names and all.
         for shard in &self.shards {
@@ -424,7 +449,8 @@ impl<D: Disk> Recovery<D> {
             let leaving = leaving.remove(&shard.inner.core).unwrap_or_default();
             shard.checkpoint_with(&leaving).await?;
         }
-        if moved {
+        // Nor may the older one, where the newer is lost, count on the files that compaction replaced.
+        if moved || !self.swaps.is_empty() {
             for shard in &self.shards {
                 shard.checkpoint_with(&[]).await?;
             }
@@ -437,7 +463,7 @@ impl<D: Disk> Recovery<D> {
         }
         for file in &self.damaged {
             let Some(dir) = file.parent() else { continue };
-            self.disk.rename(file, &dir.join(format_args!("{KEPT_ASIDE}{}", file.base()))).await?;
+            self.disk.rename(file, &kept_aside(file)).await?;
             self.disk.sync_dir(&dir).await?;
         }
         for core in self.old.keys().filter(|core| usize::from(core.0) >= self.shards.len()) {

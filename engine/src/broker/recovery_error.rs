@@ -19,7 +19,7 @@ pub enum RecoveryError {
     /// The journal does not reach back to what the newest whole checkpoint covers: acknowledged records
     /// would be lost in silence.
     #[error(
-        "the journal of core {} begins with frame {first}, and its newest whole checkpoint ends with {included}: put the \
+        "the journal of core {} goes on with frame {first}, and its newest whole checkpoint ends with {included}: put the \
          missing journal file or the newer checkpoint back into cores/{}",
         .core.0, .core.0
     )]
@@ -28,7 +28,7 @@ pub enum RecoveryError {
         core: CoreId,
         /// The last frame that the checkpoint covers.
         included: u64,
-        /// The first that is there.
+        /// The first that is there behind those that are missing.
         first: u64,
     },
     /// A journal file whose header, and whose first frame, do not verify.

@@ -26,7 +26,22 @@ use crate::journal::{
 };
 
 /// How the name begins of a journal file that is kept for the damage in it, or for a block that cannot be read.
-pub(super) const KEPT_ASIDE: &str = "damaged-";
+const KEPT_ASIDE: &str = "damaged-";
+
+/// The name of a journal file that is kept aside. An empty file has it from before the checkpoints that cover the
+/// damage: a start that is cut short between those and the renaming would forget.
+pub(super) fn kept_aside(file: &FileName) -> FileName {
+    file.parent().expect("a journal file has a directory").join(format_args!("{KEPT_ASIDE}{}", file.base()))
+}
+
+/// What a core's checkpoint covers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Included {
+    /// Frames up to here.
+    pub(super) up_to: u64,
+    /// It may be the older one, and journal files that are in use again were let go of by the newer.
+    pub(super) older: bool,
+}
 
 /// More blocks of one file that cannot be read are no bad spot: the disk is broken.
 const UNREADABLE_BLOCKS_MAX: usize = 64;
@@ -59,6 +74,8 @@ pub(super) struct ReplayEnd {
     pub(super) files: u64,
     /// Files that earlier starts kept aside.
     pub(super) kept_aside: u64,
+    /// Those that an earlier start was about to keep aside.
+    pub(super) to_keep: Vec<FileName>,
     /// The highest number seen in any frame or file header, void ones too.
     pub(super) sequence_max: u64,
     pub(super) incarnation_max: u64,
@@ -79,23 +96,32 @@ pub(super) struct FrameReader<D: Disk> {
     position: u64,
     /// Its number.
     expected: u64,
-    /// Frames up to here are in a checkpoint.
-    included: u64,
+    /// Whose frames.
+    core: CoreId,
+    /// Frames up to there are in a checkpoint.
+    included: Included,
     end: ReplayEnd,
 }
 
 impl<D: Disk> FrameReader<D> {
-    /// Opens the journals of `core`. Frames up to `included` are in a checkpoint: files that hold
-    /// only such are passed over unread.
+    /// Opens the journals of `core`. Files that hold only frames that are `included` in a checkpoint are passed
+    /// over unread.
     ///
     /// # Errors
     /// See [`RecoveryError`].
-    pub(super) async fn open(disk: &D, core: CoreId, included: u64) -> Result<FrameReader<D>, RecoveryError> {
-        let mut files = Vec::new();
-        let mut end = ReplayEnd { sequence_max: included, flush_mark: included, ..ReplayEnd::default() };
-        for entry in disk.list(&FileName::core_dir(core)).await? {
-            let aside = entry.name.base().strip_prefix(KEPT_ASIDE).and_then(file_number);
+    pub(super) async fn open(
+        disk: &D,
+        core: CoreId,
+        included: Included,
+    ) -> Result<FrameReader<D>, RecoveryError> {
+        let (mut files, mut frames) = (Vec::new(), Vec::new());
+        let up_to = included.up_to;
+        let mut end = ReplayEnd { sequence_max: up_to, flush_mark: up_to, ..ReplayEnd::default() };
+        let entries = disk.list(&FileName::core_dir(core)).await?;
+        for entry in &entries {
+            let aside = entry.name.base().strip_prefix(KEPT_ASIDE).filter(|base| file_number(base).is_some());
             end.kept_aside += u64::from(aside.is_some());
+            end.to_keep.extend(entries.iter().map(|e| &e.name).find(|n| aside == Some(n.base())).cloned());
             if file_number(entry.name.base()).is_none() {
                 continue;
             }
@@ -103,6 +129,10 @@ impl<D: Disk> FrameReader<D> {
             let mut pass = |why| end.passed_over.push(PassedOver { file: entry.name.clone(), why });
             let header = match open_journal(disk, core, &entry.name, &handle).await? {
                 Opened::Used(header) => header,
+                Opened::FrameOfLater { header, frame } => {
+                    frames.push((files.len(), frame));
+                    header
+                }
                 Opened::FirstFrame(header) => {
                     pass("its first frame says what its header did");
                     header
@@ -116,7 +146,17 @@ impl<D: Disk> FrameReader<D> {
             };
             end.incarnation_max = end.incarnation_max.max(header.incarnation());
             end.sequence_max = end.sequence_max.max(header.first_sequence().saturating_sub(1));
-            files.push(File { name: entry.name, handle, header, bytes: entry.len });
+            files.push(File { name: entry.name.clone(), handle, header, bytes: entry.len });
+        }
+        for (index, frame) in frames {
+            // Each use has an incarnation of its own: a frame of another file's went astray.
+            if files.iter().all(|f: &File<D>| f.header.incarnation() != frame.incarnation()) {
+                let file = &mut files[index];
+                tracing::error!(file = %file.name, "the header of a journal file is lost: its first frame stands in for it");
+                file.header = frame;
+                end.incarnation_max = end.incarnation_max.max(frame.incarnation());
+                end.sequence_max = end.sequence_max.max(frame.first_sequence().saturating_sub(1));
+            }
         }
         files.sort_by_key(|f| f.header.incarnation());
         // A killed broker may not have flushed what is read here. A header says which frames of earlier files are
@@ -126,14 +166,14 @@ impl<D: Disk> FrameReader<D> {
             disk.flush_all(&handles).await?;
         }
         let mut files = VecDeque::from(files);
-        while files.get(1).is_some_and(|next| next.header.first_sequence() <= included + 1) {
+        while files.get(1).is_some_and(|next| next.header.first_sequence() <= up_to + 1) {
             files.pop_front();
         }
-        if let Some(first) = files.front().map(|f| f.header.first_sequence()).filter(|f| *f > included + 1) {
-            return Err(RecoveryError::JournalGap { core, included, first });
+        if let Some(first) = files.front().map(|f| f.header.first_sequence()).filter(|f| *f > up_to + 1) {
+            return Err(RecoveryError::JournalGap { core, included: up_to, first });
         }
         end.files = files.len() as u64;
-        let expected = files.front().map_or(included + 1, |f| f.header.first_sequence());
+        let expected = files.front().map_or(up_to + 1, |f| f.header.first_sequence());
         Ok(FrameReader {
             disk: disk.clone(),
             files,
@@ -141,6 +181,7 @@ impl<D: Disk> FrameReader<D> {
             scratch: Vec::new(),
             position: FILE_HEADER_BYTES,
             expected,
+            core,
             included,
             end,
         })
@@ -152,7 +193,10 @@ impl<D: Disk> FrameReader<D> {
     }
 
     /// The next frame, or damage; `None` where the log ends.
-    pub(super) async fn next(&mut self) -> DiskResult<Option<ReadFrame<'_, D::Chunk>>> {
+    ///
+    /// # Errors
+    /// See [`RecoveryError`].
+    pub(super) async fn next(&mut self) -> Result<Option<ReadFrame<'_, D::Chunk>>, RecoveryError> {
         let sequence = match self.advance().await? {
             None => return Ok(None),
             Some(Met::Damaged { sequence, file }) => return Ok(Some(ReadFrame::Damaged { sequence, file })),
@@ -177,7 +221,7 @@ impl<D: Disk> FrameReader<D> {
     }
 
     /// The highest flush mark that is known when one is found at or above `sequence`, or the log ends.
-    async fn mark_ahead(&self, sequence: u64) -> DiskResult<u64> {
+    async fn mark_ahead(&self, sequence: u64) -> Result<u64, RecoveryError> {
         let mut ahead = FrameReader {
             disk: self.disk.clone(),
             files: self.files.clone(),
@@ -185,6 +229,7 @@ impl<D: Disk> FrameReader<D> {
             scratch: Vec::new(),
             position: self.position,
             expected: self.expected,
+            core: self.core,
             included: self.included,
             end: self.end.clone(),
         };
@@ -193,7 +238,7 @@ impl<D: Disk> FrameReader<D> {
     }
 
     /// Goes to the next frame, or over damage.
-    async fn advance(&mut self) -> DiskResult<Option<Met>> {
+    async fn advance(&mut self) -> Result<Option<Met>, RecoveryError> {
         loop {
             let Some(file) = self.files.front() else { return Ok(None) };
             let (incarnation, expected) = (file.header.incarnation(), self.expected);
@@ -218,22 +263,25 @@ impl<D: Disk> FrameReader<D> {
             let later = self.look_ahead().await?;
             self.end.flush_mark = self.end.flush_mark.max(later.flush_mark);
             // The first of those that are missing that no checkpoint has.
-            let missing = expected.max(self.included + 1);
+            let missing = expected.max(self.included.up_to + 1);
             if let Some((position, sequence)) = later.next.filter(|(_, sequence)| *sequence <= missing) {
                 (self.position, self.expected) = (position, sequence);
                 continue;
             }
             let promised = !self.files.iter().skip(1).any(|later| later.header.was_unflushed(missing));
             let verdict = judge(ScanEnd { missing, flush_mark: later.flush_mark });
+            let is_before = |at: u64| later.next.is_none_or(|(next, _)| at < next);
             let counts = match verdict {
                 _ if !promised => None,
-                Verdict::Damaged => unreadable.or(later.unreadable_before),
+                Verdict::Damaged => {
+                    unreadable.or(later.unreadable.filter(|(at, _)| is_before(*at)).map(|u| u.1))
+                }
                 // It may have been durable, and a mark that says so may be what cannot be read.
-                Verdict::Torn if claimed => unreadable.or(later.unreadable),
+                Verdict::Torn if claimed => unreadable.or(later.unreadable.map(|(_, error)| error)),
                 Verdict::Torn => unreadable,
             };
             if let Some(error) = counts {
-                return Err(error);
+                return Err(error.into());
             }
             let file = self.files.front().expect("still the same");
             let name = file.name.clone();
@@ -252,7 +300,18 @@ impl<D: Disk> FrameReader<D> {
                 (Verdict::Damaged, Some((position, sequence))) => {
                     self.position = position;
                     self.expected = sequence;
+                    // One between was not durable: the log ends before it.
+                    if sequence > self.end.flush_mark + 1 {
+                        self.end.torn = true;
+                        self.files.clear();
+                    }
                     return Ok(Some(Met::Damaged { sequence: missing, file: name }));
+                }
+                // The newer checkpoint let go of the file that had it.
+                (Verdict::Damaged, None) if self.included.older && self.files.len() > 1 => {
+                    let (core, included) = (self.core, self.included.up_to);
+                    let first = self.files[1].header.first_sequence();
+                    return Err(RecoveryError::JournalGap { core, included, first });
                 }
                 (Verdict::Damaged, None) => {
                     self.next_file("a later file begins before it");
@@ -301,15 +360,12 @@ impl<D: Disk> FrameReader<D> {
                 if unreadable > UNREADABLE_BLOCKS_MAX {
                     return Err(error);
                 }
-                if later.next.is_none() {
-                    later.unreadable_before.get_or_insert(error.clone());
-                }
-                later.unreadable.get_or_insert(error);
+                later.unreadable.get_or_insert((position, error));
                 position += BLOCK as u64;
                 continue;
             }
             let header = FrameHeader::peek(&self.scratch)
-                .filter(|h| h.incarnation() == incarnation && h.sequence() > self.expected);
+                .filter(|h| h.incarnation() == incarnation && h.sequence() >= self.expected);
             let whole =
                 header.filter(|h| FrameView::verify(&self.scratch, incarnation, h.sequence()).is_ok());
             let Some(header) = whole else {
@@ -319,7 +375,10 @@ impl<D: Disk> FrameReader<D> {
             later.any = true;
             later.flush_mark = later.flush_mark.max(header.flush_mark());
             self.end.sequence_max = self.end.sequence_max.max(header.sequence());
-            later.next.get_or_insert((position, header.sequence()));
+            // A write that went astray may have put a later frame before those that follow here.
+            if later.next.is_none_or(|(_, lowest)| header.sequence() < lowest) {
+                later.next = Some((position, header.sequence()));
+            }
             position += header.disk_bytes() as u64;
         }
         Ok(later)
@@ -339,8 +398,6 @@ struct Later {
     any: bool,
     /// The next frame of this file that verifies: where, and its number.
     next: Option<(u64, u64)>,
-    /// The first block before that which the disk cannot read …
-    unreadable_before: Option<DiskError>,
-    /// … and the first of all.
-    unreadable: Option<DiskError>,
+    /// The first block that the disk cannot read: where, and what it said.
+    unreadable: Option<(u64, DiskError)>,
 }

@@ -29,6 +29,9 @@ pub(super) enum Opened {
     Used(FileHeader),
     /// The disk cannot read its header: its first frame names incarnation and number too.
     FirstFrame(FileHeader),
+    /// It holds frames of this use, and its first one is of a later use: the header of that one was lost, or the
+    /// frame belongs to another file.
+    FrameOfLater { header: FileHeader, frame: FileHeader },
     /// It was prepared and never used.
     Unused,
     /// The same, though the disk cannot read its header: no frame was ever written to it.
@@ -166,8 +169,8 @@ async fn read_narrowing<D: Disk>(disk: &D, file: &D::File, at: u64) -> DiskResul
 }
 
 /// What opens a journal file. The first frame names incarnation and number under its own checksum: it stands in
-/// for a header that does not verify, cannot be read, was lost, or is that of an earlier use, for a frame is
-/// written only behind its durable header.
+/// for a header that does not verify, cannot be read, was lost, or is that of an earlier use (if no other file is
+/// of that use), for a frame is written only behind its durable header.
 ///
 /// That holds for a file whose latest use left no frame, too: nothing was acknowledged in it then, and what
 /// stands in front is a frame of the use before, which a checkpoint covers, or zeros.
@@ -198,15 +201,18 @@ pub(super) async fn open_journal<D: Disk>(
         (Some(header), Some(frame), _) if frame.header.incarnation() <= header.incarnation() => {
             Ok(Opened::Used(header))
         }
-        (_, Some(frame), unreadable) => {
+        (header, Some(frame), unreadable) => {
             let frame = frame.header;
             let mark = frame.flush_mark().min(frame.sequence().saturating_sub(1));
-            let header = FileHeader::new(core.0, frame.incarnation(), frame.sequence().max(1), mark);
+            let frame = FileHeader::new(core.0, frame.incarnation(), frame.sequence().max(1), mark);
+            if let Some(header) = header {
+                return Ok(Opened::FrameOfLater { header, frame });
+            }
             if unreadable.is_some() {
-                return Ok(Opened::FirstFrame(header));
+                return Ok(Opened::FirstFrame(frame));
             }
             tracing::error!(file = %name, "the header of a journal file is damaged: its first frame stands in for it");
-            Ok(Opened::Used(header))
+            Ok(Opened::Used(frame))
         }
         (None, None, None) if zeros => Ok(Opened::Unused),
         (None, None, None) => Err(RecoveryError::JournalHeader(name.clone())),

@@ -1,5 +1,6 @@
 //! Retention and the end of segments: what is old leaves the names at once and the disk slowly.
 
+use super::partition::SwapState;
 use super::produce::FRAME_BYTES_TARGET;
 use super::segment::SegmentWriter;
 use super::shard::{Shard, State};
@@ -44,7 +45,8 @@ impl<D: Disk> Shard<D> {
         retained
     }
 
-    /// Keeps others from a partition's closed segments. `None` if somebody is at work on them, or it is gone.
+    /// Keeps others from a partition's closed segments. `None` if somebody is at work on them, or was stopped while
+    /// they changed their names (only the next start knows then which of them count), or it is gone.
     pub(super) fn tend(&self, key: PartitionKey) -> Option<u32> {
         let mut state = self.inner.state.borrow_mut();
         let slot = state.slot(key)?;
@@ -52,7 +54,8 @@ impl<D: Disk> Shard<D> {
         if buggify(Site::Tended) {
             return None;
         }
-        (!std::mem::replace(&mut partition.tended, true)).then_some(slot)
+        let free = partition.swap == SwapState::Settled && !std::mem::replace(&mut partition.tended, true);
+        free.then_some(slot)
     }
 
     /// Lets others at a partition's closed segments again.

@@ -7,7 +7,7 @@
 //! | 2 the new files are written and flushed, their names synced | the group, all of `.cleaned` | the same |
 //! | 3 `swap` says that the new segment counts | the same | goes on with 4 |
 //! | 4 `.log` → `.log.deleted`, `.cleaned` → its name, the group's other files → `.deleted` or gone | one segment, `.deleted` | goes on with 4, whatever was done of it |
-//! | 5 a checkpoint holds the new segment | the same | the same, which changes nothing |
+//! | 5 both checkpoints hold the new segment | the same | the same, which changes nothing |
 //! | 6 `.deleted` is removed, then `swap` | one segment | – |
 //!
 //! Whatever may fail from step 3 on is tried until it works: both outcomes of it are sound, but nobody may
@@ -27,6 +27,10 @@ use crate::log::names::{DELETED_SUFFIX, SegmentFile};
 
 /// The files that compaction writes for a segment. Snapshots of producers stay as they are.
 const CLEANED: [SegmentFile; 3] = [SegmentFile::Log, SegmentFile::Index, SegmentFile::TimeIndex];
+
+/// Both must hold a new segment before the old files go: a start may find the newer one damaged, and the older
+/// one says nothing that is true of files that were replaced since.
+const CHECKPOINTS: usize = 2;
 
 /// `cores/<core>/swap`.
 pub(super) fn swap_file(core: CoreId) -> FileName {
@@ -188,9 +192,11 @@ impl<D: Disk> Shard<D> {
             partition.cleaned = partition.cleaned.max(cleaned.unwrap_or(Offset::ZERO));
         }
         self.set_swap(slot, SwapState::Settled);
-        while !matches!(self.take_checkpoint().await, Ok(true)) {
-            if !self.next_try(slot).await {
-                return false;
+        for _ in 0..CHECKPOINTS {
+            while !matches!(self.take_checkpoint().await, Ok(true)) {
+                if !self.next_try(slot).await {
+                    return false;
+                }
             }
         }
         if let Err(error) = self.remove_replaced(swap).await {

@@ -34,6 +34,8 @@ struct Committed {
     promised: usize,
     /// How many of them wait for an answer.
     waiting: usize,
+    /// One was answered with an error in this life: what it asked for may come yet.
+    unsure: bool,
 }
 
 impl Commits {
@@ -66,10 +68,10 @@ impl Commits {
         self.next
     }
 
-    /// Somebody ends what was committed. `None` while a commit is under way: it may come behind the end.
+    /// Somebody ends what was committed. `None` while a commit is under way, or may be: it may come behind the end.
     pub(super) fn ask_end(&mut self, place: Place) -> Option<i64> {
         let committed = self.values.entry(place).or_default();
-        (committed.waiting == 0).then(|| {
+        (committed.waiting == 0 && !committed.unsure).then(|| {
             self.next += 1;
             committed.asked.push(-self.next);
             committed.waiting += 1;
@@ -79,7 +81,9 @@ impl Commits {
 
     /// It was refused, or may have been.
     pub(super) fn refused(&mut self, place: Place) {
-        self.values.entry(place).or_default().waiting -= 1;
+        let committed = self.values.entry(place).or_default();
+        committed.waiting -= 1;
+        committed.unsure = true;
     }
 
     pub(super) fn acknowledge(&mut self, place: Place, value: i64) {
@@ -94,7 +98,7 @@ impl Commits {
 
     /// The machine stopped: nobody is answered any more.
     pub(super) fn stopped(&mut self) {
-        self.values.values_mut().for_each(|committed| committed.waiting = 0);
+        self.values.values_mut().for_each(|committed| (committed.waiting, committed.unsure) = (0, false));
     }
 
     /// Of which groups and partitions something was committed.

@@ -287,8 +287,13 @@ impl Ledger {
     }
 
     /// After a recovery the log ends here: everything promised is below, the rest never was.
-    pub(crate) fn ends_at(&mut self, end: Offset) -> Result<(), String> {
-        let gone = self.given.split_off(&end.0);
+    pub(crate) fn ends_at(&mut self, start: Offset, end: Offset) -> Result<(), String> {
+        let mut gone = self.given.split_off(&end.0);
+        // What was deleted up to there, inside a batch, may have gone with what was not promised.
+        if start == end && self.end() > end.0 {
+            gone.extend(self.given.pop_last());
+            self.log_start = self.log_start.max(start.0);
+        }
         if let Some((base, _)) = gone.iter().find(|(_, g)| g.promised) {
             return Err(format!("the log ends at {end}: batch {base}, acknowledged or shown, is gone"));
         }
@@ -296,7 +301,7 @@ impl Ledger {
         if let Some(fold) = &mut self.fold {
             fold.end_at(end.0)?;
         }
-        if self.end() != end.0 {
+        if self.end().max(start.0) != end.0 {
             return Err(format!("the log ends at {end}, inside a batch or behind {}", self.end()));
         }
         Ok(())

@@ -40,11 +40,13 @@ impl Machine {
     /// Starts the machine, through the recoveries that are cut short. `None` if it refuses to for damage,
     /// which it may.
     pub(super) fn start(&mut self, crash: Option<&Crash>) -> Result<Option<Life>, String> {
+        let mut cut = false;
         for (steps, side) in crash.iter().flat_map(|c| &c.recoveries) {
             let step = self.world.persist_steps() + steps;
             self.world.cut_at(Some(CutAt { step, side: *side }));
             match self.boot() {
                 Start::Stopped => {
+                    cut = true;
                     self.story.recoveries_cut += 1;
                     self.story.stops_at_steps += 1;
                 }
@@ -78,9 +80,11 @@ impl Machine {
             }
         };
         let told = self.hear(&shards, &report)?;
+        // An extent that did not reach its segment was told of, or by a start that was cut.
+        let torn = report.extents_torn > 0 || cut;
         // What is there is compared on a disk that works.
         self.set_errors(&NO_ERRORS);
-        let seat = self.verify(&shards, &report, told)?;
+        let seat = self.verify(&shards, &report, told, torn)?;
         self.set_errors(&self.errors);
         self.story.groups_loaded += seat.as_ref().map_or(0, |seat| seat.groups() as u64);
         Ok(seat.map(|seat| self.live(shards, seat)))
@@ -161,6 +165,7 @@ impl Machine {
         shards: &[Shard<SimDisk>],
         report: &RecoveryReport,
         told: bool,
+        torn: bool,
     ) -> Result<Option<Rc<Seat>>, String> {
         for topic in self.all_topics().filter(|t| !t.given_up.get()) {
             let shard = shards[usize::from(topic.hosted.borrow().core.0)].clone();
@@ -168,9 +173,7 @@ impl Machine {
             match self.world.run_until(async move { client.verify(world, shard).await }) {
                 Ok(()) => {}
                 Err(_) if told && self.atlas.is_suspect(&topic.key()) => topic.given_up.set(true),
-                Err(_) if report.extents_torn > 0 && topic.is_damaged(&self.world) => {
-                    topic.given_up.set(true)
-                }
+                Err(_) if torn && topic.is_damaged(&self.world) => topic.given_up.set(true),
                 Err(e) if self.atlas.is_suspect(&topic.key()) => {
                     return Err(format!("{e}, in silence: {report:?}"));
                 }

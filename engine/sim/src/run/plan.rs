@@ -255,6 +255,12 @@ impl Plan {
         plan
     }
 
+    /// Whether its disk may do worse than lose what was not flushed.
+    #[must_use]
+    pub fn is_rough(&self) -> bool {
+        self.scene.weather != Weather::Fair
+    }
+
     /// Whether the machine crashes with this act.
     #[must_use]
     pub fn is_crash(&self, act: usize) -> bool {

@@ -130,7 +130,9 @@ impl Story {
                 *n == 0 && (rough || !of_rough.contains(name)) && !rare.contains(name)
             };
             missing.extend(self.counts().into_iter().filter(wanted).map(|(name, _)| name.to_owned()));
-            missing.extend(self.fired.never().into_iter().map(|site| format!("{site:?}")));
+            if !rough {
+                missing.extend(self.fired.never().into_iter().map(|site| format!("{site:?}")));
+            }
         }
         missing
     }

@@ -386,7 +386,7 @@ impl Topic {
         let bounds = shard.bounds(key).map_err(|e| told(e.to_string()))?;
         {
             let mut ledger = self.ledger.borrow_mut();
-            ledger.ends_at(bounds.high_watermark).map_err(told)?;
+            ledger.ends_at(bounds.log_start, bounds.high_watermark).map_err(told)?;
             ledger.starts_at(bounds.log_start).map_err(told)?;
         }
         let (mut next, mut waits) = (bounds.log_start.0, 0);

@@ -315,6 +315,14 @@ impl Segments {
         }
     }
 
+    /// The log goes on at `end`, in a new segment; what was before it is not there.
+    pub fn skip_to(&mut self, end: Offset, now: Now) {
+        assert!(self.end <= end, "no offset is given twice");
+        self.end = end;
+        self.roll(now);
+        self.drop_before(end);
+    }
+
     /// Puts a segment in the place of those that begin in `segment.base..end`, all closed. Returns whether
     /// there were any: one that took their place before stays as it is, and so do those that are gone.
     pub fn replace(&mut self, segment: &Segment, end: Offset) -> bool {
