@@ -96,6 +96,45 @@ fn after_crash(world: &World) -> (Vec<u8>, Vec<u8>, RecoveryReport) {
     (durable, relaxed, report)
 }
 
+/// Lets a frame hang with `partitions` waiting for the writer, appends twice what lets the open frame leave early
+/// with few, and returns how many frames had left beside it after each.
+fn overlaps(partitions: i32) -> [u64; 2] {
+    const EARLY: usize = 64 * 1024;
+    let world = World::new(1);
+    let w = world.clone();
+    world.run_until(async move {
+        let settings = ShardSettings { frame_bytes_early: EARLY, ..ShardSettings::default() };
+        let disk = w.disk(4 * POOL);
+        let mut recovered = recover(&disk, &[], 1, w.now()).await.expect("recovery");
+        let shard = Shard::open(disk, recovered.cores.remove(0), settings, w.now()).await.expect("open");
+        for index in 0..partitions {
+            shard.create(HostedPartition { key: key(index), ..hosted().remove(0) });
+        }
+        w.run_shard(&shard);
+        for index in 0..partitions {
+            let ticket = put(&w, &shard, index, 1).await;
+            shard.until_durable(ticket).await.expect("online");
+        }
+        let hangs = w.counters().ops + 1;
+        w.faults(|f| f.stall_at = [hangs].into());
+        put(&w, &shard, 0, 2).await;
+        let before = shard.stats().commits_overlapped;
+        let mut left = [0; 2];
+        for beside in &mut left {
+            shard.append(w.now(), key(0), &batch(3, EARLY)).expect("room");
+            w.sleep(Duration::from_nanos(1)).await;
+            *beside = shard.stats().commits_overlapped - before;
+        }
+        left
+    })
+}
+
+#[test]
+fn a_frame_leaves_early_and_later_when_many_partitions_wait_for_the_writer() {
+    assert_eq!(overlaps(32)[0], 1);
+    assert_eq!(overlaps(33), [0, 1]);
+}
+
 #[test]
 fn a_frame_behind_one_that_hangs_is_not_acknowledged_and_void_after_a_power_cut() {
     let (mut void, mut all) = (0, 0);

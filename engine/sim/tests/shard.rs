@@ -123,6 +123,21 @@ async fn check(shard: &Shard<SimDisk>, expected: &[Vec<(Offset, Vec<u8>)>]) {
     }
 }
 
+/// The shard asserts it: each write of a busy partition once left it in the line of those that wait longest once more.
+#[test]
+fn a_partition_that_is_written_again_and_again_stands_in_line_once() {
+    let world = World::new(1);
+    let w = world.clone();
+    world.run_until(async move {
+        let (shard, _) = open(&w, &hosted(1, &TopicSettings::default())).await;
+        for round in 1..4 {
+            produce(&w, &shard, key(0), &batch(&vec![7; 300 * 1024], 1, 1000)).await;
+            w.sleep(Duration::from_secs(1)).await;
+            assert!(shard.stats().segment_bytes > round * 250 * 1024, "written in round {round}");
+        }
+    });
+}
+
 #[test]
 fn what_was_produced_is_read_back() {
     let world = World::new(1);

@@ -117,7 +117,8 @@ impl<D: Disk> Shard<D> {
                 let state = self.inner.state.borrow();
                 let alone = self.inner.is_settled(&state);
                 let frame = &state.frame;
-                if !frame.is_empty() && (alone || frame.bytes() >= self.inner.settings.frame_bytes_early) {
+                let early = state.early_bytes(self.inner.settings.frame_bytes_early);
+                if !frame.is_empty() && (alone || frame.bytes() >= early) {
                     return true;
                 }
                 if alone && state.unflushed.due {

@@ -206,7 +206,7 @@ impl<D: Disk> State<D> {
         self.stats.records += u64::from(records);
         self.stats.bytes_in += batch.len() as u64;
         let ticket = Ticket(sequence);
-        let early = settings.frame_bytes_early;
+        let early = self.early_bytes(settings.frame_bytes_early);
         let due = open_is_empty || (bytes_before < early && self.frame.bytes() >= early);
         Ok((Appended { base_offset: place.base_offset, log_start, ticket }, due))
     }

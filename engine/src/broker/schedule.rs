@@ -10,7 +10,19 @@ use crate::io::{Disk, IO_BYTES_MAX};
 /// A partition with this much unwritten is written at once: the transfer is as large as they get.
 const RIPE_BYTES: usize = IO_BYTES_MAX;
 
+/// With more partitions than this in line for the writer, a frame that leaves early is not worth the memory
+/// that it holds until the last of its partitions is written …
+const SPREAD_ABOVE: usize = 32;
+
+/// … so the open one then waits until it is this many times as large.
+const SPREAD_TIMES: usize = 2;
+
 impl<D: Disk> State<D> {
+    /// Bytes from which the open frame leaves while another is in flight; `least` with few partitions.
+    pub(super) fn early_bytes(&self, least: usize) -> usize {
+        if self.dirty.len() > SPREAD_ABOVE { least * SPREAD_TIMES } else { least }
+    }
+
     /// A durable batch arrived in this partition.
     pub(super) fn mark_dirty(&mut self, slot: u32) {
         let Some(partition) = self.partition(slot) else { return };
@@ -21,6 +33,7 @@ impl<D: Disk> State<D> {
         partition.ripe |= ripe;
         if dirty {
             self.dirty.push_back(slot);
+            assert!(self.dirty.len() <= self.partitions.len(), "a partition stands in line once");
         }
         if ripe {
             self.ripe.push_back(slot);
@@ -48,14 +61,15 @@ impl<D: Disk> State<D> {
 
     pub(super) fn next_write(&mut self, disk: &D) -> Option<u32> {
         loop {
-            let slot = match self.forced.pop_front().or_else(|| self.ripe.pop_front()) {
-                Some(slot) => slot,
-                None if self.above_write_behind(disk) => self.dirty.pop_front()?,
+            let (slot, in_line) = match self.forced.pop_front().or_else(|| self.ripe.pop_front()) {
+                Some(slot) => (slot, true),
+                None if self.above_write_behind(disk) => (self.dirty.pop_front()?, false),
                 None => return None,
             };
             let Some(partition) = self.partition(slot) else { continue };
             partition.ripe = false;
-            partition.dirty = false;
+            // One that is ripe or forced keeps its place in the line of those that wait longest.
+            partition.dirty &= in_line;
             if partition.writing || (partition.tail.unwritten_bytes() == 0 && !partition.suspect) {
                 continue;
             }

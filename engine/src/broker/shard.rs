@@ -34,7 +34,8 @@ pub struct ShardSettings {
     pub journal_bytes_first: u64,
     /// Journal files at most.
     pub journal_files: usize,
-    /// While a frame is in flight the open one waits until it holds this many bytes, or is alone.
+    /// While a frame is in flight the open one waits until it holds this many bytes (twice as many when
+    /// writes are spread over many partitions), or is alone.
     pub frame_bytes_early: usize,
     /// A batch of a durable topic with whole blocks of this many bytes goes straight to its segment.
     pub extent_bytes_min: usize,
@@ -64,7 +65,7 @@ impl Default for ShardSettings {
             journal_bytes: 64 * 1024 * 1024,
             journal_bytes_first: 8 * 1024 * 1024,
             journal_files: 4,
-            frame_bytes_early: 512 * 1024,
+            frame_bytes_early: 256 * 1024,
             extent_bytes_min: EXTENT_BYTES_MIN,
             producer_expiration_ms: 86_400_000,
             read_only: false,
@@ -452,6 +453,7 @@ impl<D: Disk> Shard<D> {
             let mut state = inner.state.borrow_mut();
             let Some(slot) = state.by_key.remove(&key) else { return Ok(()) };
             let removed = state.partitions[slot as usize].take();
+            state.dirty.retain(|waiting| *waiting != slot);
             state.forget_read(key);
             state.handles.forget(key);
             let dir = FileName::partition_dir(key);
