@@ -189,6 +189,11 @@ pub(super) async fn open_journal<D: Disk>(
         Err(error) if error.fault == DiskFault::Io => (None, false, Some(error)),
         Err(error) => return Err(error.into()),
     };
+    if let Some(header) = header
+        && !is_of_later_use(disk, handle, header).await?
+    {
+        return Ok(Opened::Used(header));
+    }
     let bytes = match first_frame(disk, handle).await? {
         FirstFrame::Bytes(bytes) => bytes,
         FirstFrame::Unreadable(error) => return header.map(Opened::Used).ok_or(error.into()),
@@ -218,6 +223,16 @@ pub(super) async fn open_journal<D: Disk>(
         (None, None, None) => Err(RecoveryError::JournalHeader(name.clone())),
         (None, None, Some(_)) if no_frame => Ok(Opened::NoFrame),
         (None, None, Some(error)) => Err(error.into()),
+    }
+}
+
+/// Whether the first block behind `header` claims to begin a frame of a later use. It alone is read: what a start
+/// reads of files that are passed over must not grow with their frames.
+async fn is_of_later_use<D: Disk>(disk: &D, handle: &D::File, header: FileHeader) -> DiskResult<bool> {
+    match disk.read(handle, FILE_HEADER_BYTES, BLOCK).await {
+        Ok(block) => Ok(FrameHeader::peek(&block).is_some_and(|f| f.incarnation() > header.incarnation())),
+        Err(error) if error.fault == DiskFault::Io => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
