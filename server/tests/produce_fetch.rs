@@ -2,6 +2,8 @@
 
 mod harness;
 
+use std::time::Duration;
+
 use harness::{Broker, Client, Want, batch, batch_at, fetched, produced, values};
 use wire::{ApiKey, ErrorCode, Message, Reader, find_coordinator, metadata};
 
@@ -131,6 +133,28 @@ fn requests_larger_than_the_memory_for_them_come_in_one_at_a_time_beside_small_o
                 for offset in 0..2 {
                     assert_eq!(client.produce("t", partition, -1, sent), (ErrorCode::None, offset));
                 }
+            });
+        }
+    });
+}
+
+#[test]
+fn large_requests_on_slow_links_wait_for_each_other_and_come_whole() {
+    let broker = Broker::start(&["message.max.bytes=8000000", "net.receive_bytes=4194304"]);
+    broker.client().create_topic("t", 2, &[]);
+    let large = batch(&[&vec![7; 5_000_000]]);
+    std::thread::scope(|scope| {
+        for partition in 0..2 {
+            let (mut client, large) = (broker.client(), &large);
+            scope.spawn(move || {
+                let frame = client.produce_frame(9, "t", partition, -1, large);
+                // More than the two seconds that a sender is given which stands still in others' way.
+                for piece in frame.chunks(200_000) {
+                    client.send_bytes(piece);
+                    std::thread::sleep(Duration::from_millis(160));
+                }
+                let body = client.receive(ApiKey::Produce, 9, client.correlation());
+                assert_eq!(produced(9, &body), (ErrorCode::None, 0));
             });
         }
     });

@@ -55,6 +55,8 @@ pub(super) struct Marks {
     pub(super) frame_since: Cell<Option<Instant>>,
     /// How large that frame will be, bytes; 0 while unknown.
     pub(super) frame_bytes: Cell<usize>,
+    /// How much of it is here, bytes.
+    pub(super) frame_received: Cell<usize>,
     /// Whether a whole frame ever came.
     pub(super) greeted: Cell<bool>,
     /// The frame waits for receive memory, which others hold.
@@ -83,6 +85,7 @@ impl Conn {
                 frame_since: Cell::new(Some(now)),
                 starved: Cell::new(false),
                 frame_bytes: Cell::new(0),
+                frame_received: Cell::new(0),
                 greeted: Cell::new(false),
                 blocked_since: Cell::new(None),
                 busy: Cell::new(false),

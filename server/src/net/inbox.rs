@@ -14,7 +14,7 @@ use rustix::net::RecvFlags;
 
 use super::Net;
 use super::conn::Conn;
-use crate::runtime::{RECEIVE_BYTES_MIN, RECEIVE_BYTES_SMALL, Reason, Turn};
+use crate::runtime::{RECEIVE_BYTES_MIN, RECEIVE_BYTES_SMALL, Reason, Turn, clock};
 
 /// What an unknown client may make us allocate by announcing it, in bytes.
 const UNPROVEN_BYTES_MAX: usize = RECEIVE_BYTES_SMALL;
@@ -162,6 +162,7 @@ impl Inbox {
                 Err(_) => return Err(Reason::Socket),
             }
         }
+        let mut waited = false;
         loop {
             let got = std::future::poll_fn(|cx| {
                 if !self.make_room(need) {
@@ -178,10 +179,15 @@ impl Inbox {
             .await;
             match got {
                 Ok(Got::Bytes(n)) => {
+                    if waited {
+                        // Its sender is not to blame for the time before.
+                        conn.marks.frame_since.set(Some(clock::monotonic()));
+                    }
                     self.note_received(n);
                     return Ok(n);
                 }
                 Ok(Got::NoBuffer) => {
+                    waited = true;
                     self.net.counters.receive_waits.add(1);
                     conn.marks.starved.set(true);
                     self.net.buffers.room().await;

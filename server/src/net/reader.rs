@@ -61,6 +61,7 @@ async fn read_frames<S: Service>(conn: &Rc<Conn>, service: &S) -> Result<(), Rea
             marks.frame_since.set(Some(now));
         }
         marks.frame_bytes.set(if inbox.bytes().is_empty() { 0 } else { need });
+        marks.frame_received.set(inbox.bytes().len());
         let n = inbox.fill(conn, need).await?;
         if n == 0 {
             return Ok(());

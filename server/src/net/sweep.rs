@@ -12,8 +12,12 @@ use crate::runtime::{RECEIVE_BYTES_SMALL, Reason, clock};
 /// How often the connections are looked at.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
-/// How long a slow frame or a stalled send is borne while memory is short.
+/// How long a slow frame or a stalled send is borne while memory is short: a frame for a second more for each of
+/// [`BYTES_PER_SECOND_MIN`] that came, so that a large one on a slow link is not cut short, and one that stands still is.
 const PATIENCE_WHEN_TIGHT: Duration = Duration::from_secs(2);
+
+/// How fast a large frame must come, in bytes a second.
+const BYTES_PER_SECOND_MIN: usize = 1 << 20;
 
 impl Net {
     /// The job that closes connections past their deadlines. It ends only with its task.
@@ -34,11 +38,11 @@ impl Net {
     /// Why this connection must go now, if it must.
     fn late(&self, conn: &Conn, now: Instant) -> Option<Reason> {
         let (settings, marks) = (&self.settings, &conn.marks);
-        let patience =
-            |limit: Duration, tight: bool| if tight { limit.min(PATIENCE_WHEN_TIGHT) } else { limit };
+        let earned = |bytes: usize| Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND_MIN as f64);
         if let Some(since) = marks.blocked_since.get() {
             let tight = self.leases.is_tight() || self.buffers.is_full_of_answers();
-            let limit = patience(settings.send_stall, tight);
+            let limit =
+                if tight { settings.send_stall.min(PATIENCE_WHEN_TIGHT) } else { settings.send_stall };
             return (now.since(since) > limit).then_some(Reason::SlowReader);
         }
         if let Some(since) = marks.frame_since.get() {
@@ -46,12 +50,13 @@ impl Net {
             let limit = if bytes == 0 && !marks.greeted.get() {
                 settings.first_frame
             } else {
-                let whole = settings.frame + Duration::from_secs((bytes >> 20) as u64);
+                let whole = settings.frame + earned(bytes);
                 let (large, starved) = (bytes > RECEIVE_BYTES_SMALL, marks.starved.get());
                 // Who waits for memory that others hold is not the one to blame, but may not hold much itself.
                 let tight = self.buffers.is_tight() && (large || !starved);
                 let in_the_way = large && !starved && self.buffers.is_tight_for_large();
-                patience(whole, tight || in_the_way)
+                let patience = PATIENCE_WHEN_TIGHT + earned(marks.frame_received.get());
+                if tight || in_the_way { whole.min(patience) } else { whole }
             };
             return (now.since(since) > limit).then_some(Reason::SlowFrame);
         }
