@@ -314,3 +314,74 @@ fn retention_leaves_the_files_of_a_swap_that_was_stopped_half_way() {
     });
     assert_eq!(read, Ok(()));
 }
+
+/// A read that could not ask the index began at its segment's start and ran into damage far below the offset, which
+/// lay where nobody reads any more. The closer look asked the index, began behind the damage and found none: what
+/// the reader wanted is intact, and it was refused.
+#[cfg(feature = "buggify")]
+#[test]
+fn a_reader_without_the_index_comes_past_damage_that_lies_below() {
+    let world = World::new(437);
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open(&inner, Cleanup::Delete).await;
+        for _ in 0..3 {
+            append(&inner, &shard, durable(), 5_000).await;
+        }
+        drop(shard.close(inner.now()).await);
+    });
+    world.crash();
+    assert!(world.harm(&format!("topics/{}/0/{:020}.log", durable().topic, 0), 0, Harm::Zeros));
+    let inner = world.clone();
+    let read = world.run_until(async move {
+        let shard = open(&inner, Cleanup::Delete).await;
+        let mut first = true;
+        let once = move |site| site == engine::base::Site::NoHint && std::mem::take(&mut first);
+        engine::base::decide(Some(Box::new(once)));
+        let read = shard.read(durable(), Offset(2), MIB, true).await.map(|fetched| fetched.bytes > 5_000);
+        engine::base::decide(None);
+        read.map_err(|error| error.to_string())
+    });
+    assert_eq!(read, Ok(true));
+}
+
+/// The journal moved to another file, and not all frames of the failed one came along: its header calls them void. A
+/// start could not read a block behind its frames and kept it aside, and at the next one they came back.
+#[test]
+fn frames_that_a_kept_journal_calls_void_stay_void() {
+    let mut kept = 0;
+    for seed in 0..600 {
+        let world = World::new(seed);
+        let inner = world.clone();
+        let shard = world.run_until(async move {
+            let shard = open(&inner, Cleanup::Delete).await;
+            append(&inner, &shard, durable(), 600).await;
+            shard
+        });
+        world.faults(|f| (f.eio_ppm, f.eio_ops) = (1_000_000, vec![DiskOp::Flush]));
+        for _ in 0..3 {
+            let _ = shard.append(world.now(), durable(), &batch(600));
+            world.pass(Duration::from_micros(20));
+        }
+        while shard.stats().journals_failed == 0 {
+            world.pass(Duration::from_micros(50));
+        }
+        world.faults(|f| f.eio_ppm = 0);
+        world.cut_at(Some(CutAt { step: world.persist_steps() + 1 + seed % 12, side: Side::After }));
+        world.pass(Duration::from_millis(60));
+        drop(shard);
+        world.kill();
+        let files = world.files(|name| name.contains("/journal-"));
+        if files.len() < 2 {
+            continue;
+        }
+        world.faults(|f| (f.eio_ppm, f.eio_ops) = (150_000, vec![DiskOp::Read]));
+        let Some(first) = (0..20).find_map(|_| recovered(&world).ok()) else { continue };
+        world.faults(|f| f.eio_ppm = 0);
+        kept += u64::from(first.report.passed_over > 0);
+        world.crash();
+        let second = recovered(&world).expect("recovery");
+        assert_eq!(end_of(&second, durable()), end_of(&first, durable()), "seed {seed}");
+    }
+    assert!(kept > 0, "no start kept a file aside");
+}

@@ -121,6 +121,23 @@ pub enum Hot {
     Cold(Bounds),
 }
 
+/// Whether a read asks where another stopped, and the index.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hints {
+    /// As ever.
+    Asked,
+    /// Once more: what was met without them is sound from there on.
+    Again,
+    /// It begins at the segment's start, as where there is no index.
+    None,
+}
+
+impl Hints {
+    fn draw() -> Hints {
+        if buggify(Site::NoHint) { Hints::None } else { Hints::Asked }
+    }
+}
+
 impl<D: Disk> Shard<D> {
     /// What readers of this partition may ask for now.
     ///
@@ -255,17 +272,22 @@ impl<D: Disk> Shard<D> {
         from: Offset,
         budget: Budget,
     ) -> Result<Cold<D::Chunk>, FetchError> {
+        let mut hints = Hints::draw();
         for _ in 0..EXAMINED_MAX {
-            match self.read_intact(key, from, budget).await {
+            match self.read_intact(key, from, budget, hints).await {
                 Err(error) if error.may_be_damage() => {
                     if !self.examine(key, from, budget.max_bytes.max(LOCATE_BYTES)).await? {
-                        return Err(error);
+                        // Whoever began at the segment's start, for the index could not be read, ran into damage
+                        // that lies before what the index leads to: that is asked once more.
+                        if std::mem::replace(&mut hints, Hints::Again) == Hints::Again {
+                            return Err(error);
+                        }
                     }
                 }
                 read => return read,
             }
         }
-        self.read_intact(key, from, budget).await
+        self.read_intact(key, from, budget, hints).await
     }
 
     /// Batches that hold, up to the first that does not and to what is fenced.
@@ -274,10 +296,11 @@ impl<D: Disk> Shard<D> {
         key: PartitionKey,
         from: Offset,
         budget: Budget,
+        hints: Hints,
     ) -> Result<Cold<D::Chunk>, FetchError> {
         let fence = self.fence(key, from)?;
         let budget = Budget { below: fence.below(budget.below), ..budget };
-        let no_hint = buggify(Site::NoHint);
+        let no_hint = hints == Hints::None;
         let cursor = self.inner.state.borrow().by_key(key).and_then(|p| p.cursors.find(from));
         let cursor = cursor.filter(|_| !no_hint);
         let mut source = match cursor {

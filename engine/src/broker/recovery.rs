@@ -105,6 +105,8 @@ struct Recovery<D: Disk> {
     /// The core whose checkpoint or journal each partition was found in.
     old_owner: FxHashMap<PartitionKey, CoreId>,
     sequence_max: u64,
+    /// Frames that fit a journal file at most.
+    frames_max: u64,
     incarnation_max: u64,
     /// Journal files with damage, or that cannot be read in places, which are kept aside.
     damaged: BTreeSet<FileName>,
@@ -193,6 +195,7 @@ impl<D: Disk> Recovery<D> {
             older,
             old_owner,
             sequence_max,
+            frames_max: 0,
             incarnation_max,
             damaged: BTreeSet::new(),
             keeps_damaged: BTreeSet::new(),
@@ -255,6 +258,7 @@ impl<D: Disk> Recovery<D> {
         self.damaged.extend(end.to_keep);
         self.report.torn |= end.torn;
         self.sequence_max = self.sequence_max.max(end.sequence_max);
+        self.frames_max = self.frames_max.max(end.frames_max);
         self.incarnation_max = self.incarnation_max.max(end.incarnation_max);
         for PassedOver { file, why } in end.passed_over {
             tracing::error!(%file, "the disk cannot read all of a journal file, and nothing is missing: {why}");
@@ -437,7 +441,10 @@ impl<D: Disk> Recovery<D> {
             leaving.entry(*before).or_default().push(partition.to_state());
             partition.generation += 1;
         }
-        let next = self.sequence_max + 1;
+        // A file that is kept aside takes the word along that frames of the files before it are void. They have
+        // numbers below these: each lies in a file whose first number was seen.
+        let void = if self.damaged.is_empty() { 0 } else { self.frames_max };
+        let next = self.sequence_max + void + 1;
         for shard in &self.shards {
             let mut state = shard.inner.state.borrow_mut();
             state.sequence = next;

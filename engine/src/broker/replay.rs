@@ -78,6 +78,8 @@ pub(super) struct ReplayEnd {
     pub(super) to_keep: Vec<FileName>,
     /// The highest number seen in any frame or file header, void ones too.
     pub(super) sequence_max: u64,
+    /// Frames that fit a file at most.
+    pub(super) frames_max: u64,
     pub(super) incarnation_max: u64,
     pub(super) torn: bool,
     /// Files with something that could not be read and does not count.
@@ -125,6 +127,7 @@ impl<D: Disk> FrameReader<D> {
             if file_number(entry.name.base()).is_none() {
                 continue;
             }
+            end.frames_max = end.frames_max.max(entry.len / BLOCK as u64);
             let handle = disk.open(&entry.name, Open::Existing).await?;
             let mut pass = |why| end.passed_over.push(PassedOver { file: entry.name.clone(), why });
             let header = match open_journal(disk, core, &entry.name, &handle).await? {

@@ -71,7 +71,12 @@ impl Coordinator {
         let (groups, mut desk) = self.desk(now, out);
         let in_use = desk.appends.groups_that_commit();
         for group in groups.values_mut().filter(|g| !g.is_stepping) {
-            let old = group.expired(retention, now.wall);
+            let mut old = group.expired(retention, now.wall);
+            if !old.is_empty() && in_use.contains(&group.name) {
+                // Their ends would come behind a commit that is on its way, and take it with them.
+                let coming = desk.appends.commits_of(&group.name);
+                old.retain(|key| !coming.contains(key));
+            }
             if group.is_empty() && old.len() == group.offsets.len() {
                 if in_use.contains(&group.name) {
                     continue;

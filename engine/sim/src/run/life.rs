@@ -40,7 +40,7 @@ impl Machine {
     /// Starts the machine, through the recoveries that are cut short. `None` if it refuses to for damage,
     /// which it may.
     pub(super) fn start(&mut self, crash: Option<&Crash>) -> Result<Option<Life>, String> {
-        let mut cut = false;
+        let (mut cut, mut told_torn) = (false, false);
         for (steps, side) in crash.iter().flat_map(|c| &c.recoveries) {
             let step = self.world.persist_steps() + steps;
             self.world.cut_at(Some(CutAt { step, side: *side }));
@@ -50,7 +50,10 @@ impl Machine {
                     self.story.recoveries_cut += 1;
                     self.story.stops_at_steps += 1;
                 }
-                Start::Up(shards, report) => drop(self.hear(&shards, &report)?),
+                Start::Up(shards, report) => {
+                    told_torn |= report.extents_torn > 0;
+                    self.hear(&shards, &report)?;
+                }
                 Start::Refused(_) => {}
             }
             self.fall(true);
@@ -80,8 +83,8 @@ impl Machine {
             }
         };
         let told = self.hear(&shards, &report)?;
-        // An extent that did not reach its segment was told of, or by a start that was cut.
-        let torn = report.extents_torn > 0 || cut;
+        // An extent that did not reach its segment was told of, by this start or an earlier one, or one that was cut.
+        let torn = told_torn || report.extents_torn > 0 || cut;
         // What is there is compared on a disk that works.
         self.set_errors(&NO_ERRORS);
         let seat = self.verify(&shards, &report, told, torn)?;
