@@ -465,6 +465,35 @@ fn a_group_with_a_commit_on_its_way_does_not_expire() {
     assert_eq!(world.offset(), Some(2));
 }
 
+/// Seed 607 of rough weather: the end of the older offset came behind the newer one and took it along.
+#[test]
+fn an_offset_that_is_committed_again_while_the_old_one_expires_stays() {
+    let mut world = World::new(settings());
+    let id = world.commit(outsider(), 1);
+    world.committed(id).expect("nobody is in it");
+    world.now += settings().offsets_retention;
+    // Another one is fresh: the group stays.
+    let payments = engine::group::CommitOffset {
+        topic: "payments".to_owned(),
+        partition: 3,
+        offset: 9,
+        leader_epoch: -1,
+        metadata: String::new(),
+    };
+    let ask = engine::group::CommitAsk { who: outsider(), knows_epochs: true, offsets: vec![payments] };
+    let id = world.ask(Ask::Commit(ask));
+    world.committed(id).expect("nobody is in it");
+    world.hold();
+    let id = world.commit(outsider(), 2);
+    let mut out = Vec::new();
+    world.coordinator.expire(at(world.now), &mut out);
+    world.carry_out(out);
+    world.let_go(Ok(()));
+    assert_eq!(world.committed(id), Ok(()));
+    assert_eq!(world.offset(), Some(2));
+    assert_eq!(world.restart(settings()).offset(), Some(2));
+}
+
 #[test]
 fn texts_that_no_record_can_hold_are_refused_and_never_cut() {
     let mut world = World::new(settings());
