@@ -12,7 +12,7 @@ use sim::{SimDisk, World};
 const MIB: u64 = 1 << 20;
 
 /// What a step gives back.
-const STEP: u64 = 16 * MIB;
+const STEP: u64 = 2 * MIB;
 
 /// Segments, and how many there are in the end: more than are kept for reuse.
 const SEGMENT: u64 = 24 * MIB;

@@ -18,10 +18,10 @@ use crate::base::{CoreId, Site, TopicId, buggify};
 use crate::io::{Disk, DiskFault, DiskResult, FileName, Open};
 
 /// Bytes given back at a time, at least; files that are no larger are removed at once.
-const STEP: u64 = 16 * 1024 * 1024;
+const STEP: u64 = 2 * 1024 * 1024;
 
 /// A step is this part of all that waits, if that is more: no load deletes faster for long.
-const STEP_PART: u64 = 512;
+const STEP_PART: u64 = 2048;
 
 /// What the files are called in the core's directory, before their number.
 const PREFIX: &str = "dead-";
