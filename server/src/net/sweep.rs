@@ -55,8 +55,9 @@ impl Net {
                 // Who waits for memory that others hold is not the one to blame, but may not hold much itself.
                 let tight = self.buffers.is_tight() && (large || !starved);
                 let in_the_way = large && !starved && self.buffers.is_tight_for_large();
-                let patience = PATIENCE_WHEN_TIGHT + earned(marks.frame_received.get());
-                if tight || in_the_way { whole.min(patience) } else { whole }
+                let stands_still = !starved && now.since(marks.active_at.get()) > PATIENCE_WHEN_TIGHT;
+                let earned = if stands_still { Duration::ZERO } else { earned(marks.frame_received.get()) };
+                if tight || in_the_way { whole.min(PATIENCE_WHEN_TIGHT + earned) } else { whole }
             };
             return (now.since(since) > limit).then_some(Reason::SlowFrame);
         }
