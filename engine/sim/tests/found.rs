@@ -220,11 +220,9 @@ fn a_cleaner_that_never_rests_leaves_the_core_to_others() {
     });
 }
 
-/// The log start went past a segment and its files were gone when the power went; no checkpoint knew. After
-/// the start the cleaner came before retention, met a segment without a file, and left the log alone.
-#[test]
-fn compaction_leaves_segments_below_the_log_start_to_retention() {
-    let world = World::new(27);
+/// A machine that lost its power once records were deleted and their segments' files gone. No checkpoint knows.
+fn after_deleted_segments(seed: u64) -> World {
+    let world = World::new(seed);
     let inner = world.clone();
     world.run_until(async move {
         let shard = open(&inner, 20_000).await;
@@ -240,6 +238,14 @@ fn compaction_leaves_segments_below_the_log_start_to_retention() {
         assert!(shard.stats().segments_dropped > 0);
     });
     world.crash();
+    world
+}
+
+/// The log start went past a segment and its files were gone when the power went; no checkpoint knew. After
+/// the start the cleaner came before retention, met a segment without a file, and left the log alone.
+#[test]
+fn compaction_leaves_segments_below_the_log_start_to_retention() {
+    let world = after_deleted_segments(27);
     let inner = world.clone();
     let stats = world.run_until(async move {
         let shard = open(&inner, 20_000).await;
@@ -261,22 +267,7 @@ fn compaction_leaves_segments_below_the_log_start_to_retention() {
 /// As above, but the scrub came before retention: it listed the segments as damage, though nobody reads them.
 #[test]
 fn a_scrub_takes_no_segment_below_the_log_start_for_damage() {
-    let world = World::new(1);
-    let inner = world.clone();
-    world.run_until(async move {
-        let shard = open(&inner, 20_000).await;
-        for _ in 0..10 {
-            append(&inner, &shard, 6_000).await;
-        }
-        // A checkpoint knows all segments.
-        shard.close(inner.now()).await.expect("closed");
-        let shard = open(&inner, 20_000).await;
-        let want = DeleteRecords { key: key(), before: Some(Offset(4)) };
-        shard.delete_records(&[want]).await.pop().expect("one answer").expect("deleted");
-        shard.housekeep(inner.now()).await;
-        assert!(shard.stats().segments_dropped > 0);
-    });
-    world.crash();
+    let world = after_deleted_segments(1);
     let inner = world.clone();
     let (report, damages) = world.run_until(async move {
         let shard = open(&inner, 20_000).await;
