@@ -168,6 +168,12 @@ impl Inbox {
                 if !self.make_room(need) {
                     return Poll::Ready(Ok(Got::NoBuffer));
                 }
+                if std::mem::take(&mut waited) {
+                    // Its sender is not to blame for the time before.
+                    let now = clock::monotonic();
+                    conn.marks.frame_since.set(Some(now));
+                    conn.marks.active_at.set(now);
+                }
                 let end = self.end;
                 let mut stream = conn.stream.borrow_mut();
                 let polled = Pin::new(&mut *stream).poll_read(cx, &mut self.buf[end..]).map_ok(Got::Bytes);
@@ -179,10 +185,6 @@ impl Inbox {
             .await;
             match got {
                 Ok(Got::Bytes(n)) => {
-                    if waited {
-                        // Its sender is not to blame for the time before.
-                        conn.marks.frame_since.set(Some(clock::monotonic()));
-                    }
                     self.note_received(n);
                     return Ok(n);
                 }
