@@ -131,7 +131,8 @@ def rebalance(broker, topic, subscription=None, assignor=None, kill=False, resta
     new = lambda: newcomer(broker.address, group, [subscription or topic], seen, **extra)
     members = [new()]
     members[0].start()
-    producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
+    # Idempotent: one that is not sends a record again whose acknowledgement the killed broker took along, and stores it twice.
+    producer = Producer({"bootstrap.servers": broker.address, "enable.idempotence": True, "log_level": 0})
     for i in range(RECORDS):
         if i == RECORDS // 6 or i == RECORDS // 3:
             dies = kill and len(members) == 1
