@@ -2,12 +2,19 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::base::Signal;
 
 use super::turns::{Turn, Turns};
 
-/// How many log bytes the replies of one core may hold. Soft: a fetch asks what it may take, and
+/// How many cores are short of memory for reads. A reader that stops holds the memory of every core that lent to
+/// it, so all must know. Written when a core's memory becomes short or no longer is, not per reply.
+#[derive(Clone, Debug, Default)]
+pub struct TightCores(Arc<AtomicUsize>);
+
+/// How many log bytes the replies of one core may hold, and what it lent to others. Soft: a fetch asks what it may take, and
 /// a single batch larger than that still comes whole.
 #[derive(Debug)]
 pub struct LeaseBudget {
@@ -15,6 +22,7 @@ pub struct LeaseBudget {
     held: Cell<usize>,
     freed: Signal,
     turns: Turns,
+    tight_cores: TightCores,
 }
 
 /// The least that a fetch may take while anything is left, in bytes.
@@ -28,10 +36,11 @@ const LEASE_SHARE: usize = 32;
 pub const LEASE_BYTES_MAX: usize = 1024 * 1024;
 
 impl LeaseBudget {
-    /// A budget of `limit` bytes.
+    /// A budget of `limit` bytes, on one of the cores that share `tight_cores`.
     #[must_use]
-    pub fn new(limit: usize) -> Rc<LeaseBudget> {
-        Rc::new(LeaseBudget { limit, held: Cell::new(0), freed: Signal::new(), turns: Turns::default() })
+    pub fn new(limit: usize, tight_cores: TightCores) -> Rc<LeaseBudget> {
+        let (held, freed, turns) = (Cell::new(0), Signal::new(), Turns::default());
+        Rc::new(LeaseBudget { limit, held, freed, turns, tight_cores })
     }
 
     /// How many bytes one reply may take now: a small part of what is left, so that a hundred
@@ -61,10 +70,24 @@ impl LeaseBudget {
         }
     }
 
-    /// Whether so much is held that readers that do not read must go.
+    /// Whether on any core so much is held that readers that do not read must go.
     #[must_use]
     pub fn is_tight(&self) -> bool {
+        self.tight_cores.0.load(Ordering::Relaxed) > 0
+    }
+
+    fn is_tight_here(&self) -> bool {
         self.held.get() > self.limit / 4 * 3
+    }
+
+    fn hold(&self, bytes: usize) {
+        let before = self.is_tight_here();
+        self.held.set(bytes);
+        match (before, self.is_tight_here()) {
+            (false, true) => self.tight_cores.0.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.tight_cores.0.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
     }
 
     /// Bytes held.
@@ -76,7 +99,7 @@ impl LeaseBudget {
     /// Charges `bytes` until the guard drops.
     #[must_use]
     pub fn charge(self: &Rc<Self>, bytes: usize) -> LeaseGuard {
-        self.held.set(self.held.get() + bytes);
+        self.hold(self.held.get() + bytes);
         LeaseGuard { budget: self.clone(), bytes }
     }
 }
@@ -106,14 +129,14 @@ pub struct LeaseGuard {
 impl LeaseGuard {
     /// Corrects the charge to what was really taken.
     pub fn resize(&mut self, bytes: usize) {
-        self.budget.held.set(self.budget.held.get() - self.bytes + bytes);
+        self.budget.hold(self.budget.held.get() - self.bytes + bytes);
         self.bytes = bytes;
     }
 }
 
 impl Drop for LeaseGuard {
     fn drop(&mut self) {
-        self.budget.held.set(self.budget.held.get() - self.bytes);
+        self.budget.hold(self.budget.held.get() - self.bytes);
         self.budget.freed.notify();
     }
 }
@@ -126,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_fetch_that_waits_for_memory_is_not_overtaken() {
-        let budget = LeaseBudget::new(1 << 20);
+        let budget = LeaseBudget::new(1 << 20, TightCores::default());
         let held = budget.charge(1 << 20);
         let mut cx = Context::from_waker(Waker::noop());
         let mut first = Box::pin(budget.allowance_in_turn());
@@ -144,12 +167,25 @@ mod tests {
 
     #[test]
     fn readers_that_stop_leave_room_for_others() {
-        let budget = LeaseBudget::new(32 << 20);
+        let budget = LeaseBudget::new(32 << 20, TightCores::default());
         let held: Vec<LeaseGuard> =
             (0..100).map(|_| budget.charge(budget.allowance().expect("a hundred fit"))).collect();
         assert!(budget.is_tight());
         drop(held);
         assert_eq!((budget.held(), budget.allowance()), (0, Some(LEASE_BYTES_MAX)));
-        assert_eq!(LeaseBudget::new(0).allowance(), None);
+        assert_eq!(LeaseBudget::new(0, TightCores::default()).allowance(), None);
+    }
+
+    #[test]
+    fn readers_that_hold_what_another_core_lent_must_go_too() {
+        let cores = TightCores::default();
+        let [lender, borrower] = [1 << 20, 1 << 20].map(|limit| LeaseBudget::new(limit, cores.clone()));
+        let mut lent = lender.charge(1 << 20);
+        assert!(borrower.is_tight());
+        let own = borrower.charge(1 << 20);
+        lent.resize(1000);
+        assert!(lender.is_tight(), "the other one still is");
+        drop(own);
+        assert!(!lender.is_tight() && !borrower.is_tight());
     }
 }

@@ -28,7 +28,7 @@ mod stages;
 mod turns;
 
 pub use counters::{Counter, Counters, Reason};
-pub use leases::{LEASE_BYTES_MAX, LeaseBudget, LeaseGuard};
+pub use leases::{LEASE_BYTES_MAX, LeaseBudget, LeaseGuard, TightCores};
 pub use memory::{Buffers, RECEIVE_BYTES_MIN, RECEIVE_BYTES_SMALL};
 pub use outbox::{Link, Outbox, Slot};
 pub use reply::{Piece, Reply};

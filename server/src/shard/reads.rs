@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
 use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey};
 use engine::broker::{Bounds, FetchError, Hot};
@@ -15,6 +16,10 @@ use store::lend::{Lent, Loan};
 use super::core::Core;
 use super::post::Mail;
 use crate::runtime::{LeaseGuard, Piece};
+
+/// How long a fetch of another core waits for memory that others hold here. Not for ever: it holds memory of its
+/// own core meanwhile, and two cores' fetches could wait for each other.
+const LEND_WITHIN: Duration = Duration::from_secs(1);
 
 /// A partition that a fetch asks for.
 #[derive(Clone, Copy, Debug)]
@@ -202,6 +207,15 @@ impl Core {
         borrowed.reads.into_iter().map(|r| r.map(&mut read)).collect()
     }
 
+    /// How many bytes one answer of another core may hold of this core's memory; `None` if none came free in time.
+    async fn lendable(&self) -> Option<usize> {
+        if let Some(bytes) = self.leases.allowance() {
+            return Some(bytes);
+        }
+        self.counters.fetch_lease_waits.add(1);
+        glommio::timer::timeout(LEND_WITHIN, async { Ok(self.leases.allowance_in_turn().await) }).await.ok()
+    }
+
     async fn lend(
         &self,
         wants: Vec<ReadWant>,
@@ -209,9 +223,19 @@ impl Core {
         at_least_one: bool,
         mut cold: bool,
     ) -> Borrowed {
+        let Some(allowed) = self.lendable().await else {
+            // Nothing of it now: its client asks again.
+            let nothing = |want: ReadWant| self.shard.bounds(want.key).map(|bounds| (bounds, 0));
+            return Borrowed {
+                loan: None,
+                slices: Vec::new(),
+                reads: wants.into_iter().map(nothing).collect(),
+            };
+        };
         let mut kept: Vec<Slice<Chunk>> = Vec::new();
         let mut reads = Vec::with_capacity(wants.len());
-        let mut left = bytes_max;
+        let mut left = bytes_max.min(allowed);
+        let mut lease = self.leases.charge(left);
         let mut first = at_least_one;
         for want in wants {
             if !self.shard.is_hot(want.key, want.from) && !std::mem::take(&mut cold) {
@@ -232,8 +256,8 @@ impl Core {
         let slices: Vec<Lent> = kept.iter().map(Lent::new).collect();
         let loan = (!kept.is_empty()).then(|| {
             self.counters.loans.add(1);
-            let guard = self.leases.charge(kept.iter().map(|s| s.len()).sum());
-            self.loans.open.borrow_mut().insert((kept, guard))
+            lease.resize(kept.iter().map(|s| s.len()).sum());
+            self.loans.open.borrow_mut().insert((kept, lease))
         });
         Borrowed { loan, slices, reads }
     }

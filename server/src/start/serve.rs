@@ -22,7 +22,7 @@ use crate::admin::Board;
 use crate::config::Config;
 use crate::kafka::Handler;
 use crate::net::{Admission, Door, Net, NetSettings};
-use crate::runtime::{Buffers, Counters, LeaseBudget, StageClocks, clock};
+use crate::runtime::{Buffers, Counters, LeaseBudget, StageClocks, TightCores, clock};
 use crate::shard::{Apply, Control, Core, CoreDirect, LagTimes, Node, Parts, PostOffice};
 
 /// How often the metrics page is brought up to date.
@@ -52,6 +52,7 @@ pub(super) struct Shared {
     pub(super) descriptors: Descriptors,
     pub(super) stages: Arc<Stages>,
     pub(super) board: Arc<Board>,
+    pub(super) tight_cores: TightCores,
 }
 
 /// What one core is started with.
@@ -154,7 +155,7 @@ async fn up(
     let counters = Rc::new(Counters::default());
     let clocks = Rc::new(StageClocks::default());
     let buffers = Rc::new(Buffers::new(config.receive_bytes_per_core(usize::from(shared.cores))));
-    let leases = LeaseBudget::new(pool / READERS_SHARE);
+    let leases = LeaseBudget::new(pool / READERS_SHARE, shared.tight_cores.clone());
     let net = Net::new(
         net_settings(&shared),
         buffers.clone(),
