@@ -114,6 +114,23 @@ fn names_go_at_once_and_bytes_a_step_with_each_tick() {
 }
 
 #[test]
+fn while_nobody_writes_all_of_it_goes_without_a_pause() {
+    let world = World::new(2);
+    let inner = world.clone();
+    world.run_until(async move {
+        let shard = open(&inner, 0).await;
+        fill(&inner, &shard).await;
+        delete_all(&inner, &shard).await;
+        let (_, before) = of_core(&inner, "dead-").await;
+        assert!(before > 2 * STEP, "{before} bytes wait");
+        shard.set_quiet(true);
+        shard.tick(inner.now());
+        inner.sleep(Duration::from_secs(1)).await;
+        assert_eq!(of_core(&inner, "dead-").await.0, 0, "one tick is enough");
+    });
+}
+
+#[test]
 fn the_next_start_goes_on_after_a_power_cut() {
     for seed in 0..6 {
         let world = World::new(seed);

@@ -3,7 +3,7 @@
 //! Freeing gigabytes at a stroke makes every other write of the file system wait. So a large file that is
 //! deleted is renamed to `cores/<core>/dead-<number>`, which takes a moment, and is cut there from its end, a
 //! step with each tick of the clock. No other name leads to it, and the next start goes on where this one
-//! stopped. When the disk is nearly full nothing is held back.
+//! stopped. When the disk is nearly full, or nobody writes, one step follows the other.
 //!
 //! A topic is deleted once the metadata log says so, and that is before its first file goes. So a broker that dies in
 //! between leaves files that no partition leads to; the next one removes them, of those topics only whose
@@ -32,6 +32,8 @@ pub(super) struct Graves {
     files: VecDeque<(FileName, u64)>,
     bytes: u64,
     number: u64,
+    /// Nobody writes whom it could disturb.
+    quiet: bool,
 }
 
 impl Graves {
@@ -137,6 +139,11 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
+    /// Whether no core has written lately, or one has: beside producers deletion takes its time.
+    pub fn set_quiet(&self, quiet: bool) {
+        self.inner.state.borrow_mut().graves.quiet = quiet;
+    }
+
     /// Gives back the bytes of deleted files until [`Shard::close`].
     pub(super) async fn run_graves(&self) {
         loop {
@@ -146,7 +153,7 @@ impl<D: Disk> Shard<D> {
             }
             let (next, hurry) = {
                 let mut state = self.inner.state.borrow_mut();
-                (state.graves.next(), state.space.is_tight())
+                (state.graves.next(), state.graves.quiet || state.space.is_tight())
             };
             let Some((name, bytes, left)) = next else {
                 buried.await;

@@ -6,6 +6,7 @@
 //! | `clock` | the only place that reads the clocks |
 //! | `counters` | one core's numbers, and why connections end |
 //! | `hint` | log lines that strangers can trigger, at a bounded rate |
+//! | `last_write` | whether anybody writes |
 //! | `leases` | the charge on log memory held by replies |
 //! | `memory` | recycled buffers with a budget |
 //! | `outbox` | one connection's replies in request order |
@@ -19,6 +20,7 @@
 pub mod clock;
 mod counters;
 pub(crate) mod hint;
+mod last_write;
 mod leases;
 mod memory;
 mod outbox;
@@ -28,6 +30,7 @@ mod stages;
 mod turns;
 
 pub use counters::{Counter, Counters, Reason};
+pub use last_write::LastWrite;
 pub use leases::{LEASE_BYTES_MAX, LeaseBudget, LeaseGuard, TightCores};
 pub use memory::{Buffers, RECEIVE_BYTES_MIN, RECEIVE_BYTES_SMALL};
 pub use outbox::{Link, Outbox, Slot};

@@ -39,7 +39,7 @@ pub use error::StartError;
 use crate::admin::{self, Board};
 use crate::config::Config;
 use crate::net::{Admission, Door};
-use crate::runtime::{TightCores, clock};
+use crate::runtime::{LastWrite, TightCores, clock};
 use crate::shard::PostOffice;
 use boot::{Booted, Origin};
 use descriptors::Descriptors;
@@ -157,6 +157,7 @@ pub fn start(mut config: Config) -> Result<Running, StartError> {
         stages: stages.clone(),
         board: board.clone(),
         tight_cores: TightCores::default(),
+        writes: LastWrite::default(),
     });
     let cores = start_cores(&shared, origin, &cpus, per_core)?;
     let listen = |addr| admin::listen(addr, board).map_err(|e| StartError::port("admin.listen", addr, &e));

@@ -22,7 +22,7 @@ use crate::admin::Board;
 use crate::config::Config;
 use crate::kafka::Handler;
 use crate::net::{Admission, Door, Net, NetSettings};
-use crate::runtime::{Buffers, Counters, LeaseBudget, StageClocks, TightCores, clock};
+use crate::runtime::{Buffers, Counters, LastWrite, LeaseBudget, StageClocks, TightCores, clock};
 use crate::shard::{Apply, Control, Core, CoreDirect, LagTimes, Node, Parts, PostOffice};
 
 /// How often the metrics page is brought up to date.
@@ -53,6 +53,7 @@ pub(super) struct Shared {
     pub(super) stages: Arc<Stages>,
     pub(super) board: Arc<Board>,
     pub(super) tight_cores: TightCores,
+    pub(super) writes: LastWrite,
 }
 
 /// What one core is started with.
@@ -214,7 +215,7 @@ fn start_jobs(core: &Rc<Core>, net: &Rc<Net>, shared: &Arc<Shared>) -> Vec<Task<
         glommio::spawn_local(async move { cleaner.run_cleaner().await }),
         glommio::spawn_local(core.clone().run_acks()),
         glommio::spawn_local(core.clone().run_group_clock()),
-        glommio::spawn_local(tick(core.clone(), shared.config.tick)),
+        glommio::spawn_local(tick(core.clone(), shared.config.tick, shared.writes.clone())),
         glommio::spawn_local(housekeep(core.clone())),
         glommio::spawn_local(watch_space(core.clone())),
         glommio::spawn_local(net.clone().run_sweep()),
@@ -232,11 +233,17 @@ async fn bury(core: Rc<Core>, deleted: Vec<TopicId>) {
     }
 }
 
-async fn tick(core: Rc<Core>, every: Duration) {
+async fn tick(core: Rc<Core>, every: Duration, writes: LastWrite) {
+    let mut durable = core.shard.durable();
     loop {
         glommio::timer::sleep(every).await;
+        let now = clock::now();
+        if std::mem::replace(&mut durable, core.shard.durable()) != durable {
+            writes.note(now.mono);
+        }
+        core.shard.set_quiet(writes.is_quiet(now.mono));
         core.shard.slept(store::clock::asleep());
-        core.shard.tick(clock::now());
+        core.shard.tick(now);
     }
 }
 
