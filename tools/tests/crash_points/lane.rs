@@ -91,9 +91,14 @@ impl Lane {
         Ok(())
     }
 
-    /// Sends record after record until the broker goes away.
+    /// Sends record after record until the connection ends, those first that an earlier connection left without
+    /// an answer.
     pub(crate) fn run(&mut self, addr: SocketAddr, acknowledged: &AtomicU64) -> Result<(), Gone> {
         let mut line = Line::to(addr)?;
+        for record in self.acknowledged.len() as u32..self.sent {
+            let frame = self.frame(&mut line.client, record);
+            line.send(&frame)?;
+        }
         loop {
             while (self.sent as usize) < self.acknowledged.len() + WINDOW {
                 let frame = self.frame(&mut line.client, self.sent);

@@ -7,6 +7,7 @@
 mod harness;
 #[path = "../crash_points/lane.rs"]
 mod lane;
+mod load;
 mod memory;
 mod pause;
 #[path = "../process/mod.rs"]

@@ -9,16 +9,18 @@ use std::time::Duration;
 use crate::process::{Process, serve};
 use crate::{SMALL, directory};
 
-const LIMIT: u64 = 256 << 20;
+/// Memory of the cages, bytes.
+pub(crate) const LIMIT: u64 = 256 << 20;
 
 /// A memory cgroup.
-struct Cage {
+pub(crate) struct Cage {
     dir: PathBuf,
+    is_v2: bool,
 }
 
 impl Cage {
     /// Makes one; `None` where that cannot be done, after saying so.
-    fn build(name: &str) -> Option<Cage> {
+    pub(crate) fn build(name: &str) -> Option<Cage> {
         match Cage::try_build(name) {
             Ok(cage) => Some(cage),
             Err(why) => {
@@ -49,7 +51,7 @@ impl Cage {
                 .map_err(|e| format!("{}: {e}", root.display()))?;
         }
         fs::create_dir(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-        let cage = Cage { dir };
+        let cage = Cage { dir, is_v2 };
         let file = if is_v2 { "memory.max" } else { "memory.limit_in_bytes" };
         fs::write(cage.dir.join(file), LIMIT.to_string()).map_err(|e| format!("{file}: {e}"))?;
         // No way out into swap, where there is some.
@@ -59,12 +61,35 @@ impl Cage {
     }
 
     /// A broker inside.
-    fn start(&self, data: &Path, set: &[&str]) -> Process {
+    #[track_caller]
+    pub(crate) fn start(&self, data: &Path, set: &[&str]) -> Process {
         let mut command = Command::new("sh");
         let procs = self.dir.join("cgroup.procs");
         command.args(["-c", "echo $$ > \"$1\" && shift && exec \"$@\"", "sh"]).arg(procs);
         command.arg(env!("CARGO_BIN_EXE_ringlog")).args(serve(data, "0,1", set));
         Process::run(&mut command).expect("a broker")
+    }
+
+    /// Bytes in use that the kernel cannot take back by dropping clean pages.
+    pub(crate) fn used(&self) -> u64 {
+        let text = fs::read_to_string(self.dir.join("memory.stat")).expect("counts");
+        let of = |name: &str| -> u64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.map_or(0, |count| count.parse().expect("a number"))
+        };
+        if self.is_v2 {
+            return of("anon") + of("kernel") + of("sock") - of("slab_reclaimable");
+        }
+        let kernel = fs::read_to_string(self.dir.join("memory.kmem.usage_in_bytes")).unwrap_or_default();
+        of("rss") + kernel.trim().parse::<u64>().unwrap_or(0)
+    }
+
+    /// How often the kernel killed somebody here.
+    pub(crate) fn kills(&self) -> u64 {
+        let file = if self.is_v2 { "memory.events" } else { "memory.oom_control" };
+        let text = fs::read_to_string(self.dir.join(file)).expect("counts");
+        let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        line.expect("a count").trim().parse().expect("a number")
     }
 }
 
