@@ -1,14 +1,16 @@
 //! What rough weather found in the engine (`engine/docs/simulator.md`), told again as short scripts: disks that
 //! damage, and starts that are cut short on them.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId};
 use engine::broker::{
-    DeleteRecords, HostedPartition, Recovered, RecoveryError, Shard, ShardSettings, recover,
+    DeleteRecords, HostedPartition, Purpose, Recovered, RecoveryError, Shard, ShardSettings, recover,
 };
 use engine::config::{Cleanup, TopicSettings};
-use engine::io::DiskOp;
+use engine::io::{DiskOp, DiskResult};
 use engine::record::{BatchBuilder, Codec};
 use sim::faults::{CutAt, Side};
 use sim::{Harm, SimDisk, World};
@@ -389,4 +391,111 @@ fn frames_that_a_kept_journal_calls_void_stay_void() {
         assert_eq!(end_of(&second, durable()), end_of(&first, durable()), "seed {seed}");
     }
     assert!(kept > 0, "no start kept a file aside");
+}
+
+/// How segments can be left: nothing of them is written any more.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    /// There is no space.
+    Full,
+    /// An operation fails with EIO.
+    Fails(DiskOp),
+}
+
+impl Ends {
+    fn begin(self, world: &World) {
+        let used = world.used();
+        world.faults(|f| match self {
+            Ends::Full => f.capacity = Some(used),
+            Ends::Fails(op) => (f.eio_ppm, f.eio_ops) = (1_000_000, vec![op]),
+        });
+    }
+}
+
+/// How a clean stop ends within so long; `None` if it does not.
+fn close_within(world: &World, shard: &Shard<SimDisk>, time: Duration) -> Option<DiskResult<()>> {
+    let (closing, now, done) = (shard.clone(), world.now(), Rc::new(Cell::new(None)));
+    let closed = done.clone();
+    world.spawn(async move { closed.set(Some(closing.close(now).await)) });
+    world.pass(time);
+    done.take()
+}
+
+/// The journal was full and the segments could not be written, so no checkpoint freed a file of it. A clean stop
+/// waited for its last frame for ever.
+#[test]
+fn a_clean_stop_ends_where_the_journal_is_full_and_no_segment_can_be_written() {
+    for ends in [Ends::Full, Ends::Fails(DiskOp::Open), Ends::Fails(DiskOp::MakeDir)] {
+        let world = World::new(1634);
+        let inner = world.clone();
+        let shard = world.run_until(async move { open(&inner, Cleanup::Delete).await });
+        world.run_clock(&shard, Duration::from_millis(50));
+        ends.begin(&world);
+        // One that could not be written refuses more, so each append has its own; and producers are refused sooner.
+        let [some, _] = hosted(Cleanup::Delete);
+        let numbered = |index| HostedPartition { key: PartitionKey { index, ..durable() }, ..some.clone() };
+        let mut acknowledged = Vec::new();
+        for index in 2.. {
+            shard.create(numbered(index));
+            let appended = shard
+                .append_for(Purpose::Commit, world.now(), numbered(index).key, &batch(6_000))
+                .expect("room");
+            world.pass(Duration::from_millis(200));
+            if shard.durable() < appended.ticket {
+                break;
+            }
+            acknowledged.push(numbered(index));
+        }
+        assert!(acknowledged.len() > 5, "{ends:?}: {} frames fill the journal", acknowledged.len());
+        let closed = close_within(&world, &shard, Duration::from_secs(15));
+        assert!(matches!(closed, Some(Err(_))), "{ends:?}: {closed:?}");
+        drop(shard);
+        world.crash();
+        world.faults(|f| (f.capacity, f.eio_ppm) = (None, 0));
+        let inner = world.clone();
+        let recovered = world
+            .run_until(async move { recover(&inner.disk(8 * MIB), &acknowledged, 1, inner.now()).await })
+            .expect("recovery");
+        for (partition, state) in &recovered.cores[0].partitions {
+            assert_eq!(state.segments.end(), Offset(1), "{ends:?}: {}", partition.key);
+        }
+    }
+}
+
+/// The same with a frame that fits no journal file that is there, and no larger one to be had.
+#[test]
+fn a_clean_stop_ends_where_no_journal_file_can_be_made_for_its_last_frame() {
+    for ends in [Ends::Full, Ends::Fails(DiskOp::Allocate)] {
+        let world = World::new(1634);
+        let inner = world.clone();
+        let shard = world.run_until(async move {
+            let shard = open(&inner, Cleanup::Delete).await;
+            append(&inner, &shard, durable(), 600).await;
+            shard
+        });
+        world.run_clock(&shard, Duration::from_millis(50));
+        ends.begin(&world);
+        for _ in 0..5 {
+            shard.append(world.now(), durable(), &batch(15_000)).expect("room");
+        }
+        let closed = close_within(&world, &shard, Duration::from_secs(15));
+        assert!(matches!(closed, Some(Err(_))), "{ends:?}: {closed:?}");
+        drop(shard);
+        world.crash();
+        world.faults(|f| (f.capacity, f.eio_ppm) = (None, 0));
+        assert!(end_of(&recovered(&world).expect("recovery"), durable()) >= Some(Offset(1)), "{ends:?}");
+    }
+}
+
+/// Nothing could be written at all: the stop ended, and passed for a clean one.
+#[test]
+fn a_stop_that_gives_up_the_last_frame_is_not_a_clean_one() {
+    let world = World::new(1634);
+    let inner = world.clone();
+    let shard = world.run_until(async move { open(&inner, Cleanup::Delete).await });
+    world.run_clock(&shard, Duration::from_millis(50));
+    Ends::Fails(DiskOp::Write).begin(&world);
+    shard.append(world.now(), durable(), &batch(600)).expect("room");
+    let closed = close_within(&world, &shard, Duration::from_secs(15));
+    assert!(matches!(closed, Some(Err(_))), "{closed:?}");
 }

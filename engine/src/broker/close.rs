@@ -14,8 +14,11 @@ impl<D: Disk> Shard<D> {
     /// Stops taking appends, acknowledges what was taken, brings every segment and index to its
     /// exact length, and checkpoints. After it the data directory reads like Kafka's own.
     ///
+    /// It waits for no disk that fails: what a partition cannot write stays in the journal, and what waits for a
+    /// journal file that does not come free is given up, unacknowledged. Its end needs [`Shard::tick`] until then.
+    ///
     /// # Errors
-    /// The disk's. What was acknowledged is safe in the journal all the same.
+    /// The disk's. What was acknowledged is safe in the journal all the same: the next start reads it.
     pub async fn close(&self, now: Now) -> DiskResult<()> {
         let inner = &self.inner;
         inner.now.set(now);
@@ -24,12 +27,13 @@ impl<D: Disk> Shard<D> {
         inner.ticked.notify();
         self.until_cleaned().await;
         self.drain().await;
-        let mut finished = Ok(());
-        if !inner.failed.get() {
+        let mut finished = self.why_offline();
+        if finished.is_ok() {
             finished = self.force_writes(inner.durable.get()).await.map(drop);
         }
         inner.closing.set(true);
-        if finished.is_ok() && !inner.failed.get() {
+        finished = finished.and_then(|()| self.why_offline());
+        if finished.is_ok() {
             finished = self.finish_all().await;
         }
         inner.work.notify();

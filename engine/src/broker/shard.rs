@@ -224,6 +224,8 @@ pub(super) struct State<D: Disk> {
     pub(super) ballast: Option<u64>,
     /// The last failure of a segment.
     pub(super) segment_error: Option<DiskError>,
+    /// Why the shard went offline last.
+    pub(super) offline_error: Option<DiskError>,
     /// Slots of deleted partitions that a lane, retention or compaction still holds, once for each.
     pub(super) abandoned: Vec<u32>,
     pub(super) stats: ShardStats,
@@ -321,6 +323,7 @@ impl<D: Disk> Shard<D> {
             space_told: SpaceLevel::Plenty,
             ballast: None,
             segment_error: None,
+            offline_error: None,
             stats: ShardStats::default(),
             shared: SharedSettings::default(),
             recent: RecentFrames::default(),

@@ -52,7 +52,11 @@ impl<D: Disk> Shard<D> {
             match self.take_checkpoint().await {
                 Ok(true) => self.trouble_over(Trouble::Checkpoint),
                 // The try woke the writer, and so itself: the next one comes with the next tick.
-                Ok(false) => self.inner.ticked.wait().await,
+                Ok(false) => {
+                    let error = self.inner.state.borrow().segment_error.clone();
+                    error.iter().for_each(|error| self.stops_short(error));
+                    self.inner.ticked.wait().await;
+                }
                 Err(error) => {
                     self.is_out_of_space(&error);
                     not_before = now.after(CHECKPOINT_AGAIN);
@@ -85,6 +89,9 @@ impl<D: Disk> Shard<D> {
             {
                 tracing::warn!(core = self.inner.core.0, %error, "no further journal file: checkpoints come sooner");
                 not_before = now.after(PREPARE_AGAIN);
+                if !self.inner.state.borrow().frame_fits() {
+                    self.stops_short(&error);
+                }
             }
             wait.await;
         }
@@ -95,11 +102,11 @@ impl<D: Disk> Shard<D> {
     pub(super) fn wants_journal(&self) -> Option<u64> {
         let state = self.inner.state.borrow();
         let ring = &state.ring;
-        let needed = FILE_HEADER_BYTES + state.frame.disk_bytes() as u64;
-        let bytes = self.inner.settings.journal_bytes.max(needed.next_multiple_of(IO_BYTES_MAX as u64));
+        let bytes =
+            self.inner.settings.journal_bytes.max(state.frame_needs().next_multiple_of(IO_BYTES_MAX as u64));
         let half_used = ring.bytes_used() * 2 >= ring.bytes_total() || buggify(Site::JournalAhead);
         let more = half_used && ring.files() < self.inner.settings.journal_files && state.has_room_for(bytes);
-        (more || needed > ring.bytes_largest()).then_some(bytes)
+        (more || !state.frame_fits()).then_some(bytes)
     }
 
     pub(super) fn checkpoint_due(&self) -> bool {
@@ -107,9 +114,8 @@ impl<D: Disk> Shard<D> {
         let ring = &state.ring;
         let full = ring.bytes_used() * 2 >= ring.bytes_total();
         let last = ring.files() >= self.inner.settings.journal_files || !ring.has_free();
-        let needed = FILE_HEADER_BYTES + state.frame.disk_bytes() as u64;
         (full && last)
-            || (state.starved && needed <= ring.bytes_largest())
+            || (state.starved && state.frame_fits())
             || ring.lets_go_below(self.inner.durable.get())
             || buggify(Site::CheckpointAtOnce)
     }
@@ -262,6 +268,16 @@ impl<D: Disk> Shard<D> {
 }
 
 impl<D: Disk> State<D> {
+    /// Bytes that a journal file must have for the open frame.
+    fn frame_needs(&self) -> u64 {
+        FILE_HEADER_BYTES + self.frame.disk_bytes() as u64
+    }
+
+    /// Whether a journal file that is there has room for it, once it is free.
+    fn frame_fits(&self) -> bool {
+        self.frame_needs() <= self.ring.bytes_largest()
+    }
+
     /// The partitions from a slot on with something in a frame up to `included` that is in no segment.
     fn waited_for(&self, slot: usize, included: u64) -> impl Iterator<Item = (usize, &Partition<D>)> {
         let rest = self.partitions.iter().enumerate().skip(slot);

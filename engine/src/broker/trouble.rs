@@ -4,14 +4,14 @@ use std::rc::Rc;
 
 use super::shard::Shard;
 use crate::base::Signal;
-use crate::io::{Disk, DiskError};
+use crate::io::{Disk, DiskError, DiskResult};
 
 /// Why a shard is offline.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Trouble {
     /// Neither the journal's file nor another can be written.
     Journal,
-    /// The journal is full and no checkpoint can be taken.
+    /// The journal is full and no checkpoint can be taken; in a stop also: nor another file prepared.
     Checkpoint,
 }
 
@@ -32,7 +32,22 @@ impl<D: Disk> Shard<D> {
             tracing::error!(core = self.inner.core.0, %error, ?trouble, "this core is offline until it can write again");
         }
         self.inner.failed.set(true);
+        self.inner.state.borrow_mut().offline_error = Some(error.clone());
         self.wake_all();
+    }
+
+    /// No journal file comes free by this way. A shard that goes on tries it again, for as long as it takes; one
+    /// that stops does not wait, for its callers were given their time before.
+    pub(super) fn stops_short(&self, error: &DiskError) {
+        if self.inner.draining.get() && self.inner.state.borrow().starved {
+            self.trouble(Trouble::Checkpoint, error);
+        }
+    }
+
+    /// Why nothing becomes durable, if that is so.
+    pub(super) fn why_offline(&self) -> DiskResult<()> {
+        let error = self.inner.state.borrow().offline_error.clone().filter(|_| self.inner.failed.get());
+        error.map_or(Ok(()), Err)
     }
 
     /// A trouble is over; with the last one the shard is online again.
