@@ -5,7 +5,7 @@ use engine::io::BLOCK;
 use engine::journal::{
     BatchPlace, EntryKind, ExtentView, FILE_HEADER_BYTES, FRAME_BYTES_MAX, FileHeader, FrameBuilder,
     FrameError, FrameView, JournalFile, NoMemory, Ring, ScanEnd, Shape, Stored, Verdict, file_name,
-    file_number, judge,
+    file_number, judge, may_be_of, next_incarnation,
 };
 use engine::record::{BatchBuilder, BatchHeader, Codec};
 use proptest::prelude::*;
@@ -277,4 +277,17 @@ fn an_extent_without_memory_changes_nothing() {
     assert_eq!(builder.push_extent(0, &place(1), &batch(600_000), &mut take), Err(NoMemory));
     assert_eq!(builder.bytes(), before);
     assert!(builder.seal(1, 1, 0, Vec::new()).extents.is_empty());
+}
+
+#[test]
+fn an_incarnation_names_its_core_and_rises() {
+    let before_cores_were_named = 12;
+    assert!((0..3).all(|core| may_be_of(before_cores_were_named, core)));
+    let mut highest = before_cores_were_named;
+    for core in [0, 3, u16::MAX, 0, 1] {
+        let next = next_incarnation(highest, core);
+        assert!(next > highest, "{next} behind {highest}");
+        assert!(may_be_of(next, core) && !may_be_of(next, core ^ 1), "{next} of core {core}");
+        highest = next;
+    }
 }

@@ -499,3 +499,54 @@ fn a_stop_that_gives_up_the_last_frame_is_not_a_clean_one() {
     let closed = close_within(&world, &shard, Duration::from_secs(15));
     assert!(matches!(closed, Some(Err(_))), "{closed:?}");
 }
+
+/// A broker was killed before its last frame was flushed. The next start read the frame from the cache and readers
+/// were shown it; the power took it from the journal, damage took the new checkpoint, and it was gone in silence.
+#[test]
+fn what_a_start_reads_of_a_killed_broker_stands_in_the_journal_too() {
+    let (mut slow, mut held) = (0, 0);
+    for seed in 0..40 {
+        let world = after_frames(seed, 3);
+        let inner = world.clone();
+        world.run_until(async move {
+            let shard = open(&inner, Cleanup::Delete).await;
+            append(&inner, &shard, durable(), 600).await;
+            shard.append(inner.now(), durable(), &batch(600)).expect("room");
+            inner.sleep(Duration::from_micros(100)).await;
+        });
+        world.kill();
+        let first = recovered(&world).expect("recovery");
+        let end = end_of(&first, durable());
+        slow += u64::from(end == Some(Offset(5)));
+        world.crash();
+        let newest = first.cores[0].checkpoint_generation % 2;
+        assert!(world.harm(&format!("cores/0/checkpoint-{newest}"), 0, Harm::Bit));
+        match recovered(&world) {
+            Ok(second) => {
+                held += 1;
+                assert_eq!(end_of(&second, durable()), end, "seed {seed}");
+            }
+            Err(RecoveryError::JournalGap { .. }) => {}
+            Err(error) => panic!("seed {seed}: {error}"),
+        }
+    }
+    assert!(slow > 0 && held > 0, "{slow} last frames were read, {held} starts went on");
+}
+
+/// A journal file was kept aside, and then the newest checkpoint could not be read: the older one counted on that
+/// file, and what it had held was gone in silence.
+#[test]
+fn a_journal_that_is_kept_aside_is_in_both_checkpoints() {
+    for seed in 0..20 {
+        let world = after_frames(seed, 4);
+        assert!(world.harm("cores/0/journal-00000000", 3, Harm::Bit));
+        let first = recovered(&world).expect("recovery");
+        assert_eq!(first.report.frames_damaged, 1, "seed {seed}");
+        world.crash();
+        let newest = first.cores[0].checkpoint_generation % 2;
+        assert!(world.harm(&format!("cores/0/checkpoint-{newest}"), 0, Harm::Bit));
+        let second = recovered(&world).expect("recovery");
+        assert!(second.report.journals_kept > 0, "seed {seed}");
+        assert_eq!(end_of(&second, durable()), end_of(&first, durable()), "seed {seed}");
+    }
+}

@@ -6,7 +6,7 @@ use super::shard::{Shard, Unflushed};
 use super::trouble::Trouble;
 use crate::base::{Now, Site, buggify};
 use crate::io::{BLOCK, Disk, DiskResult, FileName, IO_BYTES_MAX, Open};
-use crate::journal::{FileHeader, JournalFile, file_name};
+use crate::journal::{FileHeader, JournalFile, file_name, next_incarnation};
 
 impl<D: Disk> Shard<D> {
     /// Opens the next free file: its header is durable before its first frame is written, and the
@@ -27,7 +27,7 @@ impl<D: Disk> Shard<D> {
     pub(super) async fn begin_journal(&self, file: JournalFile, first: u64) -> DiskResult<D::File> {
         let header = {
             let mut state = self.inner.state.borrow_mut();
-            state.incarnation += 1;
+            state.incarnation = next_incarnation(state.incarnation, self.inner.core.0);
             state.starved = false;
             FileHeader::new(self.inner.core.0, state.incarnation, first, state.flush_mark.min(first - 1))
         };

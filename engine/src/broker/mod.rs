@@ -26,6 +26,7 @@ mod cleaner;
 mod clock;
 mod close;
 mod commit;
+mod cores_gone;
 mod damage;
 mod damage_end;
 mod delete_records;

@@ -13,6 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::checkpoint::{self, Checkpoint, CoreState, PartitionState};
 use super::checkpoint_read;
 use super::commit::slices_of;
+use super::cores_gone;
 use super::extent::is_placed;
 use super::partition::Partition;
 use super::recovery_error::RecoveryError;
@@ -456,8 +457,9 @@ impl<D: Disk> Recovery<D> {
             let leaving = leaving.remove(&shard.inner.core).unwrap_or_default();
             shard.checkpoint_with(&leaving).await?;
         }
-        // Nor may the older one, where the newer is lost, count on the files that compaction replaced.
-        if moved || !self.swaps.is_empty() {
+        // Nor may the older one, where the newer is lost, count on the files that compaction replaced, or on a
+        // journal that is kept aside.
+        if moved || !self.swaps.is_empty() || !self.damaged.is_empty() {
             for shard in &self.shards {
                 shard.checkpoint_with(&[]).await?;
             }
@@ -468,19 +470,30 @@ impl<D: Disk> Recovery<D> {
                 self.disk.sync_dir(&dir).await?;
             }
         }
+        for core in self.cores_gone() {
+            let generation = self.old[&core].generation;
+            cores_gone::cover(&self.disk, core, generation, next, self.incarnation_max).await?;
+        }
         for file in &self.damaged {
             let Some(dir) = file.parent() else { continue };
             self.disk.rename(file, &kept_aside(file)).await?;
             self.disk.sync_dir(&dir).await?;
         }
-        for core in self.old.keys().filter(|core| usize::from(core.0) >= self.shards.len()) {
-            let kept = self.keeps_damaged.contains(core)
-                || self.damaged.iter().any(|file| file.parent() == Some(FileName::core_dir(*core)));
-            if !kept {
-                self.disk.remove(&FileName::core_dir(*core)).await?;
-            }
+        for core in self.cores_gone().filter(|core| !self.keeps(*core)) {
+            cores_gone::remove(&self.disk, core).await?;
         }
         Ok(())
+    }
+
+    /// Cores that have a directory and do not run any more.
+    fn cores_gone(&self) -> impl Iterator<Item = CoreId> {
+        self.old.keys().copied().filter(|core| usize::from(core.0) >= self.shards.len())
+    }
+
+    /// Whether a core's directory stays for a journal that is kept aside.
+    fn keeps(&self, core: CoreId) -> bool {
+        self.keeps_damaged.contains(&core)
+            || self.damaged.iter().any(|file| file.parent() == Some(FileName::core_dir(core)))
     }
 
     fn finish(self) -> Recovered {
@@ -503,7 +516,7 @@ fn fence<D: Disk>(partition: &mut Partition<D>, sequence: u64, report: &mut Reco
 impl<D: Disk> Shard<D> {
     /// A checkpoint of everything, which the journal of no core is needed for any more. `leaving`
     /// are partitions that stay in it until their new core's checkpoint stands.
-    async fn checkpoint_with(&self, leaving: &[PartitionState]) -> DiskResult<()> {
+    pub(super) async fn checkpoint_with(&self, leaving: &[PartitionState]) -> DiskResult<()> {
         self.inner.disk.make_dir(&FileName::core_dir(self.inner.core)).await?;
         let mut out = Vec::new();
         checkpoint::begin(&mut out);

@@ -163,8 +163,9 @@ impl<D: Disk> FrameReader<D> {
         }
         files.sort_by_key(|f| f.header.incarnation());
         // A killed broker may not have flushed what is read here. A header says which frames of earlier files are
-        // void: were it gone at the next start, they would come back.
-        if files.len() > 1 {
+        // void: were it gone at the next start, they would come back. And what readers are shown from now on would
+        // stand in the new checkpoint alone.
+        if !files.is_empty() {
             let handles: Vec<D::File> = files.iter().map(|f: &File<D>| f.handle.clone()).collect();
             disk.flush_all(&handles).await?;
         }

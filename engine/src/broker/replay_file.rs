@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::recovery_error::RecoveryError;
 use crate::base::CoreId;
 use crate::io::{BLOCK, Disk, DiskError, DiskFault, DiskResult, FileName, IO_BYTES_MAX};
-use crate::journal::{FILE_HEADER_BYTES, FileHeader, FrameHeader, FrameView};
+use crate::journal::{FILE_HEADER_BYTES, FileHeader, FrameHeader, FrameView, may_be_of};
 
 /// A journal file that was used.
 #[derive(Clone)]
@@ -185,12 +185,16 @@ pub(super) async fn open_journal<D: Disk>(
 ) -> Result<Opened, RecoveryError> {
     let (header, zeros, unreadable) = match disk.read(handle, 0, BLOCK).await {
         Ok(block) if FileHeader::is_newer(&block) => return Err(RecoveryError::Newer(name.clone())),
-        Ok(block) => (FileHeader::read(&block), block.iter().all(|b| *b == 0), None),
+        Ok(block) => {
+            // Another core's went astray.
+            let header = FileHeader::read(&block).filter(|header| header.core() == core.0);
+            (header, block.iter().all(|b| *b == 0), None)
+        }
         Err(error) if error.fault == DiskFault::Io => (None, false, Some(error)),
         Err(error) => return Err(error.into()),
     };
     if let Some(header) = header
-        && !is_of_later_use(disk, handle, header).await?
+        && !is_of_later_use(disk, core, handle, header).await?
     {
         return Ok(Opened::Used(header));
     }
@@ -198,7 +202,7 @@ pub(super) async fn open_journal<D: Disk>(
         FirstFrame::Bytes(bytes) => bytes,
         FirstFrame::Unreadable(error) => return header.map(Opened::Used).ok_or(error.into()),
     };
-    let claimed = FrameHeader::peek(&bytes);
+    let claimed = FrameHeader::peek(&bytes).filter(|h| may_be_of(h.incarnation(), core.0));
     let frame = claimed.and_then(|h| FrameView::verify(&bytes, h.incarnation(), h.sequence()).ok());
     let no_frame = bytes.len() >= BLOCK && bytes[..BLOCK].iter().all(|b| *b == 0);
     match (header, frame, unreadable) {
@@ -228,9 +232,16 @@ pub(super) async fn open_journal<D: Disk>(
 
 /// Whether the first block behind `header` claims to begin a frame of a later use. It alone is read: what a start
 /// reads of files that are passed over must not grow with their frames.
-async fn is_of_later_use<D: Disk>(disk: &D, handle: &D::File, header: FileHeader) -> DiskResult<bool> {
+async fn is_of_later_use<D: Disk>(
+    disk: &D,
+    core: CoreId,
+    handle: &D::File,
+    header: FileHeader,
+) -> DiskResult<bool> {
+    let is_later =
+        |f: FrameHeader| f.incarnation() > header.incarnation() && may_be_of(f.incarnation(), core.0);
     match disk.read(handle, FILE_HEADER_BYTES, BLOCK).await {
-        Ok(block) => Ok(FrameHeader::peek(&block).is_some_and(|f| f.incarnation() > header.incarnation())),
+        Ok(block) => Ok(FrameHeader::peek(&block).is_some_and(is_later)),
         Err(error) if error.fault == DiskFault::Io => Ok(false),
         Err(error) => Err(error),
     }

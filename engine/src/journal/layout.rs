@@ -8,7 +8,7 @@
 //! | bytes | field |
 //! |---|---|
 //! | 0–7 | magic `RLJRNL01` |
-//! | 8–15 | incarnation: rises per core, new at every reuse |
+//! | 8–15 | incarnation: rises per core, new at every reuse; its low 16 bits are the core, so that a frame of another core's file never passes for one of this |
 //! | 16–23 | the sequence number of the file's first frame |
 //! | 24–25 | core |
 //! | 26–27 | how many frames right before the first one no flush covers: only relaxed topics' can be such; 65,535 stands for that many or more |
@@ -88,6 +88,23 @@ pub struct FileHeader {
 
 const FILE_CRC_AT: usize = 28;
 
+/// Bits of an incarnation that hold the core.
+const CORE_BITS: u32 = 16;
+
+/// The incarnation of a core's next file, above any that was seen: of this core, or of another. All cores begin
+/// a life with the same numbers, so without the core in it a frame that went astray would pass.
+#[must_use]
+pub fn next_incarnation(highest: u64, core: u16) -> u64 {
+    ((highest >> CORE_BITS) + 1) << CORE_BITS | u64::from(core)
+}
+
+/// Whether a file or frame of this incarnation may be a core's. Those below 65,536 are of journals that were
+/// written before the core was part of it: they may be anybody's.
+#[must_use]
+pub fn may_be_of(incarnation: u64, core: u16) -> bool {
+    incarnation >> CORE_BITS == 0 || incarnation as u16 == core
+}
+
 impl FileHeader {
     /// A header for a file about to be used. Everything up to the frame `flush_mark` was flushed; what lies
     /// between that and the first frame is acknowledged and was only written.
@@ -136,6 +153,12 @@ impl FileHeader {
     #[must_use]
     pub fn first_sequence(&self) -> u64 {
         self.first_sequence.get()
+    }
+
+    /// Whose file it is.
+    #[must_use]
+    pub fn core(&self) -> u16 {
+        self.core.get()
     }
 
     /// Whether a frame before the first one was acknowledged without a flush: it may be gone, and is no damage

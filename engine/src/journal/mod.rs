@@ -21,7 +21,7 @@ pub use builder::{FrameBuilder, FrameEntry, NoMemory, SealedFrame, Stored};
 pub use extent::{Extent, ExtentView, Shape};
 pub use layout::{
     BatchPlace, ENTRY_BYTES, EntryHeader, EntryKind, FILE_HEADER_BYTES, FRAME_BYTES_MAX, FRAME_HEADER_BYTES,
-    FileHeader, FrameHeader, file_name, file_number,
+    FileHeader, FrameHeader, file_name, file_number, may_be_of, next_incarnation,
 };
 pub use reframe::reframe;
 pub use ring::{JournalFile, Ring};
