@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use engine::base::{CoreId, LeaderEpoch, Offset, PartitionKey, TopicId};
-use engine::broker::{DeleteRecords, HostedPartition, ScrubLimits, Shard, ShardSettings, recover};
+use engine::broker::{
+    DeleteRecords, HostedPartition, Recovered, RecoveryError, ScrubLimits, Shard, ShardSettings, recover,
+};
 use engine::config::{CleanerSettings, Cleanup, TopicSettings};
 use engine::io::DiskOp;
 use engine::record::{BatchBuilder, Codec};
@@ -29,12 +31,17 @@ async fn append(world: &World, shard: &Shard<SimDisk>, bytes: usize) {
     shard.until_durable(appended.ticket).await.expect("online");
 }
 
+/// What the disk holds, with the partition on the last of as many cores as that needs.
+async fn recovered_on(world: &World, segment_bytes: u32, core: CoreId) -> Result<Recovered, RecoveryError> {
+    let settings = TopicSettings { segment_bytes, retention_ms: Some(HOUR_MS), ..TopicSettings::default() };
+    let hosted = HostedPartition { key: key(), core, leader_epoch: LeaderEpoch(0), settings };
+    recover(&world.disk(8 * MIB), &[hosted], core.0 + 1, world.now()).await
+}
+
 /// As `open`, with the partition on the last of as many cores as that needs.
 async fn open_on(world: &World, segment_bytes: u32, core: CoreId) -> Shard<SimDisk> {
     let disk = world.disk(8 * MIB);
-    let settings = TopicSettings { segment_bytes, retention_ms: Some(HOUR_MS), ..TopicSettings::default() };
-    let hosted = HostedPartition { key: key(), core, leader_epoch: LeaderEpoch(0), settings };
-    let mut recovered = recover(&disk, &[hosted], core.0 + 1, world.now()).await.expect("recovery");
+    let mut recovered = recovered_on(world, segment_bytes, core).await.expect("recovery");
     assert_eq!(recovered.report.frames_damaged, 0, "a failed write is no damage");
     let bytes = MIB as u64;
     let settings =
@@ -137,6 +144,48 @@ fn a_partition_that_moves_is_there_wherever_its_recovery_stops() {
         assert!(read.as_ref().is_ok_and(|bytes| *bytes > 6_000), "step {step}, {side:?}: {read:?}");
     }
     assert!(stopped > 20, "only {stopped} recoveries were cut");
+}
+
+/// It stood in one checkpoint of its new core and in none of the old one's any more when the start was cut, and that
+/// one could not be read.
+#[test]
+fn a_partition_that_moves_is_there_without_any_one_checkpoint_of_its_new_core() {
+    let (mut stopped, mut harmed, mut refused) = ([0, 0], 0, 0);
+    for (first, second) in (1..48).flat_map(|first| [0, 5, 9, 13, 17, 21].map(|second| (first, second))) {
+        for slot in 0..2 {
+            let world = World::new(6413 + first);
+            let inner = world.clone();
+            world.run_until(async move { append(&inner, &open(&inner, 20_000).await, 6_000).await });
+            world.kill();
+            for (number, step) in [first, second].into_iter().enumerate().filter(|(_, step)| *step > 0) {
+                world.cut_at(Some(CutAt { step: world.persist_steps() + step, side: Side::After }));
+                let inner = world.clone();
+                let up = world.run_until_cut(async move { drop(open_on(&inner, 20_000, CoreId(1)).await) });
+                stopped[number] += u64::from(up.is_none());
+                world.crash();
+            }
+            let bad = format!("cores/1/checkpoint-{slot}");
+            if world.files(|name| name == bad).iter().any(|(_, bytes)| !bytes.is_empty()) {
+                harmed += u64::from(world.harm(&bad, 0, Harm::Bit));
+            }
+            let inner = world.clone();
+            match world.run_until(async move { recovered_on(&inner, 20_000, CoreId(1)).await }) {
+                Ok(recovered) => {
+                    let (_, state) = &recovered.cores[1].partitions[0];
+                    assert_eq!(
+                        state.segments.end(),
+                        Offset(1),
+                        "cut at {first} and {second}, without {slot}"
+                    );
+                }
+                // The power cut tore the other one.
+                Err(RecoveryError::NoCheckpoint(_)) => refused += 1,
+                Err(error) => panic!("cut at {first} and {second}, without {slot}: {error}"),
+            }
+        }
+    }
+    assert!(stopped[0] > 200 && stopped[1] > 100, "{stopped:?} recoveries were cut");
+    assert!(harmed > 200 && refused < harmed / 4, "{refused} of {harmed} were refused");
 }
 
 /// Retention left the active segment and removed its files; no checkpoint knew when the power went.

@@ -105,6 +105,8 @@ struct Recovery<D: Disk> {
     older: BTreeSet<CoreId>,
     /// The core whose checkpoint or journal each partition was found in.
     old_owner: FxHashMap<PartitionKey, CoreId>,
+    /// Partitions that an earlier start moved, and was cut, with cores that they were on before.
+    leftovers: Vec<(PartitionKey, CoreId)>,
     sequence_max: u64,
     /// Frames that fit a journal file at most.
     frames_max: u64,
@@ -145,12 +147,14 @@ impl<D: Disk> Recovery<D> {
             }
         }
         let mut states: FxHashMap<PartitionKey, (CoreId, PartitionState)> = FxHashMap::default();
+        let mut leftovers = Vec::new();
         for (core, checkpoint) in &mut old {
             for state in checkpoint.partitions.drain(..) {
-                let newer = states.get(&state.key).is_none_or(|(_, held)| held.generation < state.generation);
-                if newer {
-                    states.insert(state.key, (*core, state));
-                }
+                let key = state.key;
+                let newer = states.get(&key).is_none_or(|(_, held)| held.generation < state.generation);
+                let older =
+                    if newer { states.insert(key, (*core, state)).map(|held| held.0) } else { Some(*core) };
+                leftovers.extend(older.map(|core| (key, core)));
             }
         }
         let swaps = recover_swaps(disk, old.keys().copied(), &mut states).await?;
@@ -195,6 +199,7 @@ impl<D: Disk> Recovery<D> {
             old,
             older,
             old_owner,
+            leftovers,
             sequence_max,
             frames_max: 0,
             incarnation_max,
@@ -417,8 +422,8 @@ impl<D: Disk> Recovery<D> {
         }
     }
 
-    /// New checkpoints on every core. A partition that moved stands in its new core's checkpoint,
-    /// under a higher generation, before its old core's may forget it.
+    /// New checkpoints on every core. A partition that moved stands in both of its new core's, under a higher
+    /// generation, before its old core's may forget it: one of the two may be lost.
     async fn checkpoint(&mut self) -> DiskResult<()> {
         // The new checkpoints cover what is damaged: from then on only these names tell of it.
         for file in &self.damaged {
@@ -430,11 +435,10 @@ impl<D: Disk> Recovery<D> {
             shard.flush_written().await?;
         }
         let mut leaving: FxHashMap<CoreId, Vec<PartitionState>> = FxHashMap::default();
-        for (key, owner) in &self.owner {
-            let Some(before) = self.old_owner.get(key) else { continue };
-            if before == owner {
-                continue;
-            }
+        let found = self.old_owner.iter().map(|(key, core)| (*key, *core));
+        let held: BTreeSet<(PartitionKey, CoreId)> = found.chain(self.leftovers.iter().copied()).collect();
+        for (key, before) in &held {
+            let Some(owner) = self.owner.get(key).filter(|owner| *owner != before) else { continue };
             let shard = &self.shards[usize::from(owner.0)];
             let mut state = shard.inner.state.borrow_mut();
             let Some(slot) = state.slot(*key) else { continue };
@@ -453,16 +457,14 @@ impl<D: Disk> Recovery<D> {
             shard.inner.durable.set(next - 1);
         }
         let moved = !leaving.is_empty();
-        for shard in &self.shards {
-            let leaving = leaving.remove(&shard.inner.core).unwrap_or_default();
-            shard.checkpoint_with(&leaving).await?;
-        }
+        self.checkpoint_all(&leaving).await?;
         // Nor may the older one, where the newer is lost, count on the files that compaction replaced, or on a
         // journal that is kept aside.
         if moved || !self.swaps.is_empty() || !self.damaged.is_empty() {
-            for shard in &self.shards {
-                shard.checkpoint_with(&[]).await?;
-            }
+            self.checkpoint_all(&leaving).await?;
+        }
+        if moved {
+            self.checkpoint_all(&FxHashMap::default()).await?;
         }
         for file in &self.swaps {
             self.disk.remove(file).await?;
@@ -494,6 +496,15 @@ impl<D: Disk> Recovery<D> {
     fn keeps(&self, core: CoreId) -> bool {
         self.keeps_damaged.contains(&core)
             || self.damaged.iter().any(|file| file.parent() == Some(FileName::core_dir(core)))
+    }
+
+    /// A new checkpoint of every core, with what is leaving it.
+    async fn checkpoint_all(&self, leaving: &FxHashMap<CoreId, Vec<PartitionState>>) -> DiskResult<()> {
+        for shard in &self.shards {
+            let leaving = leaving.get(&shard.inner.core).map_or(&[][..], Vec::as_slice);
+            shard.checkpoint_with(leaving).await?;
+        }
+        Ok(())
     }
 
     fn finish(self) -> Recovered {
