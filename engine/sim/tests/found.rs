@@ -9,7 +9,7 @@ use engine::broker::{
 };
 use engine::config::{CleanerSettings, Cleanup, TopicSettings};
 use engine::io::DiskOp;
-use engine::record::{BatchBuilder, Codec};
+use engine::record::{BatchBuilder, BatchHeader, Codec};
 use sim::faults::{CutAt, Side};
 use sim::{Harm, SimDisk, World};
 
@@ -488,4 +488,34 @@ fn a_journal_that_is_kept_for_its_damage_stays_and_every_start_tells_of_it() {
     }
     assert_eq!(told, [(1, 0), (0, 1), (0, 1)]);
     assert_eq!(world.files(|name| name.contains("damaged-journal-")).len(), 1);
+}
+
+/// An entry of an index was damaged and led behind the end of the segment. That passed for the place of records that
+/// compaction took, and the reader went on with the next segment: intact records were passed over, in silence.
+#[test]
+fn an_index_that_leads_behind_the_end_of_its_segment_is_not_followed() {
+    const BATCHES: i64 = 60;
+    let index = format!("topics/{}/0/{:020}.index", key().topic, 0);
+    for seed in 0..150 {
+        let world = World::new(seed);
+        let inner = world.clone();
+        world.run_until(async move {
+            let shard = open(&inner, 20_000).await;
+            for _ in 0..BATCHES {
+                append(&inner, &shard, 600).await;
+            }
+            shard.close(inner.now()).await.expect("closed");
+        });
+        world.crash();
+        assert!(world.harm(&index, 0, Harm::Bit), "there is one");
+        let inner = world.clone();
+        world.run_until(async move {
+            let shard = open(&inner, 20_000).await;
+            for from in 0..BATCHES {
+                let read = shard.read(key(), Offset(from), MIB, true).await.expect("intact");
+                let header = read.slices.first().and_then(|slice| BatchHeader::peek(slice)).expect("a batch");
+                assert_eq!(header.base_offset(), Offset(from), "seed {seed}");
+            }
+        });
+    }
 }

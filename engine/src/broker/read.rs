@@ -313,7 +313,11 @@ impl<D: Disk> Shard<D> {
         let mut hint = match cursor {
             Some(_) => least,
             None if no_hint => least,
-            None => self.indexed_position(&source, from).await?.max(least),
+            None => {
+                let indexed = self.indexed_position(&source, from).await?.max(least);
+                // An entry that is not damaged is of a batch that is there.
+                if indexed < source.end { indexed } else { least }
+            }
         };
         let mut known = cursor.map(|c| c.position);
         // One batch may take more, if readers have it at all.
