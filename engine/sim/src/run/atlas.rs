@@ -9,8 +9,7 @@
 //!
 //! The frame that was flushed last is spared: its bytes are all that says so. What a power cut tore of a frame
 //! that was never acknowledged looks the same, and a broker that took it for damage would refuse to go on after
-//! every other power cut. And once a journal is damaged no checkpoint is: a start keeps that file aside, and the
-//! older checkpoint counts on it.
+//! every other power cut.
 
 use std::collections::BTreeSet;
 
@@ -45,9 +44,6 @@ struct Place {
 impl Atlas {
     /// Damages a page, if there is one of that kind. Says where.
     pub(super) fn damage(&mut self, world: &World, rot: &Rot, spared: &PartitionKey) -> Option<String> {
-        if rot.part == Part::Checkpoint && self.journals > 0 {
-            return None;
-        }
         let mut random = Random::new(rot.draw);
         let place = match rot.part {
             Part::Journal => journal_page(world, &mut random)?,
