@@ -421,6 +421,34 @@ fn close_within(world: &World, shard: &Shard<SimDisk>, time: Duration) -> Option
     done.take()
 }
 
+/// A checkpoint was due and could not be taken, for a partition could not be written. In a stop that try ended at
+/// once and woke itself, for ever: nothing else ran on the core.
+#[test]
+fn a_clean_stop_with_a_partition_that_cannot_be_written_ends() {
+    for ends in [Ends::Fails(DiskOp::Open), Ends::Fails(DiskOp::MakeDir)] {
+        let world = World::new(778);
+        let inner = world.clone();
+        let shard = world.run_until(async move { open(&inner, Cleanup::Delete).await });
+        world.run_clock(&shard, Duration::from_millis(50));
+        ends.begin(&world);
+        let mut acknowledged = 0;
+        while let Ok(appended) = shard.append(world.now(), durable(), &batch(6_000)) {
+            world.pass(Duration::from_millis(200));
+            assert!(shard.durable() >= appended.ticket, "{ends:?}: there is room in the journal");
+            acknowledged += 1;
+        }
+        // The stop waits for this one.
+        shard.append(world.now(), relaxed(), &batch(600)).expect("room");
+        let closed = close_within(&world, &shard, Duration::from_secs(15));
+        assert!(matches!(closed, Some(Err(_))), "{ends:?}: {closed:?}");
+        drop(shard);
+        world.crash();
+        world.faults(|f| f.eio_ppm = 0);
+        let recovered = recovered(&world).expect("recovery");
+        assert_eq!(end_of(&recovered, durable()), Some(Offset(acknowledged)), "{ends:?}");
+    }
+}
+
 /// The journal was full and the segments could not be written, so no checkpoint freed a file of it. A clean stop
 /// waited for its last frame for ever.
 #[test]
