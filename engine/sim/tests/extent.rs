@@ -8,7 +8,7 @@ use engine::broker::{
 use engine::config::TopicSettings;
 use engine::io::{BLOCK, Disk, FileName, Open};
 use engine::record::{BatchBuilder, BatchHeader, Codec};
-use sim::{Faults, SimDisk, World};
+use sim::{Faults, Harm, SimDisk, World};
 
 const POOL: usize = 8 * 1024 * 1024;
 const SEEDS: u64 = 60;
@@ -271,6 +271,37 @@ fn an_extent_cut_on_its_way_is_whole_or_ends_its_own_partition_only() {
         }
     }
     assert!(kept > 5 && torn > 5, "{kept} kept, {torn} torn");
+}
+
+/// Seed 30590 of rough weather: a block of a segment that could not be read kept the whole broker from starting.
+#[test]
+fn an_extent_that_the_disk_cannot_read_stands_and_everybody_is_served() {
+    let world = World::new(30590);
+    let hosted = hosted(2, &TopicSettings::default());
+    let (inner, parts) = (world.clone(), hosted.clone());
+    let given = world.run_until(async move {
+        let (shard, _) = open(&inner, &parts).await;
+        produce(&inner, &shard, 1, &batch(1, 600)).await;
+        warm(&inner, &shard, 0).await
+    });
+    world.kill();
+    let segment = format!("topics/{}/0/{:020}.log", key(0).topic, 0);
+    let last = given.len() * VALUE_BYTES - VALUE_BYTES / 2;
+    assert!(world.harm(&segment, last / BLOCK, Harm::Unreadable));
+    let inner = world.clone();
+    world.run_until(async move {
+        let (shard, report) = open(&inner, &hosted).await;
+        assert_eq!((report.extents_read, report.extents_torn), (1, 0));
+        assert_eq!(read_all(&shard, 1).await, bare(&[batch(1, 600)]));
+        let end = Offset(given.len() as i64);
+        assert_eq!(
+            shard.bounds(key(0)).expect("hosted").high_watermark,
+            end,
+            "it may have been acknowledged"
+        );
+        assert_eq!(read_all(&shard, 0).await, bare(&given[..given.len() - 1]));
+        produce(&inner, &shard, 0, &batch(2, 600)).await;
+    });
 }
 
 #[test]

@@ -21,6 +21,9 @@ use crate::journal::{BatchPlace, Extent, ExtentView, FRAME_BYTES_MAX, Shape};
 use crate::log::names::SegmentFile;
 use crate::log::segments::Place;
 
+/// How often a block that the disk cannot read is asked for.
+const READS_MAX: u32 = 3;
+
 /// The blocks of one extent on their way.
 pub(super) struct Blocks<D: Disk> {
     slot: u32,
@@ -138,7 +141,8 @@ impl<D: Disk> Shard<D> {
     }
 }
 
-/// Whether the segment holds the blocks of an extent whose flush nothing proves. Reads just them.
+/// Whether the segment holds the blocks of an extent whose flush nothing proves. Reads just them. Blocks that the
+/// disk cannot read may have been acknowledged: they count as held, and whoever reads them is told of the damage.
 ///
 /// # Errors
 /// The disk's. A segment that is missing or ends earlier holds them not.
@@ -159,13 +163,28 @@ pub(super) async fn is_placed<D: Disk>(
     let mut middle = Vec::with_capacity(extent.middle);
     while middle.len() < extent.middle {
         let bytes = (extent.middle - middle.len()).min(IO_BYTES_MAX);
-        let chunk = disk.read(&file, extent.at + middle.len() as u64, bytes).await?;
-        if chunk.is_empty() {
-            return Ok(false);
+        match read(disk, &file, extent.at + middle.len() as u64, bytes).await {
+            Ok(chunk) if chunk.is_empty() => return Ok(false),
+            Ok(chunk) => middle.extend_from_slice(&chunk),
+            Err(error) if error.fault == DiskFault::Io => {
+                let (partition, offset) = (place.key, place.base_offset.0);
+                tracing::error!(%partition, offset, %error, "whether a batch is whole cannot be read");
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
         }
-        middle.extend_from_slice(&chunk);
     }
     Ok(extent.holds(&middle))
+}
+
+/// Once that the disk cannot read is not yet damage.
+async fn read<D: Disk>(disk: &D, file: &D::File, at: u64, bytes: usize) -> DiskResult<D::Chunk> {
+    for _ in 1..READS_MAX {
+        if let Ok(chunk) = disk.read(file, at, bytes).await {
+            return Ok(chunk);
+        }
+    }
+    disk.read(file, at, bytes).await
 }
 
 fn segment_name(key: PartitionKey, place: &BatchPlace) -> FileName {
