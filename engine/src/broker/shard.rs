@@ -542,6 +542,18 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// Waits until `ticket` may be acknowledged, however long the core is offline meanwhile: what was taken is
+    /// tried until it is durable, or ends with the process.
+    pub async fn until_certain(&self, ticket: Ticket) {
+        loop {
+            let wait = self.inner.committed.wait();
+            if self.durable() >= ticket {
+                return;
+            }
+            wait.await;
+        }
+    }
+
     /// Notified when the partition's high watermark advances, or it goes away.
     #[must_use]
     pub fn watch(&self, key: PartitionKey) -> Option<Rc<Signal>> {

@@ -100,7 +100,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(error: GroupError, text: String) -> Refusal {
+    /// One with this text.
+    #[must_use]
+    pub fn new(error: GroupError, text: String) -> Refusal {
         Refusal { error, text }
     }
 }

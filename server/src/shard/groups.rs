@@ -2,8 +2,9 @@
 //! `__consumer_offsets`.
 //!
 //! A coordinator first replays its partition; until then it answers that it loads. What it appends
-//! gathers while the append before is made durable, and leaves as one batch. The decisions are
-//! [`engine::group`]'s; here are the log, the clock and who waits.
+//! gathers while the append before is made durable, and leaves as one batch. If its core goes offline behind
+//! an append, nobody knows yet whether that counts: everybody is sent away, and another coordinator reads
+//! the log when it is certain. The decisions are [`engine::group`]'s; here are the clock and who waits.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -11,20 +12,23 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine::base::{Now, PartitionKey, Signal};
-use engine::broker::{AppendError, Load, Purpose};
 use engine::config::GroupSettings;
 use engine::group::{
     Answer, AppendId, Ask, Coordinator, Described, DescribedConsumerGroup, Effect, Fetched, GroupError,
-    Listed, Replayed, Token,
+    Listed, Token,
 };
-use engine::record::{BatchBuilder, BatchHeader, Codec, Records, payload};
+use engine::record::{BatchBuilder, Codec};
 use rustc_hash::FxHashMap;
 
 use super::core::Core;
+use super::group_log::{self, NotAppended};
 use crate::runtime::{begin_work, clock, fair};
 
 /// The topic in which groups live.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// How long a coordinator whose partition cannot be read waits before it tries again.
+const LOAD_AGAIN: Duration = Duration::from_secs(5);
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,18 +36,12 @@ const TICK: Duration = Duration::from_millis(100);
 /// Bytes of records that one batch gathers before it closes.
 const BATCH_BYTES: usize = 256 << 10;
 
-/// Damaged groups that a line of the log names.
-const DAMAGED_NAMED_MAX: usize = 8;
-
-/// A batch of a coordinator inflates to at most this: ours are not compressed, Kafka's may be.
-const INFLATED_BYTES_MAX: usize = 64 << 20;
-
 /// Why a coordinator cannot be asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unready {
-    /// It still replays its partition.
+    /// It still replays its partition, or waits until that can be read.
     Loading,
-    /// Its partition is not on this core, or cannot be read, or the broker stops.
+    /// Its partition is not on this core, or it does not know what that holds, or the broker stops.
     Unavailable,
 }
 
@@ -171,6 +169,15 @@ impl Core {
             glommio::spawn_local(run(self.clone(), seat, settings.clone())).detach();
         }
         self.groups.filled.notify();
+    }
+
+    /// Another coordinator takes the place of one that does not know what the log holds: it reads it.
+    fn seat_anew(self: &Rc<Self>, seat: &Rc<Seat>) {
+        let index = seat.key.index;
+        if self.groups.seats.borrow().get(&index).is_some_and(|now| Rc::ptr_eq(now, seat)) {
+            self.groups.seats.borrow_mut().remove(&index);
+            self.seat_groups();
+        }
     }
 
     /// Sends away everybody who waits for a group: the broker stops.
@@ -309,18 +316,23 @@ impl Core {
 
 /// A coordinator's life: replay, then append what it wants appended.
 async fn run(core: Rc<Core>, seat: Rc<Seat>, settings: GroupSettings) {
-    match load(&core, seat.key, settings).await {
-        Ok(mut coordinator) if !seat.ended.get() => {
-            coordinator.follow(core.catalog().image().clone());
-            seat.coordinator.replace(Some(coordinator));
+    let mut coordinator = loop {
+        match group_log::load(&core, seat.key, settings.clone()).await {
+            Ok(coordinator) => break coordinator,
+            Err(error) => {
+                tracing::error!(partition = %seat.key, %error, "the groups of a partition cannot be loaded");
+            }
         }
-        Ok(_) => return,
-        Err(error) => {
-            tracing::error!(partition = %seat.key, %error, "the groups of a partition cannot be loaded");
-            seat.end();
+        glommio::timer::sleep(LOAD_AGAIN).await;
+        if seat.ended.get() {
             return;
         }
+    };
+    if seat.ended.get() {
+        return;
     }
+    coordinator.follow(core.catalog().image().clone());
+    seat.coordinator.replace(Some(coordinator));
     let mut builder = BatchBuilder::new(Codec::None);
     loop {
         let wait = seat.work.wait();
@@ -331,7 +343,16 @@ async fn run(core: Rc<Core>, seat: Rc<Seat>, settings: GroupSettings) {
             wait.await;
             continue;
         };
-        let result = append(&core, seat.key, &batch.bytes).await;
+        let result = match group_log::append(&core, seat.key, &batch.bytes).await {
+            Ok(()) => Ok(()),
+            Err(NotAppended::Refused(error)) => Err(error),
+            Err(NotAppended::InDoubt(ticket)) => {
+                seat.end();
+                core.shard.until_certain(ticket).await;
+                core.seat_anew(&seat);
+                return;
+            }
+        };
         seat.step(|coordinator, out| {
             for id in batch.ids {
                 coordinator.appended(clock::now(), id, result, out);
@@ -363,70 +384,4 @@ fn gather(seat: &Seat, builder: &mut BatchBuilder) -> Option<Gathered> {
         appends.pop_front();
     }
     if ids.is_empty() { None } else { Some(Gathered { ids, bytes: builder.finish() }) }
-}
-
-async fn append(core: &Core, key: PartitionKey, batch: &[u8]) -> Result<(), GroupError> {
-    if batch.len() > engine::config::BATCH_BYTES_MAX as usize {
-        return Err(GroupError::UnknownServerError);
-    }
-    loop {
-        match core.shard.append_for(Purpose::Commit, clock::now(), key, batch) {
-            Ok(appended) => {
-                let durable = core.shard.until_durable(appended.ticket).await;
-                return durable.map_err(|_| GroupError::NotCoordinator);
-            }
-            Err(AppendError::NoRoom) => core.shard.room().await,
-            Err(AppendError::LargerThanSegment { .. } | AppendError::Producer(_)) => {
-                return Err(GroupError::UnknownServerError);
-            }
-            Err(AppendError::Offline | AppendError::NoSpace | AppendError::UnknownPartition) => {
-                return Err(GroupError::NotCoordinator);
-            }
-        }
-    }
-}
-
-/// Replays a partition from its start to its end.
-async fn load(core: &Core, key: PartitionKey, settings: GroupSettings) -> Result<Coordinator, String> {
-    let mut coordinator = Coordinator::new(settings);
-    let mut log = Load::new(key);
-    while let Some(bytes) = log.next(&core.shard).await.map_err(|e| e.to_string())? {
-        let mut rest = &bytes[..];
-        while let Some(header) = BatchHeader::peek(rest) {
-            let total = header.total_bytes().filter(|&n| n <= rest.len()).ok_or("a batch that is cut")?;
-            replay(&mut coordinator, key, &rest[..total])?;
-            rest = &rest[total..];
-        }
-        fair(begin_work()).await;
-    }
-    let damaged = coordinator.loaded(clock::now());
-    if !damaged.is_empty() {
-        let (count, first) = (damaged.len(), &damaged[..damaged.len().min(DAMAGED_NAMED_MAX)]);
-        tracing::error!(partition = %key, count, ?first, "groups whose records contradict each other: \
-            their members are to join again");
-    }
-    Ok(coordinator)
-}
-
-fn replay(coordinator: &mut Coordinator, partition: PartitionKey, batch: &[u8]) -> Result<(), String> {
-    let header = BatchHeader::peek(batch).expect("peeked before");
-    if header.attributes().is_control() {
-        return Ok(());
-    }
-    let payload = payload(batch, INFLATED_BYTES_MAX).map_err(|e| e.to_string())?;
-    for record in Records::of(header, &payload) {
-        let record = record.map_err(|e| e.to_string())?;
-        let Some(key) = record.key else { continue };
-        match coordinator.replay(key, record.value) {
-            Ok(Replayed::Applied) => {}
-            Ok(Replayed::Unknown(version)) => {
-                tracing::warn!(%partition, offset = record.offset.0, version, "a group record of a newer broker");
-            }
-            // One record that cannot be read must not cost every group of the partition.
-            Err(error) => {
-                tracing::error!(%partition, offset = record.offset.0, %error, "not a group record: skipped")
-            }
-        }
-    }
-    Ok(())
 }

@@ -11,6 +11,7 @@
 //! | `view` | the nodes that clients of a listener see: brokers, or the cores of this one |
 //! | `catalog` | the cluster's topics with their settings resolved |
 //! | `groups` | the coordinators of this core's consumer groups |
+//! | `group_log` | the records of such a coordinator, to the log and back |
 //! | `lag` | how far groups are behind: commits here, held against the ends of logs everywhere |
 //! | `control` | changes of the cluster: decided, made durable, told to every core, then answered |
 //!
@@ -23,6 +24,7 @@ mod catalog;
 mod control;
 mod core;
 mod fetch_sessions;
+mod group_log;
 mod groups;
 mod lag;
 mod post;

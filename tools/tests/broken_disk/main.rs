@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Client, Want, batch, fetched, produced, values};
 use rig::Rig;
-use wire::{ApiKey, ErrorCode};
+use wire::{ApiKey, ErrorCode, Message, find_coordinator, offset_commit, offset_fetch};
 
 /// How long anything may take to come right.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -187,6 +187,57 @@ fn a_disk_that_takes_no_writes_costs_no_acknowledged_record_and_service_returns(
     }
     assert_eq!((broker.get("/damage"), broker.metric("partitions_fenced")), (String::new(), 0));
     // What is on the disk now is the simulator's business: this file system lost names with its writes.
+    broker.kill();
+}
+
+/// Commits an offset of a group without members: the error code.
+fn commit(client: &mut Client, offset: i64) -> ErrorCode {
+    let partition = offset_commit::Partition { committed_offset: offset, ..Default::default() };
+    let topic = offset_commit::Topic { name: "t", partitions: vec![partition], ..Default::default() };
+    let request = offset_commit::Request {
+        group_id: "g",
+        generation_id_or_member_epoch: -1,
+        topics: vec![topic],
+        ..Default::default()
+    };
+    let body = client.call(8, &request);
+    let answer = offset_commit::Response::decode(8, &mut wire::Reader::new(&body)).expect("an answer");
+    answer.topics[0].partitions[0].error_code
+}
+
+/// What the group has committed; `None` while its coordinator cannot say.
+fn committed(client: &mut Client) -> Option<i64> {
+    let topic = offset_fetch::Topic { name: "t", partition_indexes: vec![0] };
+    let request = offset_fetch::Request { group_id: "g", topics: Some(vec![topic]), ..Default::default() };
+    let body = client.call(7, &request);
+    let answer = offset_fetch::Response::decode(7, &mut wire::Reader::new(&body)).expect("an answer");
+    (answer.error_code == ErrorCode::None).then(|| answer.topics[0].partitions[0].committed_offset)
+}
+
+#[test]
+fn a_coordinator_whose_disk_fails_goes_by_the_log_when_it_is_back() {
+    let Some(rig) = Rig::build() else { return };
+    let broker = Broker::start(&rig.data(), &["offsets.topic.num.partitions=1"]);
+    let mut client = broker.client();
+    assert_eq!(client.create_topic("t", 1, &[]), ErrorCode::None);
+    let find = find_coordinator::Request { coordinator_keys: vec!["g"], ..Default::default() };
+    until("there is a coordinator", || {
+        client.call(4, &find);
+        commit(&mut client, 1) == ErrorCode::None
+    });
+
+    rig.fail_writes(true);
+    assert_eq!(commit(&mut client, 2), ErrorCode::NotCoordinator, "it cannot be said whether that counts");
+    until("it says so", || broker.metric("offline") == 1);
+    assert_eq!(committed(&mut client), None, "nor what is committed");
+    assert_eq!(commit(&mut client, 3), ErrorCode::NotCoordinator);
+
+    rig.fail_writes(false);
+    until("it is online again", || broker.metric("offline") == 0);
+    until("the log is read again", || committed(&mut client).is_some());
+    assert_eq!(committed(&mut client), Some(2), "it came into the log after all; what was refused did not");
+    assert_eq!(commit(&mut client, 4), ErrorCode::None);
+    assert_eq!(committed(&mut client), Some(4));
     broker.kill();
 }
 

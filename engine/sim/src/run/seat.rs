@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine::base::{Now, Signal};
-use engine::broker::Shard;
+use engine::broker::{FetchError, Shard, Ticket};
 use engine::config::{ConsumerGroupSettings, GroupSettings};
 use engine::group::{
-    Answer, AppendId, Ask, CommitAsk, CommitOffset, Coordinator, Effect, GroupError, MemberRef, Token,
+    Answer, AppendId, Ask, CommitAsk, CommitOffset, Coordinator, Effect, GroupError, MemberRef, Refusal,
+    Token,
 };
 use engine::metadata::Image;
 use engine::record::{BatchBuilder, BatchHeader, Codec, Records, payload};
@@ -26,6 +27,9 @@ type Record = (Vec<u8>, Option<Vec<u8>>);
 /// Members may be silent for longer than a run lasts: who is out was told so.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(20 * 86_400);
 
+/// How long a coordinator whose log cannot be read waits.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
 /// What outlives the machine of its groups.
 #[derive(Clone)]
 pub(super) struct Files {
@@ -38,14 +42,88 @@ pub(super) struct Files {
     pub(super) offsets_retention: Duration,
 }
 
+/// Why the groups cannot be read.
+enum Unread {
+    /// The disk refuses.
+    Disk(FetchError),
+    /// What it gave is wrong.
+    Wrong(String),
+}
+
+impl From<FetchError> for Unread {
+    fn from(error: FetchError) -> Unread {
+        Unread::Disk(error)
+    }
+}
+
+impl From<Unread> for String {
+    fn from(why: Unread) -> String {
+        match why {
+            Unread::Disk(error) => error.to_string(),
+            Unread::Wrong(text) => text,
+        }
+    }
+}
+
+/// Reads the groups that the log holds.
+async fn read(world: &World, shard: &Shard<SimDisk>, files: &Files) -> Result<Coordinator, Unread> {
+    let key = files.log.key();
+    let mut coordinator = Coordinator::new(settings(files.offsets_retention));
+    coordinator.follow(files.image.clone());
+    let bounds = shard.bounds(key)?;
+    let mut next = bounds.log_start;
+    while next < bounds.high_watermark {
+        let read = shard.read(key, next, 64 * 1024, true).await?;
+        let bytes = joined::<SimDisk>(&read);
+        let mut rest = &bytes[..];
+        while let Some(header) = BatchHeader::peek(rest) {
+            let total =
+                header.total_bytes().ok_or_else(|| Unread::Wrong("a batch of no length".to_owned()))?;
+            let payload = payload(&rest[..total], 1 << 20).map_err(|e| Unread::Wrong(e.to_string()))?;
+            for record in Records::of(header, &payload) {
+                let record = record.map_err(|e| Unread::Wrong(e.to_string()))?;
+                coordinator
+                    .replay(record.key.unwrap_or_default(), record.value)
+                    .map_err(|e| Unread::Wrong(format!("{e:?}")))?;
+            }
+            next = header.next_offset();
+            rest = &rest[total..];
+        }
+    }
+    let mended = coordinator.loaded(world.now());
+    if !mended.is_empty() {
+        return Err(Unread::Wrong(format!("groups whose records contradict each other: {mended:?}")));
+    }
+    Ok(coordinator)
+}
+
+/// The answer of a machine that does not know what the log holds.
+fn sent_away(ask: &Ask) -> Answer {
+    const AWAY: GroupError = GroupError::NotCoordinator;
+    match ask {
+        Ask::Join(ask) => Answer::Join(Err((AWAY, ask.who.member.clone()))),
+        Ask::Sync(_) => Answer::Sync(Err(AWAY)),
+        Ask::Heartbeat(_) => Answer::Heartbeat(Err(AWAY)),
+        Ask::ConsumerHeartbeat(_) => Answer::ConsumerHeartbeat(Err(Refusal::new(AWAY, String::new()))),
+        Ask::Leave { .. } => Answer::Leave(Err(AWAY)),
+        Ask::Commit(ask) => Answer::Commit(vec![Err(AWAY); ask.offsets.len()]),
+        Ask::Delete { .. } => Answer::Delete(Err(AWAY)),
+        Ask::DeleteOffsets { .. } => Answer::DeleteOffsets(Err(AWAY)),
+    }
+}
+
 /// A coordinator that has loaded its groups.
 pub(super) struct Seat {
     pub(super) world: World,
     pub(super) shard: Shard<SimDisk>,
     pub(super) files: Files,
     coordinator: RefCell<Coordinator>,
+    /// The core went offline behind records of it: nothing is decided before the log is read again.
+    in_doubt: Cell<bool>,
     appends: RefCell<VecDeque<(AppendId, Vec<Record>)>>,
     work: Signal,
+    /// Who waits, and what they are told if they are sent away.
+    waiting: RefCell<BTreeMap<u64, Answer>>,
     answers: RefCell<BTreeMap<u64, Answer>>,
     answered: Signal,
     next: Cell<u64>,
@@ -75,39 +153,16 @@ fn settings(offsets_retention: Duration) -> GroupSettings {
 impl Seat {
     /// Loads what is committed and compares it with what was promised.
     pub(super) async fn load(world: World, shard: Shard<SimDisk>, files: Files) -> Result<Rc<Seat>, String> {
-        let key = files.log.key();
-        let mut coordinator = Coordinator::new(settings(files.offsets_retention));
-        coordinator.follow(files.image.clone());
-        let bounds = shard.bounds(key).map_err(|e| e.to_string())?;
-        let mut next = bounds.log_start;
-        while next < bounds.high_watermark {
-            let read = shard.read(key, next, 64 * 1024, true).await.map_err(|e| e.to_string())?;
-            let bytes = joined::<SimDisk>(&read);
-            let mut rest = &bytes[..];
-            while let Some(header) = BatchHeader::peek(rest) {
-                let total = header.total_bytes().ok_or("a batch of no length")?;
-                let payload = payload(&rest[..total], 1 << 20).map_err(|e| e.to_string())?;
-                for record in Records::of(header, &payload) {
-                    let record = record.map_err(|e| e.to_string())?;
-                    coordinator
-                        .replay(record.key.unwrap_or_default(), record.value)
-                        .map_err(|e| format!("{e:?}"))?;
-                }
-                next = header.next_offset();
-                rest = &rest[total..];
-            }
-        }
-        let mended = coordinator.loaded(world.now());
-        if !mended.is_empty() {
-            return Err(format!("groups whose records contradict each other: {mended:?}"));
-        }
+        let coordinator = read(&world, &shard, &files).await?;
         let seat = Seat {
             world,
             shard,
             files,
             coordinator: RefCell::new(coordinator),
+            in_doubt: Cell::new(false),
             appends: RefCell::default(),
             work: Signal::new(),
+            waiting: RefCell::default(),
             answers: RefCell::default(),
             answered: Signal::new(),
             next: Cell::new(0),
@@ -135,6 +190,7 @@ impl Seat {
         for effect in effects {
             match effect {
                 Effect::Answer(Token(id), answer) => {
+                    self.waiting.borrow_mut().remove(&id);
                     self.answers.borrow_mut().insert(id, answer);
                     self.answered.notify();
                 }
@@ -149,6 +205,9 @@ impl Seat {
 
     /// Time passes.
     pub(super) fn tick(&self) {
+        if self.in_doubt.get() {
+            return;
+        }
         let mut out = Vec::new();
         self.coordinator.borrow_mut().tick(self.world.now(), &mut out);
         self.carry_out(out);
@@ -156,6 +215,9 @@ impl Seat {
 
     /// What is old by that time ends.
     pub(super) fn expire_at(&self, now: Now) {
+        if self.in_doubt.get() {
+            return;
+        }
         let mut out = Vec::new();
         self.coordinator.borrow_mut().expire(now, &mut out);
         self.carry_out(out);
@@ -186,17 +248,17 @@ impl Seat {
             }
             let log = &self.files.log;
             let sent = log.store(&self.world, &self.shard, builder.finish(), records.len() as i64).await?;
-            let durable = match sent {
+            let result = match sent {
                 Some((ticket, base)) => {
-                    let durable = self.shard.until_durable(ticket).await.is_ok();
-                    if durable {
-                        log.ledger.borrow_mut().acknowledge(base);
+                    if self.shard.until_durable(ticket).await.is_err() {
+                        self.doubt(ticket).await?;
+                        continue;
                     }
-                    durable
+                    log.ledger.borrow_mut().acknowledge(base);
+                    Ok(())
                 }
-                None => false,
+                None => Err(GroupError::NotCoordinator),
             };
-            let result = if durable { Ok(()) } else { Err(GroupError::NotCoordinator) };
             let mut out = Vec::new();
             for id in ids {
                 self.coordinator.borrow_mut().appended(self.world.now(), id, result, &mut out);
@@ -205,9 +267,34 @@ impl Seat {
         }
     }
 
+    /// The core went offline behind records of the coordinator: everybody is sent away, and when it is certain that
+    /// they are durable the log is read again.
+    async fn doubt(&self, ticket: Ticket) -> Finding {
+        self.in_doubt.set(true);
+        self.appends.borrow_mut().clear();
+        self.answers.borrow_mut().append(&mut self.waiting.borrow_mut());
+        self.answered.notify();
+        self.shard.until_certain(ticket).await;
+        let coordinator = loop {
+            match read(&self.world, &self.shard, &self.files).await {
+                Ok(coordinator) => break coordinator,
+                Err(Unread::Disk(_)) => self.world.sleep(READ_AGAIN).await,
+                Err(why) => return Err(why.into()),
+            }
+        };
+        self.coordinator.replace(coordinator);
+        self.in_doubt.set(false);
+        Ok(())
+    }
+
     /// One request, and its answer.
     pub(super) async fn ask(&self, ask: Ask) -> Answer {
+        let away = sent_away(&ask);
+        if self.in_doubt.get() {
+            return away;
+        }
         let id = self.next.replace(self.next.get() + 1);
+        self.waiting.borrow_mut().insert(id, away);
         let mut out = Vec::new();
         self.coordinator.borrow_mut().ask(self.world.now(), Token(id), ask, &mut out);
         self.carry_out(out);
