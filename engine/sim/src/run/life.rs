@@ -41,6 +41,8 @@ impl Machine {
     /// which it may.
     pub(super) fn start(&mut self, crash: Option<&Crash>) -> Result<Option<Life>, String> {
         let (mut cut, mut told_torn) = (false, false);
+        // A start that failed on them may have kept a journal aside, and left word of that to the next.
+        let erred = self.world.has_errors();
         for (steps, side) in crash.iter().flat_map(|c| &c.recoveries) {
             let step = self.world.persist_steps() + steps;
             self.world.cut_at(Some(CutAt { step, side: *side }));
@@ -52,7 +54,7 @@ impl Machine {
                 }
                 Start::Up(shards, report) => {
                     told_torn |= report.extents_torn > 0;
-                    self.hear(&shards, &report)?;
+                    self.hear(&shards, &report, erred)?;
                 }
                 Start::Refused(_) => {}
             }
@@ -82,7 +84,7 @@ impl Machine {
                 }
             }
         };
-        let told = self.hear(&shards, &report)?;
+        let told = self.hear(&shards, &report, erred)?;
         // An extent that did not reach its segment was told of, by this start or an earlier one, or one that was cut.
         let torn = told_torn || report.extents_torn > 0 || cut;
         // What is there is compared on a disk that works.
@@ -95,7 +97,12 @@ impl Machine {
 
     /// Damage of journals is told only where there is some, and only partitions that lay in it are fenced.
     /// Whether it is told.
-    fn hear(&mut self, shards: &[Shard<SimDisk>], report: &RecoveryReport) -> Result<bool, String> {
+    fn hear(
+        &mut self,
+        shards: &[Shard<SimDisk>],
+        report: &RecoveryReport,
+        erred: bool,
+    ) -> Result<bool, String> {
         self.story.extents_read += report.extents_read;
         self.story.extents_torn += report.extents_torn;
         let fenced: Vec<PartitionKey> = shards
@@ -110,7 +117,7 @@ impl Machine {
         let told = found || report.journals_kept > 0;
         self.story.damages_told += u64::from(told);
         // A file with a block that could not be read is kept aside too.
-        let may_keep = self.atlas.has_any() || self.world.has_errors();
+        let may_keep = self.atlas.has_any() || erred;
         if found && !self.atlas.has_any() || told && !may_keep {
             return Err(format!("recovery takes a crash for damage: {report:?}"));
         }
