@@ -41,12 +41,14 @@ impl Machine {
     /// which it may.
     pub(super) fn start(&mut self, crash: Option<&Crash>) -> Result<Option<Life>, String> {
         let (mut cut, mut told_torn) = (false, false);
-        // A start that failed on them may have kept a journal aside, and left word of that to the next.
-        let erred = self.world.has_errors();
+        // A start that failed on errors may have kept a journal aside, and left word of that to the next.
+        let mut erred = false;
         for (steps, side) in crash.iter().flat_map(|c| &c.recoveries) {
             let step = self.world.persist_steps() + steps;
             self.world.cut_at(Some(CutAt { step, side: *side }));
-            match self.boot() {
+            let booted = self.boot();
+            erred |= self.world.has_errors();
+            match booted {
                 Start::Stopped => {
                     cut = true;
                     self.story.recoveries_cut += 1;
@@ -62,7 +64,9 @@ impl Machine {
         }
         let mut tries = 0;
         let (shards, report) = loop {
-            match self.boot() {
+            let booted = self.boot();
+            erred |= self.world.has_errors();
+            match booted {
                 Start::Up(shards, report) => break (shards, report),
                 Start::Stopped => return Err("a machine stopped that was not told to".to_owned()),
                 Start::Refused(error) if self.atlas.has_any() => {
