@@ -5,7 +5,7 @@ use futures_util::future::{join, join3};
 use super::cleaned::{CleanedSegment, TooLarge, Window};
 use super::shard::Shard;
 use super::space::SpaceLevel;
-use super::swap::remove_cleaned;
+use super::swap::{CHECKPOINTS, remove_cleaned};
 use crate::base::{Offset, PartitionKey, Site, WallMs, buggify};
 use crate::io::{Disk, DiskError, FileName, Open};
 use crate::log::cleaner::{
@@ -117,19 +117,24 @@ impl<D: Disk> Shard<D> {
         Ok(())
     }
 
-    /// Sees to it that a checkpoint holds the segments as closed: no journal entry may grow them again.
+    /// Sees to it that both checkpoints hold the segments as closed: no journal entry may grow them again, also
+    /// where a start cannot read the newer one.
     async fn vouch(&self, patient: &Patient) -> Result<(), CleanError> {
-        let vouched = {
-            let mut state = self.inner.state.borrow_mut();
-            let standing = state.checkpoint_generation;
-            let partition = state.partition(patient.slot).ok_or(CleanError::Interrupted)?;
-            let (generation, base) = partition.captured;
-            generation <= standing && base >= patient.part.end
-        };
-        if vouched {
-            return Ok(());
+        for _ in 0..CHECKPOINTS {
+            let vouched = {
+                let mut state = self.inner.state.borrow_mut();
+                let standing = state.checkpoint_generation;
+                let partition = state.partition(patient.slot).ok_or(CleanError::Interrupted)?;
+                partition.captured.is_closed_in_both(patient.part.end, standing)
+            };
+            if vouched {
+                return Ok(());
+            }
+            if !self.take_checkpoint().await? {
+                return Err(CleanError::Interrupted);
+            }
         }
-        if self.take_checkpoint().await? { Ok(()) } else { Err(CleanError::Interrupted) }
+        Ok(())
     }
 
     fn note_cleaned(&self, slot: u32, to: Offset) {

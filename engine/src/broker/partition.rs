@@ -74,8 +74,31 @@ pub(super) struct Partition<D: Disk> {
     pub(super) swap: SwapState,
     /// Compaction failed, and tries again then.
     pub(super) unclean_until: Option<Instant>,
-    /// The checkpoint that holds all of its segments below this base, once it stands.
-    pub(super) captured: (u64, Offset),
+    pub(super) captured: Captured,
+}
+
+/// Which checkpoints of this life hold which of a partition's segments as closed: the two that were captured last,
+/// newest first. Each is a generation, once that stands, and the base of the segment that was open.
+#[derive(Clone, Copy)]
+pub(super) struct Captured([(u64, Offset); 2]);
+
+impl Captured {
+    /// None of this life: of the two that a start finds one may say less than the other.
+    const NONE: Captured = Captured([(0, Offset::ZERO); 2]);
+
+    /// A checkpoint of this generation is being captured; after one that failed, again.
+    pub(super) fn note(&mut self, generation: u64, active: Offset) {
+        if self.0[0].0 != generation {
+            self.0[1] = self.0[0];
+        }
+        self.0[0] = (generation, active);
+    }
+
+    /// Whether both checkpoints hold everything below `end` as closed, where `standing` is the newer one.
+    pub(super) fn is_closed_in_both(&self, end: Offset, standing: u64) -> bool {
+        let (generation, active) = self.0[1];
+        generation < standing && active >= end
+    }
 }
 
 /// The settings that came last: partitions of one topic come one after the other and share them.
@@ -112,7 +135,6 @@ impl<D: Disk> Partition<D> {
         assert!(hosted.key == state.key);
         let end = state.segments.end();
         let gaps = state.gaps || takes_records_out(&hosted.settings);
-        let captured = (0, state.segments.active().base);
         let aligned = u64::from(state.segments.active().bytes) - state.open.len() as u64;
         Partition {
             key: hosted.key,
@@ -160,7 +182,7 @@ impl<D: Disk> Partition<D> {
             revision: 0,
             swap: SwapState::Settled,
             unclean_until: None,
-            captured,
+            captured: Captured::NONE,
         }
     }
 

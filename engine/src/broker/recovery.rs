@@ -458,9 +458,10 @@ impl<D: Disk> Recovery<D> {
         }
         let moved = !leaving.is_empty();
         self.checkpoint_all(&leaving).await?;
-        // Nor may the older one, where the newer is lost, count on the files that compaction replaced, or on a
-        // journal that is kept aside.
-        if moved || !self.swaps.is_empty() || !self.damaged.is_empty() {
+        // Nor may the older one, where the newer is lost, count on the files that compaction replaced, on a journal
+        // that is kept aside, or on a frame whose extents are not there: the next journal file will vouch for it.
+        let torn = self.report.extents_torn > 0;
+        if moved || torn || !self.swaps.is_empty() || !self.damaged.is_empty() {
             self.checkpoint_all(&leaving).await?;
         }
         if moved {

@@ -2,7 +2,7 @@
 //!
 //! | step | on disk afterwards | recovery |
 //! |---|---|---|
-//! | 0 a checkpoint holds the group as closed | the group | – |
+//! | 0 both checkpoints hold the group as closed | the group | – |
 //! | 1 `cores/<core>/swap` says that it is being written | the group, parts of `.cleaned` | removes `.cleaned`, the old segments count |
 //! | 2 the new files are written and flushed, their names synced | the group, all of `.cleaned` | the same |
 //! | 3 `swap` says that the new segment counts | the same | goes on with 4 |
@@ -30,7 +30,7 @@ const CLEANED: [SegmentFile; 3] = [SegmentFile::Log, SegmentFile::Index, Segment
 
 /// Both must hold a new segment before the old files go: a start may find the newer one damaged, and the older
 /// one says nothing that is true of files that were replaced since.
-const CHECKPOINTS: usize = 2;
+pub(super) const CHECKPOINTS: usize = 2;
 
 /// `cores/<core>/swap`.
 pub(super) fn swap_file(core: CoreId) -> FileName {

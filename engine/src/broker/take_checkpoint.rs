@@ -290,7 +290,7 @@ impl<D: Disk> State<D> {
             match self.partitions.get_mut(*slot) {
                 None => return true,
                 Some(Some(partition)) => {
-                    partition.captured = (self.checkpoint_generation + 1, partition.written.active().base);
+                    partition.captured.note(self.checkpoint_generation + 1, partition.written.active().base);
                     if *slot > 0 || !planted(Bug::ForgetSnapshotEntry) {
                         add(out, &partition.to_state());
                         *count += 1;
