@@ -8,7 +8,7 @@ use engine::broker::{
     DeleteRecords, HostedPartition, Recovered, RecoveryError, ScrubLimits, Shard, ShardSettings, recover,
 };
 use engine::config::{CleanerSettings, Cleanup, TopicSettings};
-use engine::io::DiskOp;
+use engine::io::{BLOCK, Disk, DiskOp, FileName, Open};
 use engine::record::{BatchBuilder, BatchHeader, Codec};
 use sim::faults::{CutAt, Side};
 use sim::{Harm, SimDisk, World};
@@ -517,5 +517,67 @@ fn an_index_that_leads_behind_the_end_of_its_segment_is_not_followed() {
                 assert_eq!(header.base_offset(), Offset(from), "seed {seed}");
             }
         });
+    }
+}
+
+/// A bit flips in a block of a file.
+async fn flip(world: &World, name: &FileName, at: u64, bit: u8) {
+    let disk = world.disk(8 * MIB);
+    let file = disk.open(name, Open::Existing).await.expect("it is there");
+    let start = at / BLOCK as u64 * BLOCK as u64;
+    let mut buffer = disk.take(BLOCK).expect("memory");
+    buffer[..BLOCK].copy_from_slice(&disk.read(&file, start, BLOCK).await.expect("it can be read"));
+    buffer[(at - start) as usize] ^= 1 << bit;
+    disk.write(&file, start, disk.seal(buffer, BLOCK)).await.expect("it can be written");
+    disk.flush(&file).await.expect("it can be flushed");
+}
+
+/// A bit of a batch's base offset was damaged, which its checksum does not cover, and it still seemed to hold the
+/// offset that a reader had come to: it was given its records under wrong offsets, in silence.
+#[test]
+fn a_batch_whose_base_offset_is_damaged_is_given_to_nobody() {
+    const RECORDS: i64 = 5;
+    const BATCHES: i64 = 12;
+    let log = FileName::partition_dir(key()).join(format_args!("{:020}.log", 0));
+    let mut builder = BatchBuilder::new(Codec::None);
+    (0..RECORDS).for_each(|_| builder.push(1_000, None, Some(&[5; 120]), &[]));
+    let batch = builder.finish();
+    for (damaged, bit) in (0..BATCHES).flat_map(|damaged| (0..6).map(move |bit| (damaged, bit))) {
+        let world = World::new(31_029);
+        let (inner, log, batch) = (world.clone(), log.clone(), batch.clone());
+        world.run_until(async move {
+            let shard = open(&inner, 20_000).await;
+            for _ in 0..BATCHES {
+                let appended = shard.append(inner.now(), key(), &batch).expect("room");
+                shard.until_durable(appended.ticket).await.expect("online");
+            }
+            shard.close(inner.now()).await.expect("closed");
+            flip(&inner, &log, damaged as u64 * batch.len() as u64 + 7, bit).await;
+        });
+        world.crash();
+        // One after the other, and each as the first that a reader asks for.
+        let forth: Vec<i64> = (0..RECORDS * BATCHES).collect();
+        let back: Vec<i64> = forth.iter().rev().copied().collect();
+        for order in [forth, back] {
+            let inner = world.clone();
+            let given = world.run_until(async move {
+                let shard = open(&inner, 20_000).await;
+                let mut given = Vec::new();
+                for from in order {
+                    let Ok(read) = shard.read(key(), Offset(from), 1, true).await else { continue };
+                    let header =
+                        read.slices.first().and_then(|slice| BatchHeader::peek(slice)).expect("a batch");
+                    given.push((from, header.base_offset().0));
+                }
+                given
+            });
+            world.crash();
+            for (from, base) in &given {
+                assert_eq!(*base, from - from % RECORDS, "batch {damaged}, bit {bit}, read at {from}");
+            }
+            assert!(given.iter().all(|(from, _)| from / RECORDS != damaged), "batch {damaged}, bit {bit}");
+            // It, and its neighbours up to the next that the index names.
+            assert!(given.len() as i64 >= RECORDS * (BATCHES - 6), "batch {damaged}, bit {bit}: {given:?}");
+        }
     }
 }

@@ -111,7 +111,7 @@ impl Window {
         };
         let bytes = header.total_bytes().filter(|n| *n <= BATCH_BYTES_MAX as usize).ok_or(damaged)?;
         // Offsets may be missing, as an earlier round may have been here.
-        let due = Expectation { next: self.least, inside: false, gaps: true, epochs: &self.epochs };
+        let due = Expectation { next: self.least, gaps: true, epochs: &self.epochs };
         let sound = header.magic() == MAGIC
             && header.last_offset_delta() >= 0
             && header.next_offset() > header.base_offset()

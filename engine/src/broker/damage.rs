@@ -13,6 +13,7 @@ use super::stretch::Stretch;
 use crate::base::{Offset, PartitionKey};
 use crate::io::{Disk, DiskError, DiskFault};
 use crate::log::intact::{self, Checked, Expectation, Stop};
+use crate::log::scan::Due;
 use crate::log::{Cause, DamagedRange};
 
 /// Bytes of segment looked at in one go. Below a page, so that what is looked at does not push what
@@ -52,9 +53,10 @@ impl Fence {
         self.after.map_or(below, |range| range.first.min(below))
     }
 
-    /// Where a walk in this segment may begin.
-    pub(super) fn least(&self, segment: Offset) -> u64 {
-        self.before.filter(|r| r.segment == segment).map_or(0, |r| u64::from(r.end_position))
+    /// Where a walk in this segment may begin, and with which offset.
+    pub(super) fn least(&self, segment: Offset) -> (u64, Due) {
+        let behind = self.before.filter(|r| r.segment == segment);
+        behind.map_or((0, Due::From(segment)), |r| (u64::from(r.end_position), Due::From(r.end)))
     }
 
     /// Ends the segment where it is damaged.
@@ -344,8 +346,7 @@ impl<D: Disk> Shard<D> {
     ) -> Result<Checked, FetchError> {
         let state = self.inner.state.borrow();
         let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
-        let expectation =
-            Expectation { next, inside: false, gaps: partition.gaps, epochs: &partition.epochs };
+        let expectation = Expectation { next, gaps: partition.gaps, epochs: &partition.epochs };
         Ok(intact::check(slices, position, source.end, usize::MAX, expectation))
     }
 }

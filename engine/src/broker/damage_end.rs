@@ -131,7 +131,7 @@ impl<D: Disk> Shard<D> {
         let Some(slices) = self.try_blocks(source, at, between).await? else { return Ok(None) };
         let state = self.inner.state.borrow();
         let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
-        let expectation = Expectation { next, inside: false, gaps: false, epochs: &partition.epochs };
+        let expectation = Expectation { next, gaps: false, epochs: &partition.epochs };
         let checked = intact::check(&slices, at, end.0, between, expectation);
         Ok((checked.bytes == between && checked.next == end.1).then_some((at, next)))
     }
@@ -157,7 +157,7 @@ impl<D: Disk> Shard<D> {
         let state = self.inner.state.borrow();
         let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
         let base = found.header.base_offset();
-        let expectation = Expectation { next: base, inside: false, gaps: false, epochs: &partition.epochs };
+        let expectation = Expectation { next: base, gaps: false, epochs: &partition.epochs };
         let checked = intact::check(&slices, position, source.end, found.bytes, expectation);
         Ok((checked.bytes == found.bytes).then_some(base))
     }

@@ -119,7 +119,7 @@ impl<D: Disk> Shard<D> {
         let holds = {
             let state = self.inner.state.borrow();
             let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
-            let expectation = Expectation { next, inside: false, gaps: false, epochs: &partition.epochs };
+            let expectation = Expectation { next, gaps: false, epochs: &partition.epochs };
             intact::check(&slices, found.position, source.end, found.bytes, expectation).bytes == found.bytes
         };
         if holds {
@@ -151,8 +151,7 @@ impl<D: Disk> Shard<D> {
     ) -> Result<Option<Cause>, FetchError> {
         let state = self.inner.state.borrow();
         let partition = state.by_key(source.key).ok_or(FetchError::UnknownPartition)?;
-        let expectation =
-            Expectation { next, inside: false, gaps: partition.gaps, epochs: &partition.epochs };
+        let expectation = Expectation { next, gaps: partition.gaps, epochs: &partition.epochs };
         Ok(intact::header_flaw(header, expectation))
     }
 }

@@ -401,18 +401,8 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// The position from which a scan finds `target`: the offset index's word, or 0.
-    pub(super) async fn indexed_position(
-        &self,
-        source: &SegmentSource<D>,
-        target: Offset,
-    ) -> Result<u64, FetchError> {
-        let entry = self.indexed_entry(source, target).await?;
-        // The entry's batch may hold the target as its last offset; the one before it never does.
-        Ok(entry.map_or(0, |e| u64::from(e.position)).min(source.end))
-    }
-
-    /// The offset index's entry for the last batch that ends at or before `target`, as the index has it.
+    /// The offset index's entry for the last batch that ends at or before `target`, as the index has it. That batch
+    /// may hold the target as its last offset; the one before it never does.
     pub(super) async fn indexed_entry(
         &self,
         source: &SegmentSource<D>,

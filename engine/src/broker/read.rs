@@ -11,7 +11,7 @@ use crate::base::{LeaderEpoch, Offset, PartitionKey, Site, buggify};
 use crate::io::{Disk, DiskError, DiskFault, DiskOp, FileName, READERS_SHARE, Slice};
 use crate::log::DamagedRange;
 use crate::log::intact::{self, Checked, Expectation};
-use crate::log::scan::{self, Budget, Damaged, Located, Walk};
+use crate::log::scan::{self, Budget, Damaged, Due, Located, Walk};
 use crate::record::HEADER_BYTES;
 
 /// Places remembered per partition, so that readers in sequence skip the index.
@@ -314,12 +314,14 @@ impl<D: Disk> Shard<D> {
             Some(_) => least,
             None if no_hint => least,
             None => {
-                let indexed = self.indexed_position(&source, from).await?.max(least);
+                let entry = self.indexed_entry(&source, from).await?;
+                let named = entry.map(|e| (u64::from(e.position), Due::To(e.offset(source.base))));
                 // An entry that is not damaged is of a batch that is there.
-                if indexed < source.end { indexed } else { least }
+                named.filter(|(position, _)| (least.0 + 1..source.end).contains(position)).unwrap_or(least)
             }
         };
-        let mut known = cursor.map(|c| c.position);
+        // Where the first batch begins, and its first offset.
+        let mut known = cursor.map(|c| (c.position, from));
         // One batch may take more, if readers have it at all.
         let most = self.inner.disk.pool_size() / READERS_SHARE / 2;
         let mut want = budget.max_bytes.min(most).max(LOCATE_BYTES);
@@ -328,17 +330,17 @@ impl<D: Disk> Shard<D> {
         }
         loop {
             let located = match known {
-                Some(position) => Ok(position),
+                Some(known) => Ok(known),
                 None => self.locate(&source, hint, from).await,
             };
-            let start = match located {
-                Err(FetchError::Damaged(_)) if hint > least => {
+            let (start, first) = match located {
+                Err(FetchError::Damaged(_)) if hint.0 > least.0 => {
                     hint = least;
                     continue;
                 }
                 located => located?,
             };
-            known = Some(start);
+            known = Some((start, first));
             if start >= source.end {
                 fence.refuse(source.base)?;
                 // Compaction took what was here: it goes on with the next segment.
@@ -366,8 +368,8 @@ impl<D: Disk> Shard<D> {
                 return Err(Damaged { position: start }.into());
             }
             if run.bytes > 0 {
-                let checked = self.check_run(key, &slices, &source, start, from, run.bytes)?;
-                if checked.bytes == 0 && hint > least {
+                let checked = self.check_run(key, &slices, &source, (start, first), run.bytes)?;
+                if checked.bytes == 0 && hint.0 > least.0 {
                     (hint, known) = (least, None);
                     continue;
                 }
@@ -394,42 +396,41 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// How far a run of batches, the first of which holds `from`, is what the log vouches for.
+    /// How far a run of batches, with the position and the first offset of the first, is what the log vouches for.
     fn check_run(
         &self,
         key: PartitionKey,
         slices: &[Slice<D::Chunk>],
         source: &SegmentSource<D>,
-        start: u64,
-        from: Offset,
+        (start, next): (u64, Offset),
         bytes: usize,
     ) -> Result<Checked, FetchError> {
         let state = self.inner.state.borrow();
         let partition = state.by_key(key).ok_or(FetchError::UnknownPartition)?;
-        let expectation =
-            Expectation { next: from, inside: true, gaps: partition.gaps, epochs: &partition.epochs };
+        let expectation = Expectation { next, gaps: partition.gaps, epochs: &partition.epochs };
         Ok(intact::check(slices, start, source.end, bytes, expectation))
     }
 
-    /// The position of the first batch that holds `target` or lies behind it.
-    pub(super) async fn locate(
+    /// The position and the first offset of the first batch that holds `target` or lies behind it; the segment's
+    /// end if there is none. The walk begins at a position near it, with what is known of the batch there.
+    async fn locate(
         &self,
         source: &SegmentSource<D>,
-        near: u64,
+        (mut position, mut due): (u64, Due),
         target: Offset,
-    ) -> Result<u64, FetchError> {
-        let mut position = near;
+    ) -> Result<(u64, Offset), FetchError> {
+        let gaps = self.inner.state.borrow().by_key(source.key).ok_or(FetchError::UnknownPartition)?.gaps;
         let mut want = LOCATE_BYTES;
         loop {
             let Stretch { slices, cut } = self.read_some(source, position, want).await?;
-            let located = scan::locate(Walk::new(&slices, position, source.end, source.base), target)?;
-            match (located, cut) {
-                (Located::At(found), _) => return Ok(found.position),
-                (Located::Above, _) => return Ok(source.end),
+            let walk = Walk::new(&slices, position, source.end, source.base);
+            match (scan::locate(walk, due, gaps, target)?, cut) {
+                (Located::At(found), _) => return Ok((found.position, found.header.base_offset())),
+                (Located::Above, _) => return Ok((source.end, source.end_offset)),
                 (Located::More { .. }, Some(error)) => return Err(error.into()),
                 // A batch longer than what was read: ask from its header on, for more.
-                (Located::More { position: same }, None) if same == position => want *= 2,
-                (Located::More { position: next }, None) => position = next,
+                (Located::More { position: same, .. }, None) if same == position => want *= 2,
+                (Located::More { position: at, due: next }, None) => (position, due) = (at, next),
             }
         }
     }

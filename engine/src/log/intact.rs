@@ -17,10 +17,8 @@ use crate::record::{BatchHeader, CRC_FROM};
 /// What the log knows of the batches that it expects.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectation<'a> {
-    /// The offset that the first batch holds or begins at; the next ones follow it.
+    /// The offset that the first batch begins with; the next ones follow it.
     pub next: Offset,
-    /// The first batch may begin below `next`, as long as it holds it.
-    pub inside: bool,
     /// Offsets may be missing between batches: compaction takes records out.
     pub gaps: bool,
     /// The epoch under which each offset was written.
@@ -60,7 +58,6 @@ pub fn check<S: Deref<Target = [u8]>>(
 ) -> Checked {
     let there: usize = slices.iter().map(|s| s.len()).sum();
     let mut checked = Checked { bytes: 0, next: expectation.next, stop: Stop::End };
-    let mut inside = expectation.inside;
     // What a batch claims is judged below; the walk itself only needs offsets that rise.
     let mut walk = Walk::new(slices, position, end, Offset::ZERO);
     while checked.bytes < limit {
@@ -84,7 +81,7 @@ pub fn check<S: Deref<Target = [u8]>>(
             checked.stop = Stop::More(bytes);
             return checked;
         }
-        let due = Expectation { next: checked.next, inside, ..expectation };
+        let due = Expectation { next: checked.next, ..expectation };
         let flaw = header_flaw(&found.header, due).or_else(|| {
             let crc = crc_of(slices, checked.bytes + CRC_FROM, found.bytes - CRC_FROM);
             (crc != found.header.crc() && !planted(Bug::ReadUnchecked)).then_some(Cause::Checksum)
@@ -93,7 +90,6 @@ pub fn check<S: Deref<Target = [u8]>>(
             checked.stop = Stop::Flaw(cause);
             return checked;
         }
-        inside = false;
         checked.bytes = bytes;
         checked.next = found.header.next_offset();
     }
@@ -103,13 +99,11 @@ pub fn check<S: Deref<Target = [u8]>>(
 /// What is wrong with a header at the place of the expectation: it says nothing of the batch's bytes.
 #[must_use]
 pub fn header_flaw(header: &BatchHeader, expectation: Expectation<'_>) -> Option<Cause> {
-    let Expectation { next, inside, .. } = expectation;
-    let (base, last) = (header.base_offset(), header.last_offset());
+    let (next, base) = (expectation.next, header.base_offset());
     let begins = base == next || (expectation.gaps && base > next);
-    let holds = inside && base <= next && next <= last;
     // An epoch that was forgotten, with retention or for their number, is not judged.
     let epoch = expectation.epochs.epoch_of(base).is_none_or(|epoch| epoch == header.leader_epoch());
-    (!(begins || holds) || !epoch).then_some(Cause::Misplaced)
+    (!begins || !epoch).then_some(Cause::Misplaced)
 }
 
 /// The CRC-32C of the part `start..start + bytes` of what lies in consecutive slices.
@@ -161,7 +155,7 @@ mod tests {
 
     fn checked(bytes: &[u8], cut: usize, gaps: bool) -> Checked {
         let slices: Vec<&[u8]> = bytes.chunks(cut).collect();
-        let expectation = Expectation { next: Offset(100), inside: false, gaps, epochs: &epochs() };
+        let expectation = Expectation { next: Offset(100), gaps, epochs: &epochs() };
         check(&slices, 0, bytes.len() as u64, usize::MAX, expectation)
     }
 
@@ -216,22 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_may_begin_inside_the_first_batch_only() {
-        let bytes = segment(2);
-        let begin = |next, inside| {
-            let expectation = Expectation { next: Offset(next), inside, gaps: false, epochs: &epochs() };
-            check(&[&bytes[..]], 0, bytes.len() as u64, usize::MAX, expectation).stop
-        };
-        assert_eq!(begin(101, true), Stop::End);
-        assert_eq!(begin(101, false), Stop::Flaw(Cause::Misplaced));
-        assert_eq!(begin(102, true), Stop::Flaw(Cause::Misplaced), "it is in the next batch");
-    }
-
-    #[test]
     fn limits_and_missing_bytes_end_the_check() {
         let bytes = segment(3);
         let each = bytes.len() / 3;
-        let expectation = Expectation { next: Offset(100), inside: false, gaps: false, epochs: &epochs() };
+        let expectation = Expectation { next: Offset(100), gaps: false, epochs: &epochs() };
         let of = |there: usize, limit| check(&[&bytes[..there]], 0, bytes.len() as u64, limit, expectation);
         assert_eq!(of(bytes.len(), 2 * each + 5).bytes, 2 * each);
         assert_eq!(of(bytes.len(), 2 * each + 5).stop, Stop::End);

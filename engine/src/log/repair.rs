@@ -61,7 +61,7 @@ pub struct Patch {
 pub fn fit(range: &DamagedRange, piece: &[u8], gaps: bool, epochs: &LeaderEpochs) -> Result<Patch, Misfit> {
     let (position, range_end) = (u64::from(range.position), u64::from(range.end_position));
     let piece_end = position + piece.len() as u64;
-    let expectation = Expectation { next: range.first, inside: false, gaps, epochs };
+    let expectation = Expectation { next: range.first, gaps, epochs };
     // Beyond the range its own bytes are not judged: where they end is, below.
     let checked = intact::check(&[piece], position, piece_end.max(range_end), piece.len(), expectation);
     match checked.stop {

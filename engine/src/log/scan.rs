@@ -126,6 +126,24 @@ impl<'a, S: Deref<Target = [u8]>> Walk<'a, S> {
     }
 }
 
+/// What the log knows of a batch without reading it: nothing in its own first bytes is covered by its checksum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Due {
+    /// It begins with this offset; behind it where offsets may be missing.
+    From(Offset),
+    /// It ends with this offset: an index entry says so.
+    To(Offset),
+}
+
+impl Due {
+    fn allows(self, header: &BatchHeader, gaps: bool) -> bool {
+        match self {
+            Due::From(due) => header.base_offset() == due || (gaps && header.base_offset() > due),
+            Due::To(last) => header.last_offset() == last,
+        }
+    }
+}
+
 /// Where the first batch that holds `target`, or lies after it, begins.
 #[derive(Clone, Copy, Debug)]
 pub enum Located {
@@ -135,21 +153,32 @@ pub enum Located {
     More {
         /// The next header's position.
         position: u64,
+        /// What is known of the batch there.
+        due: Due,
     },
     /// All batches before `end` lie below the target.
     Above,
 }
 
-/// Finds the first batch whose last offset is at or after `target`.
+/// Finds the first batch whose last offset is at or after `target`. `due` is known of the first batch of the walk,
+/// and each that is passed tells where the next begins; with `gaps` offsets may be missing between them.
 ///
 /// # Errors
 /// [`Damaged`] at a header that cannot be true.
-pub fn locate<S: Deref<Target = [u8]>>(mut walk: Walk<'_, S>, target: Offset) -> Result<Located, Damaged> {
+pub fn locate<S: Deref<Target = [u8]>>(
+    mut walk: Walk<'_, S>,
+    mut due: Due,
+    gaps: bool,
+    target: Offset,
+) -> Result<Located, Damaged> {
     loop {
         match walk.next()? {
+            Step::Batch(found) if !due.allows(&found.header, gaps) => {
+                return Err(Damaged { position: found.position });
+            }
             Step::Batch(found) if found.header.last_offset() >= target => return Ok(Located::At(found)),
-            Step::Batch(_) => {}
-            Step::More { position } => return Ok(Located::More { position }),
+            Step::Batch(found) => due = Due::From(found.header.next_offset()),
+            Step::More { position } => return Ok(Located::More { position, due }),
             Step::End => return Ok(Located::Above),
         }
     }
@@ -237,6 +266,11 @@ mod tests {
         Walk::new(slices, START, END, Offset(0))
     }
 
+    /// Where `target` is in the segment, of which nothing is missing.
+    fn locate(walk: Walk<'_, &[u8]>, target: Offset) -> Result<Located, Damaged> {
+        super::locate(walk, Due::From(Offset(0)), false, target)
+    }
+
     fn budget(max_bytes: usize) -> Budget {
         Budget { max_bytes, at_least_one: true, below: Offset(i64::MAX) }
     }
@@ -278,7 +312,7 @@ mod tests {
         let bytes = segment();
         for there in [0, 1, 60, 150, 260] {
             let slices = cut(&bytes[..there], 64);
-            let Ok(Located::More { position }) = locate(walk(&slices), Offset(29)) else {
+            let Ok(Located::More { position, .. }) = locate(walk(&slices), Offset(29)) else {
                 panic!("{there} bytes do not hold offset 29")
             };
             assert_eq!(position, START + (there as u64 + 39) / 100 * 100, "{there}");
@@ -341,7 +375,49 @@ mod tests {
     fn a_rest_too_short_for_a_header_is_damage() {
         let bytes = segment();
         let slices = [&bytes[..]];
-        let walk = Walk::new(&slices, START, START + 150, Offset(0));
+        let walk = Walk::new(&slices[..], START, START + 150, Offset(0));
         assert_eq!(locate(walk, Offset(29)).map(|_| ()), Err(Damaged { position: START + 100 }));
+    }
+
+    #[test]
+    fn a_batch_is_found_only_where_the_one_before_it_ends() {
+        // The third batch, of offsets 6 to 8, claims a base that is off by one bit.
+        for base in [7_i64, 4] {
+            let mut bytes = segment();
+            bytes[200..208].copy_from_slice(&base.to_be_bytes());
+            let slices = [&bytes[..]];
+            for target in 6..=8 {
+                let found = locate(walk(&slices), Offset(target)).map(|_| ());
+                assert_eq!(found, Err(Damaged { position: START + 200 }), "{target} of {base}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_walk_from_an_index_entry_begins_with_the_batch_that_it_names() {
+        let bytes = segment();
+        let slices = [&bytes[100..]];
+        let from = |due| {
+            let walk = Walk::new(&slices, START + 100, END, Offset(0));
+            super::locate(walk, due, false, Offset(7)).map(|_| ())
+        };
+        assert_eq!(from(Due::To(Offset(5))), Ok(()));
+        assert_eq!(from(Due::To(Offset(4))), Err(Damaged { position: START + 100 }));
+    }
+
+    #[test]
+    fn offsets_may_be_missing_only_where_records_are_taken_out() {
+        let whole = segment();
+        let bytes = [&whole[..100], &whole[200..]].concat();
+        let slices = [&bytes[..]];
+        let of = |gaps| {
+            let walk = Walk::new(&slices, START, END - 100, Offset(0));
+            match super::locate(walk, Due::From(Offset(0)), gaps, Offset(4)) {
+                Ok(Located::At(found)) => Ok(found.header.base_offset()),
+                other => Err(other.map(|_| ())),
+            }
+        };
+        assert_eq!(of(true), Ok(Offset(6)));
+        assert_eq!(of(false), Err(Err(Damaged { position: START + 100 })));
     }
 }
