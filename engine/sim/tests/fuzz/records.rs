@@ -6,7 +6,7 @@ use bolero::{TypeGenerator, check};
 use engine::base::{Offset, WallMs};
 use engine::log::ProducerTable;
 use engine::log::cleaner::{Fate, Fill, OffsetMap, Round, Survivors};
-use engine::log::scan::{Budget, Step, Walk, locate, whole_batches};
+use engine::log::scan::{Budget, Due, Step, Walk, locate, whole_batches};
 use engine::record::{
     BatchHeader, Codec, Limits, Records, TimestampType, compress, crc_matches, inflate, payload,
     stamp_append_time, validate,
@@ -155,7 +155,9 @@ fn segments() {
             steps += 1;
             assert!(steps <= bytes.len(), "the walk does not move");
         }
-        let _ = black_box(locate(walk(), Offset(stretch.target)));
+        for (due, gaps) in [(Due::From(Offset(0)), true), (Due::To(Offset(stretch.target)), false)] {
+            let _ = black_box(locate(walk(), due, gaps, Offset(stretch.target)));
+        }
         let budget = Budget {
             max_bytes: stretch.max_bytes.into(),
             at_least_one: stretch.at_least_one,
