@@ -304,6 +304,44 @@ fn an_extent_that_the_disk_cannot_read_stands_and_everybody_is_served() {
     });
 }
 
+/// A start that finds a killed broker's extent may have it from the disk's cache: what readers are shown then stays,
+/// whatever the power takes.
+#[test]
+fn an_extent_that_a_start_found_of_a_killed_broker_stays() {
+    let mut found = 0;
+    for seed in 0..SEEDS {
+        let world = World::new(seed);
+        let hosted = hosted(1, &TopicSettings::default());
+        let (inner, parts) = (world.clone(), hosted.clone());
+        world.run_until(async move {
+            let (shard, _) = open(&inner, &parts).await;
+            warm(&inner, &shard, 0).await;
+            append(&inner, &shard, 0, &batch(1, VALUE_BYTES)).await;
+            inner.sleep(std::time::Duration::from_micros(20 * (1 + seed % 20))).await;
+        });
+        world.kill();
+        let (inner, parts) = (world.clone(), hosted.clone());
+        let shown = world.run_until(async move {
+            let (shard, report) = open(&inner, &parts).await;
+            (read_all(&shard, 0).await, report.extents_read - report.extents_torn)
+        });
+        found += shown.1;
+        world.crash();
+        let inner = world.clone();
+        let after = world.run_until(async move {
+            let (shard, _) = open(&inner, &hosted).await;
+            read_all(&shard, 0).await
+        });
+        assert!(
+            shown.0 == after,
+            "seed {seed}: {} batches were shown, {} are there",
+            shown.0.len(),
+            after.len()
+        );
+    }
+    assert!(found > 0, "no start found an extent that nothing proves");
+}
+
 #[test]
 fn recovery_reads_of_segments_only_the_extents_above_the_mark() {
     let world = World::new(5);

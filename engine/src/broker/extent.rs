@@ -22,7 +22,7 @@ use crate::log::names::SegmentFile;
 use crate::log::segments::Place;
 
 /// How often a block that the disk cannot read is asked for.
-const READS_MAX: u32 = 3;
+const READS_MAX: u32 = 5;
 
 /// The blocks of one extent on their way.
 pub(super) struct Blocks<D: Disk> {
@@ -141,7 +141,7 @@ impl<D: Disk> Shard<D> {
     }
 }
 
-/// Whether the segment holds the blocks of an extent whose flush nothing proves. Reads just them. Blocks that the
+/// Whether the segment holds the blocks of an extent whose flush nothing proves, for good. Reads just them. Blocks that the
 /// disk cannot read may have been acknowledged: they count as held, and whoever reads them is told of the damage.
 ///
 /// # Errors
@@ -174,7 +174,13 @@ pub(super) async fn is_placed<D: Disk>(
             Err(error) => return Err(error),
         }
     }
-    Ok(extent.holds(&middle))
+    let held = extent.holds(&middle);
+    if held {
+        // A killed broker may not have flushed what was read: were it gone at the next start, the new checkpoint
+        // would count on it.
+        disk.flush(&file).await?;
+    }
+    Ok(held)
 }
 
 /// Once that the disk cannot read is not yet damage.
