@@ -141,8 +141,9 @@ impl<D: Disk> Shard<D> {
     }
 }
 
-/// Whether the segment holds the blocks of an extent whose flush nothing proves, for good. Reads just them. Blocks that the
-/// disk cannot read may have been acknowledged: they count as held, and whoever reads them is told of the damage.
+/// Whether the segment holds the blocks of an extent whose flush nothing proves, for good. Reads just them. Blocks
+/// that the disk cannot read may have been acknowledged: they count as held, and whoever reads them is told of the
+/// damage.
 ///
 /// # Errors
 /// The disk's. A segment that is missing or ends earlier holds them not.
@@ -160,12 +161,15 @@ pub(super) async fn is_placed<D: Disk>(
         Err(error) if error.fault == DiskFault::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    let mut middle = Vec::with_capacity(extent.middle);
+    let (mut middle, mut chunks) = (Vec::with_capacity(extent.middle), Vec::new());
     while middle.len() < extent.middle {
         let bytes = (extent.middle - middle.len()).min(IO_BYTES_MAX);
         match read(disk, &file, extent.at + middle.len() as u64, bytes).await {
             Ok(chunk) if chunk.is_empty() => return Ok(false),
-            Ok(chunk) => middle.extend_from_slice(&chunk),
+            Ok(chunk) => {
+                chunks.push((extent.at + middle.len() as u64, chunk.clone()));
+                middle.extend_from_slice(&chunk);
+            }
             Err(error) if error.fault == DiskFault::Io => {
                 let (partition, offset) = (place.key, place.base_offset.0);
                 tracing::error!(%partition, offset, %error, "whether a batch is whole cannot be read");
@@ -176,8 +180,11 @@ pub(super) async fn is_placed<D: Disk>(
     }
     let held = extent.holds(&middle);
     if held {
-        // A killed broker may not have flushed what was read: were it gone at the next start, the new checkpoint
-        // would count on it.
+        // A killed broker may not have flushed what was read, or its flush failed and no later one covers it: were
+        // it gone at the next start, the new checkpoint would count on it.
+        for (at, chunk) in chunks {
+            disk.write(&file, at, chunk).await?;
+        }
         disk.flush(&file).await?;
     }
     Ok(held)
@@ -186,8 +193,9 @@ pub(super) async fn is_placed<D: Disk>(
 /// Once that the disk cannot read is not yet damage.
 async fn read<D: Disk>(disk: &D, file: &D::File, at: u64, bytes: usize) -> DiskResult<D::Chunk> {
     for _ in 1..READS_MAX {
-        if let Ok(chunk) = disk.read(file, at, bytes).await {
-            return Ok(chunk);
+        match disk.read(file, at, bytes).await {
+            Err(error) if error.fault == DiskFault::Io => {}
+            found => return found,
         }
     }
     disk.read(file, at, bytes).await

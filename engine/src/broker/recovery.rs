@@ -3,8 +3,9 @@
 //! It reads checkpoints, journals and directory listings, and of segments only the blocks of extents
 //! that no flush mark covers, a frame's worth or two: its cost is bounded by the journals, whatever
 //! the size of the data. An extent that does not verify was never acknowledged, nor anything of its
-//! partition behind it: it ends that partition's log there, and no other's; one that the disk cannot read stands. Running it twice, or killing it and running it
-//! again, ends in the same state: an entry that the checkpoint's state holds already is passed over.
+//! partition behind it: it ends that partition's log there, and no other's; one that the disk cannot read
+//! stands. Running it twice, or killing it and running it again, ends in the same state: an entry that the
+//! checkpoint's state holds already is passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -349,7 +349,9 @@ async fn run(core: Rc<Core>, seat: Rc<Seat>, settings: GroupSettings) {
             Err(NotAppended::InDoubt(ticket)) => {
                 seat.end();
                 core.shard.until_certain(ticket).await;
-                core.seat_anew(&seat);
+                if !core.is_stopping() {
+                    core.seat_anew(&seat);
+                }
                 return;
             }
         };
